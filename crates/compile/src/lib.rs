@@ -1,0 +1,1 @@
+//! Compiles core WebAssembly to machine code with Cranelift for the Tombolo runtime.

@@ -1,0 +1,1 @@
+//! The Component Model's concurrency rules as a pure state machine.

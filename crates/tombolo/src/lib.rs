@@ -1,0 +1,1 @@
+//! An implementation of the WebAssembly Component Model: the embedding API.

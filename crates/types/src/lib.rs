@@ -1,0 +1,1 @@
+//! Core and component types, layouts, flattening and slabs of the Tombolo runtime.

@@ -1,0 +1,1 @@
+//! Memories, tables, code memory, instances, traps and fibers of the Tombolo runtime.

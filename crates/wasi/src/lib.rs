@@ -1,0 +1,1 @@
+//! WASI hosts for the Tombolo runtime.
