@@ -1,1 +1,4 @@
-//! Compiles core WebAssembly to machine code with Cranelift for the Tombolo runtime.
+//! Compiles core WebAssembly to machine code for the Tombolo runtime. The only crate that names Cranelift.
+
+pub mod module;
+pub mod vmctx;

@@ -1,0 +1,263 @@
+//! The agreement between compiled code and the runtime: what lies where, and who calls whom how.
+//!
+//! # Calling conventions
+//!
+//! A compiled function follows Cranelift's `Tail` convention and takes its **callee context** (`vmctx`) before its
+//! wasm parameters. Results beyond the registers go through Cranelift's implicit return area.
+//!
+//! * An **entry trampoline** (one per function type) is what the host calls:
+//!   `extern "sysv64" fn(vmctx, code, values: *mut RawVal)`. It loads the parameters from `values`, calls `code`,
+//!   and stores the results back into `values`, each in a slot of its own (16 bytes).
+//! * An **exit trampoline** (one per function type) is a compiled function that reaches the host. Its `vmctx` is a
+//!   [`host_context`]: it records the exit (frame pointer and return address) in the store context, spills its
+//!   parameters to an array of `RawVal`, calls `host_context.call(host_context, values)` and returns the results
+//!   from the same array. If the call returns non-zero it calls `store_context.raise`, which does not return.
+//! * A **built-in** is `extern "sysv64" fn(vmctx, …)`. Those that can fail return a status, and compiled code traps.
+//!   Before calling a built-in that may raise or call the guest, compiled code records the exit too.
+//!
+//! # Contexts
+//!
+//! An instance's context is one allocation, aligned to 16: the fixed [`header`], then the arrays whose offsets
+//! [`Layout`] computes. All fields are 8 bytes wide unless said otherwise.
+
+use crate::module::ModuleInfo;
+
+/// Offsets in the header that every instance's context begins with.
+pub mod header {
+    /// `*mut StoreContext`. At the same offset in a host context.
+    pub const STORE: u32 = 8;
+    /// `*const [*const u8]`: the built-ins, indexed by [`super::Builtin`].
+    pub const BUILTINS: u32 = 16;
+    /// `*const [AtomicPtr<u8>]`: where each function that the module defines is now (its function slot).
+    pub const SLOTS: u32 = 24;
+    /// `*const [u32]`: the engine-wide number of each of the module's types.
+    pub const TYPE_IDS: u32 = 32;
+    /// `*mut` the runtime's own record of the instance.
+    pub const INSTANCE: u32 = 40;
+    /// Where the arrays begin.
+    pub const END: u32 = 64;
+}
+
+/// Offsets in a host context: the `vmctx` of a function that the host provides.
+pub mod host_context {
+    /// `extern "sysv64" fn(*mut HostContext, *mut RawVal) -> usize`: 0, or non-zero when a trap is to be raised.
+    pub const CALL: u32 = 0;
+    /// `*mut StoreContext`.
+    pub const STORE: u32 = 8;
+    /// Where the host's own data begins.
+    pub const DATA: u32 = 16;
+}
+
+/// Offsets in the store context, which all instances of a store share.
+pub mod store_context {
+    /// `usize`: compiled functions trap when the stack pointer would go below this.
+    pub const STACK_LIMIT: u32 = 0;
+    /// `*mut` the innermost entry record.
+    pub const ENTRY: u32 = 8;
+    /// `usize`: frame pointer of the last compiled function that called the host.
+    pub const EXIT_FP: u32 = 16;
+    /// `usize`: return address into that function.
+    pub const EXIT_PC: u32 = 24;
+    /// `extern "sysv64" fn(*mut StoreContext) -> !`: leaves through the innermost entry with the pending trap.
+    pub const RAISE: u32 = 32;
+    /// `i64`: fuel spent, counting up from minus the budget; positive means none is left.
+    pub const FUEL: u32 = 40;
+    /// `u64`: non-zero when the guest is to be interrupted at its next check.
+    pub const INTERRUPT: u32 = 48;
+    /// `*mut` the component-level activation that runs now.
+    pub const ACTIVATION: u32 = 56;
+    /// Where the runtime's own fields begin.
+    pub const END: u32 = 64;
+}
+
+/// A function as a value (`funcref`): what tables hold pointers to. 24 bytes.
+pub mod func_ref {
+    /// `*const u8`: the function's code.
+    pub const CODE: u32 = 0;
+    /// The callee context.
+    pub const VMCTX: u32 = 8;
+    /// `u32`: engine-wide number of the function's type.
+    pub const TYPE_ID: u32 = 16;
+    /// Size of one.
+    pub const SIZE: u32 = 24;
+}
+
+/// A table or memory as compiled code sees it. 16 bytes.
+pub mod definition {
+    /// `*mut u8`: the first element or byte.
+    pub const BASE: u32 = 0;
+    /// `u64`: its length now, in elements or bytes.
+    pub const LENGTH: u32 = 8;
+    /// Size of one.
+    pub const SIZE: u32 = 16;
+}
+
+/// Size of a slot of the arrays through which the host passes values, and of a global.
+pub const VALUE_SIZE: u32 = 16;
+
+/// Size of a table element: a pointer to a `FuncRef`, or a host reference; 0 is null.
+pub const ELEMENT_SIZE: u32 = 8;
+
+/// Bytes of address space reserved for a 32-bit memory with 64 KiB pages, from its base.
+pub const MEMORY_RESERVATION: u64 = 1 << 32;
+
+/// Bytes after [`MEMORY_RESERVATION`] that are never mapped. An access whose constant offset plus width is at most
+/// this needs no bounds check in a 32-bit memory.
+pub const MEMORY_GUARD: u64 = 1 << 31;
+
+/// Bytes that a host function finds below the stack limit.
+pub const HOST_STACK: usize = 64 << 10;
+
+/// Where the arrays of an instance's context begin, for one module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Imported functions: `{ code, vmctx }`, 16 bytes each.
+    pub imported_functions: u32,
+    /// Imported tables: `*mut` definition.
+    pub imported_tables: u32,
+    /// Imported memories: `*mut` definition.
+    pub imported_memories: u32,
+    /// Imported globals: `*mut` 16-byte cell.
+    pub imported_globals: u32,
+    /// Imported tags: an address that identifies the tag.
+    pub imported_tags: u32,
+    /// Defined tables: definitions.
+    pub tables: u32,
+    /// Defined memories: definitions.
+    pub memories: u32,
+    /// Defined tags: cells of 8 bytes whose address identifies the tag.
+    pub tags: u32,
+    /// Defined globals: 16-byte cells, aligned to 16.
+    pub globals: u32,
+    /// `FuncRef`s of `ModuleInfo::escaping`, in its order.
+    pub func_refs: u32,
+    /// Size of the whole context.
+    pub size: u32,
+}
+
+impl Layout {
+    /// Computes the layout for a module; `None` if the context would pass 2 GiB.
+    pub fn new(module: &ModuleInfo) -> Option<Layout> {
+        let mut end = header::END;
+        let mut array = |count: usize, size: u32, align: u32| -> Option<u32> {
+            let start = end.checked_next_multiple_of(align)?;
+            end = u32::try_from(count).ok()?.checked_mul(size)?.checked_add(start)?;
+            (end <= i32::MAX as u32).then_some(start)
+        };
+        let defined = |all: usize, imported: u32| all.saturating_sub(imported as usize);
+        let layout = Layout {
+            imported_functions: array(module.imported_functions as usize, 16, 8)?,
+            imported_tables: array(module.imported_tables as usize, 8, 8)?,
+            imported_memories: array(module.imported_memories as usize, 8, 8)?,
+            imported_globals: array(module.imported_globals as usize, 8, 8)?,
+            imported_tags: array(module.imported_tags as usize, 8, 8)?,
+            tables: array(defined(module.tables.len(), module.imported_tables), definition::SIZE, 8)?,
+            memories: array(defined(module.memories.len(), module.imported_memories), definition::SIZE, 8)?,
+            tags: array(defined(module.tags.len(), module.imported_tags), 8, 8)?,
+            globals: array(defined(module.globals.len(), module.imported_globals), VALUE_SIZE, 16)?,
+            func_refs: array(module.escaping.len(), func_ref::SIZE, 8)?,
+            size: 0,
+        };
+        Some(Layout { size: end, ..layout })
+    }
+}
+
+/// The runtime's functions that compiled code calls, `extern "sysv64"`, the instance's context first.
+///
+/// `u64`/`u32` parameters are as named. *Status* results are 0 for success, else the trap to raise is the one named.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Builtin {
+    /// `(vmctx, memory: u32, pages: u64) -> u64`: the old size in pages, or `u64::MAX`.
+    MemoryGrow,
+    /// `(vmctx, dst_memory: u32, dst: u64, src_memory: u32, src: u64, len: u64) -> u32` status: memory out of bounds.
+    MemoryCopy,
+    /// `(vmctx, memory: u32, dst: u64, byte: u32, len: u64) -> u32` status: memory out of bounds.
+    MemoryFill,
+    /// `(vmctx, memory: u32, segment: u32, dst: u64, src: u64, len: u64) -> u32` status: memory out of bounds.
+    MemoryInit,
+    /// `(vmctx, segment: u32)`.
+    DataDrop,
+    /// `(vmctx, table: u32, delta: u64, value: u64) -> u64`: the old length, or `u64::MAX`.
+    TableGrow,
+    /// `(vmctx, table: u32, index: u64, value: u64, len: u64) -> u32` status: table out of bounds.
+    TableFill,
+    /// `(vmctx, dst_table: u32, dst: u64, src_table: u32, src: u64, len: u64) -> u32` status: table out of bounds.
+    TableCopy,
+    /// `(vmctx, table: u32, segment: u32, dst: u64, src: u64, len: u64) -> u32` status: table out of bounds.
+    TableInit,
+    /// `(vmctx, segment: u32)`.
+    ElemDrop,
+    /// `(vmctx) -> ()`, after recording the exit: fuel is used up or an interrupt was asked for. May raise.
+    Interrupt,
+    /// `(vmctx, memory: u32, address: u64, count: u32) -> u32`: threads woken.
+    AtomicNotify,
+    /// `(vmctx, memory: u32, address: u64, expected: u32, timeout_ns: i64) -> u32`: 0, 1, 2 as in the instruction,
+    /// or 3 when it would block forever in a runtime of one thread (a trap).
+    AtomicWait32,
+    /// `(vmctx, memory: u32, address: u64, expected: u64, timeout_ns: i64) -> u32`: likewise.
+    AtomicWait64,
+}
+
+impl Builtin {
+    /// How many there are.
+    pub const COUNT: usize = Builtin::AtomicWait64 as usize + 1;
+}
+
+/// Why compiled code trapped.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the message says it")]
+pub enum TrapCode {
+    Unreachable = 1,
+    StackOverflow,
+    MemoryOutOfBounds,
+    HeapMisaligned,
+    TableOutOfBounds,
+    IndirectCallToNull,
+    BadSignature,
+    IntegerOverflow,
+    IntegerDivisionByZero,
+    BadConversionToInteger,
+    NullReference,
+    UncaughtException,
+    AtomicWaitForever,
+    OutOfFuel,
+    Interrupted,
+}
+
+impl TrapCode {
+    /// The trap of a number that compiled code carries.
+    pub fn from_u8(code: u8) -> Option<TrapCode> {
+        use TrapCode::*;
+        [
+            Unreachable, StackOverflow, MemoryOutOfBounds, HeapMisaligned, TableOutOfBounds, IndirectCallToNull,
+            BadSignature, IntegerOverflow, IntegerDivisionByZero, BadConversionToInteger, NullReference,
+            UncaughtException, AtomicWaitForever, OutOfFuel, Interrupted,
+        ]
+        .into_iter()
+        .find(|trap| *trap as u8 == code)
+    }
+}
+
+impl std::fmt::Display for TrapCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            TrapCode::Unreachable => "wasm `unreachable` instruction executed",
+            TrapCode::StackOverflow => "call stack exhausted",
+            TrapCode::MemoryOutOfBounds => "out of bounds memory access",
+            TrapCode::HeapMisaligned => "unaligned atomic",
+            TrapCode::TableOutOfBounds => "out of bounds table access",
+            TrapCode::IndirectCallToNull => "uninitialized element: indirect call through a null reference",
+            TrapCode::BadSignature => "indirect call type mismatch",
+            TrapCode::IntegerOverflow => "integer overflow",
+            TrapCode::IntegerDivisionByZero => "integer divide by zero",
+            TrapCode::BadConversionToInteger => "invalid conversion to integer",
+            TrapCode::NullReference => "null reference",
+            TrapCode::UncaughtException => "uncaught exception",
+            TrapCode::AtomicWaitForever => "atomic wait that nobody can end",
+            TrapCode::OutOfFuel => "all fuel consumed",
+            TrapCode::Interrupted => "interrupted: deadline passed",
+        })
+    }
+}
