@@ -1,0 +1,208 @@
+//! The error of this crate.
+
+use std::fmt;
+
+/// A result whose error is this crate's.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong: one word wide, with the details behind it.
+///
+/// Look at [`Error::kind`] to tell causes apart, and at [`Error::downcast_ref`] for an error that a host function
+/// returned.
+pub struct Error(Box<ErrorKind>);
+
+/// The causes of an [`Error`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The bytes are not a valid component or module.
+    #[error("{message} (at byte {offset:#x})")]
+    Malformed {
+        /// What is wrong.
+        message: String,
+        /// Where, in bytes from the start of the file.
+        offset: usize,
+    },
+    /// The component is valid but needs something that this runtime does not have, or that is switched off.
+    #[error("{feature} is not supported{}", .offset.map(|o| format!(" (at byte {o:#x})")).unwrap_or_default())]
+    Unsupported {
+        /// The feature, as the specification calls it.
+        feature: String,
+        /// Where it is used.
+        offset: Option<usize>,
+    },
+    /// A core module where a component was expected.
+    #[error("this is a core module, not a component")]
+    NotAComponent,
+    /// A component imports something that the linker does not have.
+    #[error("component imports {kind} `{name}`, which the linker does not define")]
+    MissingImport {
+        /// `instance`, `function`, …
+        kind: &'static str,
+        /// The import's name, with the member after `#` when an instance lacks just that.
+        name: String,
+    },
+    /// Something has another type than asked for.
+    #[error("{what}: {message}")]
+    TypeMismatch {
+        /// What was looked at.
+        what: String,
+        /// Expected and found.
+        message: String,
+    },
+    /// A guest trapped.
+    #[error("{0}")]
+    Trap(Trap),
+    /// A host function failed with an error of its own.
+    #[error("{0}")]
+    Host(Box<dyn std::error::Error + Send + Sync>),
+    /// The embedder used the API in a way that cannot work.
+    #[error("{0}")]
+    Usage(String),
+    /// The machine would not give what is needed.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+/// A trap: what ended the guest and where it was.
+#[derive(Debug)]
+pub struct Trap {
+    /// Why.
+    pub reason: TrapReason,
+    /// The guest's frames, innermost first.
+    pub backtrace: Vec<Frame>,
+    /// The component function that was called, if known.
+    pub callee: Option<String>,
+}
+
+/// Why a guest trapped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrapReason {
+    /// An instruction of core WebAssembly trapped.
+    #[error("{0}")]
+    Core(tombolo_vm::TrapCode),
+    /// A rule of the Component Model's concurrency or handles was broken.
+    #[error("{0}")]
+    Concurrency(#[from] tombolo_tasks::Trap),
+    /// A rule of the Canonical ABI was broken: a bad pointer, a bad string, a bad discriminant…
+    #[error("{0}")]
+    CanonicalAbi(String),
+    /// The guest cannot go on: everything waits and nothing will happen.
+    #[error("deadlock: {0}")]
+    Deadlock(String),
+    /// A host function panicked.
+    #[error("a host function panicked: {0}")]
+    HostPanic(String),
+}
+
+/// One frame of a guest.
+pub use tombolo_vm::Frame;
+
+impl Error {
+    /// Makes an error of its cause.
+    pub fn new(kind: ErrorKind) -> Self {
+        Error(Box::new(kind))
+    }
+
+    /// Wraps an error of a host function.
+    pub fn host(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Error::new(ErrorKind::Host(error.into()))
+    }
+
+    pub(crate) fn abi(message: impl Into<String>) -> Self {
+        TrapReason::CanonicalAbi(message.into()).into()
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Usage(message.into()))
+    }
+
+    pub(crate) fn mismatch(what: impl Into<String>, message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::TypeMismatch { what: what.into(), message: message.into() })
+    }
+
+    pub(crate) fn unsupported(feature: impl Into<String>, offset: impl Into<Option<usize>>) -> Self {
+        Error::new(ErrorKind::Unsupported { feature: feature.into(), offset: offset.into() })
+    }
+
+    /// The cause.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0
+    }
+
+    /// The trap, if a guest trapped.
+    pub fn trap(&self) -> Option<&Trap> {
+        match self.kind() {
+            ErrorKind::Trap(trap) => Some(trap),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn trap_mut(&mut self) -> Option<&mut Trap> {
+        match &mut *self.0 {
+            ErrorKind::Trap(trap) => Some(trap),
+            _ => None,
+        }
+    }
+
+    /// The error that a host function returned, if it is an `E`.
+    pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        match self.kind() {
+            ErrorKind::Host(error) => error.downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl From<TrapReason> for Error {
+    fn from(reason: TrapReason) -> Self {
+        Error::new(ErrorKind::Trap(Trap { reason, backtrace: Vec::new(), callee: None }))
+    }
+}
+
+impl From<tombolo_tasks::Trap> for Error {
+    fn from(trap: tombolo_tasks::Trap) -> Self {
+        TrapReason::Concurrency(trap).into()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self.kind() {
+            ErrorKind::Host(error) => error.source(),
+            ErrorKind::System { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.reason)?;
+        if !self.backtrace.is_empty() {
+            write!(f, "\nwasm backtrace:")?;
+            for (i, frame) in self.backtrace.iter().enumerate() {
+                write!(f, "\n  {i:>3}: {frame}")?;
+            }
+        }
+        Ok(())
+    }
+}
