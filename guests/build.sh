@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Rebuilds the guests from their sources, on Debian 12 or later.
+#
+#   guests/build.sh [--check] [NAME...]
+#
+# Without names, all of them. --check builds into a scratch folder and compares with what is checked in.
+# The same sources, Cargo.lock and tool versions give the same bytes on every machine.
+#
+#   CARGO_TARGET_DIR   where cargo builds (default: guests/target)
+#   GUEST_TOOLS        where wasm-tools and wit-bindgen are, or are installed (default: guests/target/tools)
+set -euo pipefail
+cd "$(dirname "$0")"
+here=$PWD
+
+wasm_tools_version=1.263.0
+wit_bindgen_version=0.63.0
+
+main() {
+    local check=
+    if [ "${1-}" = --check ]; then
+        check=1
+        shift
+    fi
+    local names=("$@")
+    if [ ${#names[@]} = 0 ]; then
+        names=("${rust_commands[@]}" "${others[@]}")
+    fi
+
+    prepare
+    out=$here
+    if [ "$check" ]; then
+        out=$(mktemp -d)
+        trap 'rm -rf "$out"' EXIT
+    fi
+    for name in "${names[@]}"; do
+        echo "== $name" >&2
+        mkdir -p "$out/$name"
+        if [[ " ${others[*]} " == *" $name "* ]]; then
+            "build_${name//-/_}"
+        else
+            rust_component "$name" "$out/$name/$name.wasm"
+        fi
+    done
+    for name in "${names[@]}"; do
+        for file in "$out/$name"/*.wasm; do
+            verify "$file"
+            if [ "$check" ]; then
+                cmp "$file" "$here/$name/$(basename "$file")"
+            fi
+        done
+    done
+}
+
+# Guests that are one Rust crate with one component of the same name.
+rust_commands=(hello cat wc)
+# The rest; each has its own function below.
+others=()
+
+# rust_component PACKAGE OUT: compiles one package of the workspace and wraps its core module.
+#
+# One package at a time, so that each has the features it asked for and no others.
+rust_component() {
+    cargo build --quiet --release --locked -Zbuild-std=std,panic_abort --target wasm32-unknown-unknown \
+        --manifest-path "$here/Cargo.toml" -p "$1"
+    wasm-tools component new "$CARGO_TARGET_DIR/wasm32-unknown-unknown/release/${1//-/_}.wasm" -o "$2"
+}
+
+# verify FILE: the component is valid, imports nothing but WASI 0.3, and tells nothing about who built it.
+verify() {
+    wasm-tools validate --features all "$1"
+    if wasm-tools component wit "$1" | grep -E '^  import wasi:[^@]*@0\.2|wasi_snapshot'; then
+        echo "$1 imports more than WASI 0.3" >&2
+        return 1
+    fi
+    if strings -n 5 "$1" | grep -E '/root|/home|/work|/tmp|registry|crates\.io|index\.crates'; then
+        echo "$1 carries the names above" >&2
+        return 1
+    fi
+    echo "$(stat -c %s "$1") bytes  ${1#"$out"/}" >&2
+}
+
+# Everything the builds need: Debian's compiler with the standard library's source, linkers, and two tools.
+prepare() {
+    export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$here/target}
+    GUEST_TOOLS=${GUEST_TOOLS:-$here/target/tools}
+    export PATH=$GUEST_TOOLS/bin:$PATH
+
+    local packages=() package
+    for package in rustc-web rust-web-src lld-19 clang-19 wasi-libc libclang-rt-19-dev-wasm32 binutils; do
+        dpkg -s "$package" >/dev/null 2>&1 || packages+=("$package")
+    done
+    if [ ${#packages[@]} != 0 ]; then
+        apt-get update -q
+        apt-get install -y -q --no-install-recommends "${packages[@]}"
+    fi
+    tool wasm-tools "$wasm_tools_version" wasm-tools
+    tool wit-bindgen "$wit_bindgen_version" wit-bindgen-cli
+
+    # Debian's compiler comes without the standard library for wasm; RUSTC_BOOTSTRAP lets cargo build it.
+    export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
+    export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-19
+    cargo fetch --quiet --locked --manifest-path "$here/Cargo.toml"
+    local sysroot registry flags
+    sysroot=$("$RUSTC" --print sysroot)/lib/rustlib/src/rust
+    flags="--remap-path-prefix=$here=guests --remap-path-prefix=$sysroot=rust --remap-path-prefix=$CARGO_TARGET_DIR=target"
+    for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
+        flags+=" --remap-path-prefix=${registry%/}=deps"
+    done
+    export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS=$flags
+}
+
+# tool COMMAND VERSION CRATE: installs a tool unless this version of it is there.
+tool() {
+    if [[ "$("$1" --version 2>/dev/null)" != *" $2"* ]]; then
+        cargo install --quiet --locked --root "$GUEST_TOOLS" --version "$2" "$3"
+    fi
+}
+
+main "$@"
