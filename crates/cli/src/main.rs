@@ -1,3 +1,28 @@
-//! The `tombolo` command.
+//! The `tombolo` command: one file per subcommand.
 
-fn main() {}
+mod args;
+mod contents;
+mod diagnostics;
+mod inspect;
+mod load;
+mod provided;
+mod role;
+#[cfg(test)]
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return diagnostics::report_usage(&error),
+    };
+    let outcome = match cli.command {
+        Command::Inspect(arguments) => inspect::inspect(&arguments),
+    };
+    outcome.unwrap_or_else(|failure| diagnostics::report(&failure))
+}

@@ -1,0 +1,31 @@
+//! The command line as a whole; each subcommand's own arguments stand in its file.
+
+use clap::{Parser, Subcommand};
+
+use crate::inspect::InspectArgs;
+
+/// Runs WebAssembly components: WASI 0.3 commands, sandboxed.
+#[derive(Debug, Parser)]
+#[command(name = "tombolo", version, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Inspect(InspectArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,50 @@
+//! `tombolo inspect`: says what a file holds and what it would need to run, without running it.
+
+mod report;
+mod text;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::diagnostics::Failure;
+use crate::load;
+use report::Report;
+
+/// Show what a component or module holds, and what it needs to run
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The component or module (.wasm or .wat); - reads the standard input
+    file: PathBuf,
+
+    /// Print one JSON object instead of text for people
+    #[arg(long)]
+    json: bool,
+
+    /// Print the component's world and every interface in it as WIT, and nothing else
+    #[arg(long, conflicts_with = "json")]
+    wit: bool,
+}
+
+/// Runs the subcommand.
+pub(crate) fn inspect(arguments: &InspectArgs) -> Result<ExitCode, Failure> {
+    let path = &arguments.file;
+    let bytes = load::read(path)?;
+    let output = if arguments.wit {
+        report::whole_wit(path, &bytes)?
+    } else {
+        let report = Report::of(path, &bytes)?;
+        if arguments.json {
+            let json = serde_json::to_string_pretty(&report);
+            json.map_err(|error| Failure::caused_by("cannot write the report as JSON", error))? + "\n"
+        } else {
+            text::render(&report)
+        }
+    };
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(output.as_bytes())?;
+    stdout.flush()?;
+    Ok(ExitCode::SUCCESS)
+}

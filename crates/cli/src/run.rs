@@ -1,0 +1,182 @@
+//! `tombolo run`: runs a command.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+/// Run a command: a component that exports wasi:cli/run
+#[derive(Debug, Args)]
+#[command(override_usage = "tombolo run [OPTIONS] FILE [ARGS]...")]
+pub(crate) struct RunArgs {
+    /// Give the program the folder HOST, under the name GUEST (the same name, if none is given)
+    #[arg(long = "dir", value_name = "HOST[::GUEST]", value_parser = parse_folder)]
+    folders: Vec<Folder>,
+
+    /// Set an environment variable, or pass on one of yours by its name alone
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = parse_variable)]
+    variables: Vec<Variable>,
+
+    /// Pass on all of your environment variables
+    #[arg(long)]
+    inherit_env: bool,
+
+    /// The component (.wasm or .wat), and the program's arguments
+    // One list, so that everything behind FILE is the program's: `tombolo run app.wasm --help`.
+    #[arg(value_name = "FILE", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    file_and_args: Vec<OsString>,
+}
+
+/// A folder that the program is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Folder {
+    /// The folder on the host.
+    pub(crate) host: PathBuf,
+    /// The name under which the program finds it.
+    pub(crate) guest: String,
+}
+
+/// An environment variable that the program is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Variable {
+    name: String,
+    /// `None` passes on the host's.
+    value: Option<String>,
+}
+
+impl RunArgs {
+    /// The component's file.
+    pub(crate) fn file(&self) -> &Path {
+        self.file_and_args.first().map_or(Path::new(""), Path::new)
+    }
+
+    /// The folders that the program is given.
+    pub(crate) fn folders(&self) -> &[Folder] {
+        &self.folders
+    }
+
+    /// What the program sees as its arguments; the first is the name of its file.
+    ///
+    /// # Errors
+    ///
+    /// An argument is not UTF-8, as WASI's strings are.
+    pub(crate) fn arguments(&self) -> Result<Vec<String>, String> {
+        let name = self.file().file_name().map(OsString::from);
+        name.iter()
+            .chain(self.file_and_args.iter().skip(1))
+            .map(|argument| {
+                argument
+                    .to_str()
+                    .map(str::to_owned)
+                    .ok_or_else(|| format!("the argument {argument:?} is not UTF-8, as a component's strings are"))
+            })
+            .collect()
+    }
+
+    /// The program's environment: what `--inherit-env` and `--env` give it, the last of a name counting.
+    ///
+    /// `host` looks up the host's variables; what it does not find stays unset.
+    pub(crate) fn environment(
+        &self,
+        host: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> BTreeMap<String, String> {
+        let host: BTreeMap<String, String> = host
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let mut environment = if self.inherit_env { host.clone() } else { BTreeMap::new() };
+        for Variable { name, value } in &self.variables {
+            if let Some(value) = value.as_ref().or_else(|| host.get(name)) {
+                environment.insert(name.clone(), value.clone());
+            }
+        }
+        environment
+    }
+}
+
+/// Reads `HOST` or `HOST::GUEST`.
+fn parse_folder(text: &str) -> Result<Folder, String> {
+    let (host, guest) = text.split_once("::").unwrap_or((text, text));
+    if host.is_empty() || guest.is_empty() {
+        return Err("write HOST::GUEST, such as ./data::/data, or HOST alone".to_owned());
+    }
+    Ok(Folder { host: PathBuf::from(host), guest: guest.to_owned() })
+}
+
+/// Reads `NAME` or `NAME=VALUE`.
+fn parse_variable(text: &str) -> Result<Variable, String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    if name.is_empty() {
+        return Err("write NAME=VALUE, or NAME alone to pass on your own variable".to_owned());
+    }
+    Ok(Variable { name: name.to_owned(), value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Wrapper {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    fn parse(words: &[&str]) -> Result<RunArgs, String> {
+        Wrapper::try_parse_from([&["run"], words].concat())
+            .map(|wrapper| wrapper.run)
+            .map_err(|error| error.to_string())
+    }
+
+    fn folder(text: &str) -> (String, String) {
+        let run = parse(&["--dir", text, "app.wasm"]).unwrap();
+        let [Folder { host, guest }] = run.folders() else { panic!("{run:?}") };
+        (host.to_str().unwrap().to_owned(), guest.clone())
+    }
+
+    #[test]
+    fn a_folder_keeps_its_name_unless_another_is_given() {
+        assert_eq!(folder("."), (".".to_owned(), ".".to_owned()));
+        assert_eq!(folder("a/b::/data"), ("a/b".to_owned(), "/data".to_owned()));
+        assert_eq!(folder("a::b::c"), ("a".to_owned(), "b::c".to_owned()));
+        assert!(parse(&["--dir", "::x", "app.wasm"]).unwrap_err().contains("HOST::GUEST"));
+        assert!(parse(&["--dir", "x::", "app.wasm"]).unwrap_err().contains("HOST::GUEST"));
+    }
+
+    #[test]
+    fn everything_behind_the_file_is_the_programs() {
+        let run = parse(&["--env", "A=1", "dir/app.wasm", "--dir", "x", "--", "--help", "-v"]).unwrap();
+        assert_eq!(run.file(), Path::new("dir/app.wasm"));
+        assert_eq!(run.arguments().unwrap(), ["app.wasm", "--dir", "x", "--", "--help", "-v"]);
+        assert!(run.folders().is_empty());
+        assert_eq!(parse(&["app.wasm", "--help"]).unwrap().arguments().unwrap(), ["app.wasm", "--help"]);
+        assert_eq!(parse(&["--", "-odd.wasm", "x"]).unwrap().arguments().unwrap(), ["-odd.wasm", "x"]);
+    }
+
+    #[test]
+    fn options_of_our_own_must_exist() {
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--env", "A=1"]).is_err());
+    }
+
+    #[test]
+    fn the_environment_holds_what_was_given_and_nothing_else() {
+        let host = || [("HOME", "/h"), ("TERM", "vt"), ("A", "host")].map(|(k, v)| (k.into(), v.into()));
+        let environment = |words: &[&str]| -> Vec<String> {
+            let run = parse(&[words, &["app.wasm"]].concat()).unwrap();
+            run.environment(host()).into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+        };
+        assert!(environment(&[]).is_empty());
+        assert_eq!(environment(&["--env", "A=1", "--env", "TERM"]), ["A=1", "TERM=vt"]);
+        assert_eq!(environment(&["--env", "A=", "--env", "B=x=y"]), ["A=", "B=x=y"]);
+        assert_eq!(environment(&["--env", "UNSET"]), [""; 0]);
+        assert_eq!(environment(&["--env", "A=1", "--env", "A=2"]), ["A=2"]);
+        assert_eq!(environment(&["--inherit-env", "--env", "A=1"]), ["A=1", "HOME=/h", "TERM=vt"]);
+        assert!(parse(&["--env", "=x", "app.wasm"]).unwrap_err().contains("NAME=VALUE"));
+    }
+}
