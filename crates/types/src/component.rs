@@ -9,7 +9,9 @@ use std::collections::HashMap;
 
 mod abi;
 
-pub use abi::{Abi, FlatType, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, PtrWidth, Size, flatten_all};
+pub use abi::{
+    Abi, FlatType, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, PtrWidth, Size, flatten_all,
+};
 
 /// A value type: a primitive or a reference to a definition in a [`Types`] table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -137,11 +139,27 @@ pub struct FuncType {
 /// The types of a component file.
 #[derive(Clone, Debug, Default)]
 pub struct Types {
-    defs: Vec<(Def, [Abi; 2])>,
+    defs: Vec<DefEntry>,
     by_def: HashMap<Def, DefId>,
-    funcs: Vec<FuncType>,
+    funcs: Vec<FuncEntry>,
     by_func: HashMap<FuncType, FuncTypeId>,
     resources: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+struct DefEntry {
+    def: Def,
+    /// One for each [`PtrWidth`].
+    abi: [Abi; 2],
+    /// Of a map: the tuple of key and value that it is a list of.
+    entry: Option<TypeRef>,
+}
+
+#[derive(Clone, Debug)]
+struct FuncEntry {
+    func: FuncType,
+    /// Of the parameters as a tuple, one for each [`PtrWidth`].
+    params: [Abi; 2],
 }
 
 impl Types {
@@ -155,9 +173,13 @@ impl Types {
         if let Some(id) = self.by_def.get(&def) {
             return TypeRef::Def(*id);
         }
-        let abi = [Abi::of_def(self, &def, PtrWidth::Bits32), Abi::of_def(self, &def, PtrWidth::Bits64)];
+        let entry = match def {
+            Def::Map { key, value } => Some(self.intern(Def::Tuple([key, value].into()))),
+            _ => None,
+        };
+        let abi = [PtrWidth::Bits32, PtrWidth::Bits64].map(|ptr| Abi::of_def(self, &def, ptr));
         let id = DefId(self.defs.len() as u32);
-        self.defs.push((def.clone(), abi));
+        self.defs.push(DefEntry { def: def.clone(), abi, entry });
         self.by_def.insert(def, id);
         TypeRef::Def(id)
     }
@@ -167,8 +189,10 @@ impl Types {
         if let Some(id) = self.by_func.get(&func) {
             return *id;
         }
+        let params = [PtrWidth::Bits32, PtrWidth::Bits64]
+            .map(|ptr| Abi::of_fields(self, func.params.iter().map(|param| param.ty), ptr));
         let id = FuncTypeId(self.funcs.len() as u32);
-        self.funcs.push(func.clone());
+        self.funcs.push(FuncEntry { func: func.clone(), params });
         self.by_func.insert(func, id);
         id
     }
@@ -201,7 +225,7 @@ impl Types {
     /// # Panics
     /// If the number came from another table.
     pub fn def(&self, id: DefId) -> &Def {
-        &self.defs[id.0 as usize].0
+        &self.defs[id.0 as usize].def
     }
 
     /// The definition a type refers to; `None` for a primitive.
@@ -217,13 +241,29 @@ impl Types {
     /// # Panics
     /// If the number came from another table.
     pub fn func(&self, id: FuncTypeId) -> &FuncType {
-        &self.funcs[id.0 as usize]
+        &self.funcs[id.0 as usize].func
+    }
+
+    /// Layout and flattening of a function's parameters as a tuple.
+    ///
+    /// # Panics
+    /// If the number came from another table.
+    pub fn params_abi(&self, id: FuncTypeId, ptr: PtrWidth) -> &Abi {
+        &self.funcs[id.0 as usize].params[ptr as usize]
+    }
+
+    /// The `tuple<key, value>` that a `map<key, value>` is a list of; `None` if the type is not a map.
+    pub fn map_entry(&self, ty: TypeRef) -> Option<TypeRef> {
+        match ty {
+            TypeRef::Def(id) => self.defs.get(id.0 as usize)?.entry,
+            _ => None,
+        }
     }
 
     /// Size, alignment and flattening of a type in a memory of the given pointer width.
     pub fn abi(&self, ty: TypeRef, ptr: PtrWidth) -> &Abi {
         match ty {
-            TypeRef::Def(id) => &self.defs[id.0 as usize].1[ptr as usize],
+            TypeRef::Def(id) => &self.defs[id.0 as usize].abi[ptr as usize],
             primitive => Abi::of_primitive(primitive, ptr),
         }
     }

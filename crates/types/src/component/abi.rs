@@ -86,6 +86,9 @@ pub struct Abi {
     pub offsets: Box<[Size]>,
     /// Bytes of a variant's discriminant or of the whole of flags; 0 for other types.
     pub discriminant: u32,
+    /// Whether every bit pattern is a value and every byte is part of it (no padding), so that the bytes can be
+    /// copied as they are. The same for both pointer widths.
+    pub plain: bool,
 }
 
 /// `offset` rounded up to a multiple of `align`.
@@ -94,7 +97,11 @@ fn align_to(offset: Size, align: u32) -> Size {
 }
 
 /// Flattens types one after another; `None` when there are more than [`MAX_FLAT_PARAMS`].
-pub fn flatten_all(types: &Types, list: impl Iterator<Item = TypeRef>, ptr: PtrWidth) -> Option<Box<[FlatType]>> {
+pub fn flatten_all(
+    types: &Types,
+    list: impl Iterator<Item = TypeRef>,
+    ptr: PtrWidth,
+) -> Option<Box<[FlatType]>> {
     let mut flat = Vec::new();
     for ty in list {
         flat.extend_from_slice(types.abi(ty, ptr).flat.as_deref()?);
@@ -113,7 +120,12 @@ impl Abi {
             flat: Some(Box::new([flat])),
             offsets: Box::default(),
             discriminant: 0,
+            plain: false,
         }
+    }
+
+    fn number(size: u32, flat: FlatType) -> Abi {
+        Abi { plain: true, ..Abi::scalar(size, flat) }
     }
 
     fn pair(ptr: PtrWidth) -> Abi {
@@ -128,19 +140,24 @@ impl Abi {
     /// The layout of values of `list` one after another.
     pub fn of_fields(types: &Types, list: impl Iterator<Item = TypeRef> + Clone, ptr: PtrWidth) -> Abi {
         let (mut size, mut align, mut offsets) = (0, 1, Vec::new());
+        let (mut plain, mut used) = (true, 0);
         for ty in list.clone() {
             let abi = types.abi(ty, ptr);
             size = align_to(size, abi.align);
             offsets.push(size);
             size = size.saturating_add(abi.size);
             align = align.max(abi.align);
+            plain &= abi.plain;
+            used = abi.size.saturating_add(used);
         }
+        let size = align_to(size, align);
         Abi {
-            size: align_to(size, align),
+            size,
             align,
             flat: flatten_all(types, list, ptr),
             offsets: offsets.into(),
             discriminant: 0,
+            plain: plain && used == size,
         }
     }
 
@@ -174,34 +191,39 @@ impl Abi {
             flat: flat.filter(|flat| flat.len() <= MAX_FLAT_PARAMS).map(Into::into),
             offsets: Box::new([offset]),
             discriminant,
+            plain: false,
         }
     }
 
     pub(super) fn of_primitive(ty: TypeRef, ptr: PtrWidth) -> &'static Abi {
         use std::sync::LazyLock;
-        static SCALARS: LazyLock<[Abi; 8]> = LazyLock::new(|| {
+        static SCALARS: LazyLock<[Abi; 10]> = LazyLock::new(|| {
             [
                 Abi::scalar(1, FlatType::I32),
-                Abi::scalar(2, FlatType::I32),
                 Abi::scalar(4, FlatType::I32),
-                Abi::scalar(8, FlatType::I64),
-                Abi::scalar(4, FlatType::F32),
-                Abi::scalar(8, FlatType::F64),
+                Abi::number(1, FlatType::I32),
+                Abi::number(2, FlatType::I32),
+                Abi::number(4, FlatType::I32),
+                Abi::number(8, FlatType::I64),
+                Abi::number(4, FlatType::F32),
+                Abi::number(8, FlatType::F64),
                 Abi::pair(PtrWidth::Bits32),
                 Abi::pair(PtrWidth::Bits64),
             ]
         });
         use TypeRef::*;
-        let [one, two, four, eight, f32, f64, pair32, pair64] = &*SCALARS;
+        let [bool, handle, one, two, four, eight, f32, f64, pair32, pair64] = &*SCALARS;
         match ty {
-            Bool | S8 | U8 => one,
+            Bool => bool,
+            S8 | U8 => one,
             S16 | U16 => two,
             S64 | U64 => eight,
             F32 => f32,
             F64 => f64,
             String if ptr == PtrWidth::Bits64 => pair64,
             String => pair32,
-            S32 | U32 | Char | ErrorContext | Def(_) => four,
+            S32 | U32 => four,
+            Char | ErrorContext | Def(_) => handle,
         }
     }
 
@@ -211,20 +233,20 @@ impl Abi {
             Def::List { element, length: Some(length) } => {
                 let abi = types.abi(*element, ptr);
                 let count = *length as usize;
-                let flat = abi.flat.as_ref().filter(|flat| flat.len().saturating_mul(count) <= MAX_FLAT_PARAMS);
+                let flat =
+                    abi.flat.as_ref().filter(|flat| flat.len().saturating_mul(count) <= MAX_FLAT_PARAMS);
                 Abi {
                     size: abi.size.saturating_mul(Size::from(*length)),
                     align: abi.align,
                     flat: flat.map(|flat| flat.repeat(count).into()),
                     offsets: Box::default(),
                     discriminant: 0,
+                    plain: abi.plain,
                 }
             }
             Def::Record(fields) => Abi::of_fields(types, fields.iter().map(|f| f.ty), ptr),
             Def::Tuple(list) => Abi::of_fields(types, list.iter().copied(), ptr),
-            Def::Variant(cases) => {
-                Abi::of_cases(types, &cases.iter().map(|c| c.ty).collect::<Vec<_>>(), ptr)
-            }
+            Def::Variant(cases) => Abi::of_cases(types, &cases.iter().map(|c| c.ty).collect::<Vec<_>>(), ptr),
             Def::Enum(names) => Abi::of_cases(types, &vec![None; names.len()], ptr),
             Def::Option(ty) => Abi::of_cases(types, &[None, Some(*ty)], ptr),
             Def::Result { ok, err } => Abi::of_cases(types, &[*ok, *err], ptr),
@@ -263,6 +285,41 @@ mod tests {
     }
 
     #[test]
+    fn plain_types_have_no_padding() {
+        let mut types = Types::new();
+        let mut tuple = |list: &[TypeRef]| types.intern(Def::Tuple(list.into()));
+        let tight = tuple(&[TypeRef::U32, TypeRef::F32]);
+        let loose = tuple(&[TypeRef::U8, TypeRef::U16]);
+        let tail = tuple(&[TypeRef::U16, TypeRef::U8]);
+        let chars = tuple(&[TypeRef::Char]);
+        let list = types.intern(Def::List { element: tight, length: Some(3) });
+        let plain = |ty| types.abi(ty, PtrWidth::Bits32).plain;
+        assert!(plain(tight) && plain(list));
+        assert!(!plain(loose) && !plain(tail) && !plain(chars) && !plain(TypeRef::Bool));
+    }
+
+    #[test]
+    fn a_map_knows_its_entry() {
+        let mut types = Types::new();
+        let map = types.intern(Def::Map { key: TypeRef::U8, value: TypeRef::U16 });
+        let entry = types.map_entry(map).unwrap();
+        assert_eq!(types.get(entry), Some(&Def::Tuple([TypeRef::U8, TypeRef::U16].into())));
+        assert_eq!(types.abi(entry, PtrWidth::Bits32).size, 4);
+    }
+
+    #[test]
+    fn parameters_are_a_tuple() {
+        let mut types = Types::new();
+        let func = types.intern_func(crate::component::FuncType {
+            params: [field("a", TypeRef::U8), field("b", TypeRef::String)].into(),
+            result: None,
+            is_async: false,
+        });
+        let abi = types.params_abi(func, PtrWidth::Bits32);
+        assert_eq!((abi.size, abi.align, &*abi.offsets), (12, 4, &[0, 4][..]));
+    }
+
+    #[test]
     fn variants_join_their_cases() {
         let mut types = Types::new();
         let case = |name: &str, ty| Case { name: name.into(), ty: Some(ty) };
@@ -273,7 +330,10 @@ mod tests {
         assert_eq!(abi.flat.as_deref(), Some(&[FlatType::I32, FlatType::I32, FlatType::I32][..]));
         assert_eq!((abi.size, abi.align, abi.offsets[0]), (12, 4, 4));
         let ty = types.intern(Def::Variant([case("a", TypeRef::F32), case("b", TypeRef::F64)].into()));
-        assert_eq!(types.abi(ty, PtrWidth::Bits32).flat.as_deref(), Some(&[FlatType::I32, FlatType::I64][..]));
+        assert_eq!(
+            types.abi(ty, PtrWidth::Bits32).flat.as_deref(),
+            Some(&[FlatType::I32, FlatType::I64][..])
+        );
     }
 
     #[test]
