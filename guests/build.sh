@@ -54,7 +54,18 @@ main() {
 # Guests that are one Rust crate with one component of the same name.
 rust_commands=(hello cat wc)
 # The rest; each has its own function below.
-others=()
+others=(pair)
+
+build_pair() {
+    rust_component pair-caller "$out/pair/caller.wasm"
+    rust_component pair-callee "$out/pair/callee.wasm"
+    compose "$out/pair/caller.wasm" "$out/pair/callee.wasm" "$out/pair/pair.wasm"
+}
+
+# compose CALLER CALLEE OUT: gives the first component what the second exports.
+compose() {
+    wasm-tools compose --quiet "$1" --definitions "$2" -o "$3"
+}
 
 # rust_component PACKAGE OUT: compiles one package of the workspace and wraps its core module.
 #
