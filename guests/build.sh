@@ -52,7 +52,7 @@ main() {
 }
 
 # Guests that are one Rust crate with one component of the same name.
-rust_commands=(hello cat wc)
+rust_commands=(hello cat wc grep timers trap exit7 env fs pump)
 # The rest; each has its own function below.
 others=(pair)
 

@@ -84,9 +84,11 @@ impl Guest for crate::Callee {
         wit_bindgen::spawn_local(async move {
             loop {
                 let (result, mut bytes) = data.read(Vec::with_capacity(CHUNK)).await;
+                if result == StreamResult::Dropped {
+                    break;
+                }
                 bytes.make_ascii_uppercase();
-                let rest = writer.write_all(bytes).await;
-                if result == StreamResult::Dropped || !rest.is_empty() {
+                if !writer.write_all(bytes).await.is_empty() {
                     break;
                 }
             }
