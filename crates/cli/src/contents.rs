@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use wasmparser::{
-    ComponentExternName, Encoding, KnownCustom, Name, NameSectionReader, Parser, Payload, ProducersSectionReader,
-    Result,
+    ComponentExternName, Encoding, KnownCustom, Name, NameSectionReader, Parser, Payload,
+    ProducersSectionReader, Result,
 };
 
 /// A module or component.
@@ -171,7 +171,9 @@ impl Part {
                             }
                         }
                     }
-                    KnownCustom::Producers(section) => common.producers = producers(section).unwrap_or_default(),
+                    KnownCustom::Producers(section) => {
+                        common.producers = producers(section).unwrap_or_default()
+                    }
                     _ => {}
                 }
             }

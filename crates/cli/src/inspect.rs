@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::diagnostics::Failure;
-use crate::load;
+use crate::load::Source;
 use report::Report;
 
 /// Show what a component or module holds, and what it needs to run
@@ -30,12 +30,11 @@ pub(crate) struct InspectArgs {
 
 /// Runs the subcommand.
 pub(crate) fn inspect(arguments: &InspectArgs) -> Result<ExitCode, Failure> {
-    let path = &arguments.file;
-    let bytes = load::read(path)?;
+    let source = Source::read(&arguments.file)?;
     let output = if arguments.wit {
-        report::whole_wit(path, &bytes)?
+        report::whole_wit(&source)?
     } else {
-        let report = Report::of(path, &bytes)?;
+        let report = Report::of(&source)?;
         if arguments.json {
             let json = serde_json::to_string_pretty(&report);
             json.map_err(|error| Failure::caused_by("cannot write the report as JSON", error))? + "\n"

@@ -1,56 +1,120 @@
 //! Reads the file that a subcommand was given: WebAssembly in binary or in text form.
 
-use std::fs;
+use std::borrow::Cow;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use wasmparser::BinaryReader;
 use wat::Detect;
 
 use crate::diagnostics::Failure;
 
-/// Reads `path` and returns WebAssembly in binary form; text is assembled. `-` is the standard input.
-///
-/// # Errors
-///
-/// The file cannot be read, or is not WebAssembly: the failure says what it is instead.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let bytes = read_bytes(path).map_err(|error| unreadable(path, error))?;
-    match Detect::from_bytes(&bytes) {
-        Detect::WasmBinary => Ok(bytes),
-        Detect::WasmText => assemble(path, &bytes),
-        Detect::Unknown if has_extension(path, "wat") && !bytes.is_empty() => assemble(path, &bytes),
-        Detect::Unknown => Err(not_wasm(path, &bytes)),
+/// No component comes near this size; an endless device does.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// A file's WebAssembly, in binary form.
+pub(crate) struct Source {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: Vec<u8>,
+    /// Whether the file holds text, and `bytes` were assembled from it.
+    assembled: bool,
+}
+
+impl Source {
+    /// Reads `path`; text is assembled. `-` is the standard input.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is not WebAssembly: the failure says what it is instead.
+    pub(crate) fn read(path: &Path) -> Result<Source, Failure> {
+        let bytes = read_bytes(path).map_err(|error| unreadable(path, error))?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(Failure::new(format!("{} is larger than {MAX_BYTES} bytes", path.display()))
+                .hint("name a component's .wasm or .wat file"));
+        }
+        let assembled = match Detect::from_bytes(&bytes) {
+            Detect::WasmBinary => false,
+            Detect::WasmText => true,
+            Detect::Unknown if has_extension(path, "wat") && !bytes.is_empty() => true,
+            Detect::Unknown => return Err(not_wasm(path, &bytes)),
+        };
+        let bytes = if assembled { assemble(path, &bytes)? } else { bytes };
+        Ok(Source { path: path.to_owned(), bytes, assembled })
+    }
+
+    /// Says that the bytes do not decode or are not valid.
+    pub(crate) fn malformed(&self, error: &wasmparser::Error) -> Failure {
+        let (path, offset) = (self.path.display(), error.offset());
+        if self.assembled {
+            let message =
+                format!("{path} is not valid at byte {offset} of its binary form: {}", error.message());
+            return Failure::new(message)
+                .hint("correct the text; `wasm-tools dump` shows where that byte comes from");
+        }
+        if self.bytes.len() < HEADER {
+            return cut_header(&self.path, &self.bytes);
+        }
+        if let Some(section) = cut_section(&self.bytes) {
+            let message = format!(
+                "{path} is cut short: it ends at byte {}, inside a section that begins at byte {} and ends at byte {}",
+                self.bytes.len(),
+                section.start,
+                section.end
+            );
+            return Failure::new(message).hint("copy or build the file again");
+        }
+        let message = format!("{path} is not valid at byte {offset} (0x{offset:x}): {}", error.message());
+        Failure::new(message).hint(
+            "build the file again with current tools; `wasm-tools validate --features all` checks it too",
+        )
     }
 }
 
-/// Says that `bytes`, read from `path`, do not decode or are not valid.
-pub(crate) fn malformed(path: &Path, bytes: &[u8], error: &wasmparser::Error) -> Failure {
-    let (path, size, offset) = (path.display(), bytes.len(), error.offset());
-    if error.message().contains("unexpected end") {
-        let message = format!(
-            "{path} is cut short: more should follow at byte {offset} (0x{offset:x}), and the file has {size} bytes"
-        );
-        return Failure::new(message).hint("copy or build the file again");
+/// Every file begins with four bytes that never change and four that are its version.
+const HEADER: usize = 8;
+
+fn cut_header(path: &Path, bytes: &[u8]) -> Failure {
+    let message =
+        format!("{} is cut short: it ends at byte {}, inside its header", path.display(), bytes.len());
+    Failure::new(message).hint("copy or build the file again")
+}
+
+/// The outermost section that should go on behind the end of `bytes`, if there is one.
+fn cut_section(bytes: &[u8]) -> Option<Range<u64>> {
+    let size = bytes.len() as u64;
+    let mut start = HEADER as u64;
+    while start < size {
+        let mut reader = BinaryReader::new(bytes.get(usize::try_from(start).ok()?..)?, start);
+        let length = reader.read_u8().and_then(|_section_id| reader.read_var_u32());
+        let end = match length {
+            Ok(length) => reader.original_position() + u64::from(length),
+            Err(_) => reader.original_position() + 1,
+        };
+        if end > size {
+            return Some(start..end);
+        }
+        start = end;
     }
-    let message = format!("{path} is not valid at byte {offset} (0x{offset:x}): {}", error.message());
-    Failure::new(message)
-        .hint("build the file again with current tools; `wasm-tools validate --features all` checks it too")
+    None
 }
 
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes)?;
-        return Ok(bytes);
+        io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    } else {
+        File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     }
-    fs::read(path)
+    Ok(bytes)
 }
 
 fn assemble(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
     let assembled = wat::Parser::new().parse_bytes(Some(path), bytes);
-    assembled.map(std::borrow::Cow::into_owned).map_err(|error| {
+    assembled.map(Cow::into_owned).map_err(|error| {
         Failure::caused_by(format!("cannot assemble {}", path.display()), error)
-            .hint("the position above is where the text stops making sense")
+            .hint("correct the text at the position above")
     })
 }
 
@@ -138,8 +202,7 @@ fn not_wasm(path: &Path, bytes: &[u8]) -> Failure {
         return Failure::new(format!("{shown} is not WebAssembly: {what}")).hint(*hint);
     }
     if b"\0asm".starts_with(bytes) {
-        return Failure::new(format!("{shown} is cut short: it ends at byte {}, inside its first word", bytes.len()))
-            .hint("copy or build the file again");
+        return cut_header(path, bytes);
     }
     let start = bytes.get(..16).unwrap_or(bytes).escape_ascii();
     Failure::new(format!("{shown} is not WebAssembly: it begins with \"{start}\""))
@@ -152,6 +215,16 @@ mod tests {
 
     fn complaint(bytes: &[u8]) -> String {
         format!("{:?}", not_wasm(Path::new("x"), bytes))
+    }
+
+    #[test]
+    fn a_cut_section_is_found() {
+        let whole = b"\0asm\x01\0\0\0\x01\x01\0\x03\x01\0";
+        assert_eq!(cut_section(whole), None);
+        assert_eq!(cut_section(&whole[..8]), None);
+        assert_eq!(cut_section(&whole[..9]), Some(8..10));
+        assert_eq!(cut_section(&whole[..10]), Some(8..11));
+        assert_eq!(cut_section(&whole[..13]), Some(11..14));
     }
 
     #[test]

@@ -69,7 +69,8 @@ pub(crate) fn look_up(import: &str) -> Provision {
     let (name, version) = import.split_once('@').unwrap_or((import, ""));
     if !name.starts_with("wasi:") {
         return Provision::Missing(
-            "no host provides it: link it to a component that exports it (`wac plug`, `wasm-tools compose`)".to_owned(),
+            "no host provides it: link it to a component that exports it (`wac plug`, `wasm-tools compose`)"
+                .to_owned(),
         );
     }
     match Release::of(version) {
@@ -85,7 +86,9 @@ pub(crate) fn look_up(import: &str) -> Provision {
             );
         }
         Release::Other => {
-            return Provision::Missing("not a version of WASI that Tombolo knows: it provides 0.3".to_owned());
+            return Provision::Missing(
+                "not a version of WASI that Tombolo knows: it provides 0.3".to_owned(),
+            );
         }
     }
     match INTERFACES.iter().find(|interface| interface.name == name) {
@@ -122,7 +125,9 @@ impl Release {
             whole => Version::parse(whole),
         };
         match parsed {
-            Ok(version) if (version.major, version.minor) == (0, 3) && version.pre.is_empty() => Release::Wasi03,
+            Ok(version) if (version.major, version.minor) == (0, 3) && version.pre.is_empty() => {
+                Release::Wasi03
+            }
             Ok(version) if (version.major, version.minor) == (0, 3) => Release::Draft,
             Ok(version) if (version.major, version.minor) == (0, 2) => Release::Wasi02,
             _ => Release::Other,

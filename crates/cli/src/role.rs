@@ -30,7 +30,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// Finds out what `part`, the outermost of a file, is.
+    /// Finds out what `part`, the outermost of a file, is; a WIT package counts as a library here.
     pub(crate) fn of(part: &Part) -> Role {
         match part {
             Part::Component(_) => Role::of_component(part),
@@ -53,9 +53,7 @@ impl Role {
                 _ => {}
             }
         }
-        let is_wit = common.custom_sections.iter().any(|section| section.name == "wit-component-encoding")
-            && part.parts().is_empty();
-        other.unwrap_or(if is_wit { Role::WitPackage } else { Role::Library })
+        other.unwrap_or(Role::Library)
     }
 
     fn of_module(part: &Part) -> Role {
@@ -110,6 +108,8 @@ impl Role {
 
 /// A name for the component made of `file`.
 fn component_name(file: &str) -> String {
+    // The standard input has no name to begin with.
+    let file = if file == "-" { "app" } else { file };
     let stem = file.strip_suffix(".wasm").or_else(|| file.strip_suffix(".wat")).unwrap_or(file);
     format!("{stem}.component.wasm")
 }

@@ -66,10 +66,9 @@ impl RunArgs {
         name.iter()
             .chain(self.file_and_args.iter().skip(1))
             .map(|argument| {
-                argument
-                    .to_str()
-                    .map(str::to_owned)
-                    .ok_or_else(|| format!("the argument {argument:?} is not UTF-8, as a component's strings are"))
+                argument.to_str().map(str::to_owned).ok_or_else(|| {
+                    format!("the argument {argument:?} is not UTF-8, as a component's strings are")
+                })
             })
             .collect()
     }

@@ -1,7 +1,5 @@
 //! Everything that `inspect` has to say, ready to be written as text or as JSON.
 
-use std::path::Path;
-
 use serde::Serialize;
 use wasmparser::{Validator, WasmFeatures};
 use wit_component::{DecodedWasm, WitPrinter};
@@ -9,7 +7,7 @@ use wit_parser::PackageId;
 
 use crate::contents::{Part, Producer};
 use crate::diagnostics::Failure;
-use crate::load;
+use crate::load::Source;
 use crate::provided::{self, Grant, Provision};
 use crate::role::{self, Role};
 
@@ -19,23 +17,26 @@ pub(crate) struct Report {
     pub(crate) file: String,
     #[serde(flatten)]
     pub(crate) role: Role,
-    /// The component's world; none for a core module.
+    /// What it imports and exports, as WIT; none for a core module.
     #[serde(flatten)]
-    pub(crate) world: Option<World>,
+    pub(crate) wit: Option<Wit>,
     pub(crate) needs: Needs,
     pub(crate) contents: Part,
     /// The tools that made the file and the parts in it.
     pub(crate) made_by: Vec<Producer>,
 }
 
-/// A component's world.
+/// What a component imports and exports, or the definitions it holds.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum World {
+pub(crate) enum Wit {
     /// As WIT, without the interfaces it names.
     World(String),
+    /// A package of interface definitions, as WIT.
+    Package(String),
     /// Why it cannot be written as WIT: the binary format can say more.
-    NoWorld(String),
+    #[serde(rename = "no_wit")]
+    Unwritable(String),
 }
 
 /// A component's imports.
@@ -65,16 +66,19 @@ pub(crate) struct Missing {
 }
 
 impl Report {
-    /// Inspects `bytes`, the contents of the file at `path`.
-    pub(crate) fn of(path: &Path, bytes: &[u8]) -> Result<Report, Failure> {
-        let contents = read(path, bytes)?;
-        let role = Role::of(&contents);
-        let (world, needs) = match &contents {
-            Part::Component(_) => (Some(world(bytes)), Needs::of(&contents)),
-            Part::Module(_) => (None, Needs::default()),
+    /// Inspects a file.
+    pub(crate) fn of(source: &Source) -> Result<Report, Failure> {
+        let contents = read(source)?;
+        let (role, wit, needs) = match &contents {
+            Part::Component(_) => {
+                let wit = Wit::of(&source.bytes);
+                let role = if let Wit::Package(_) = wit { Role::WitPackage } else { Role::of(&contents) };
+                (role, Some(wit), Needs::of(&contents))
+            }
+            Part::Module(_) => (Role::of(&contents), None, Needs::default()),
         };
         let made_by = role::producers(&contents);
-        Ok(Report { file: path.display().to_string(), role, world, needs, contents, made_by })
+        Ok(Report { file: source.path.display().to_string(), role, wit, needs, contents, made_by })
     }
 }
 
@@ -96,54 +100,51 @@ impl Needs {
     }
 }
 
-/// Writes every interface that the component at `path` imports or exports, and its world, as WIT.
-pub(crate) fn whole_wit(path: &Path, bytes: &[u8]) -> Result<String, Failure> {
-    if let part @ Part::Module(_) = read(path, bytes)? {
-        let role = Role::of(&part);
-        let file = path.display().to_string();
-        return Err(Failure::new(format!("{file} is {}: it has no WIT", role.phrase())).hint(role.next_step(&file)));
+impl Wit {
+    fn of(bytes: &[u8]) -> Wit {
+        let decoded = match wit_component::decode(bytes) {
+            Ok(decoded) => decoded,
+            Err(error) => return Wit::Unwritable(format!("{error:#}")),
+        };
+        match (print(&decoded, &[]), decoded) {
+            (Ok(wit), DecodedWasm::Component(..)) => Wit::World(wit),
+            (Ok(wit), DecodedWasm::WitPackage(..)) => Wit::Package(wit),
+            (Err(error), _) => Wit::Unwritable(format!("{error:#}")),
+        }
     }
-    decode(bytes, Packages::All).map_err(|error| {
-        Failure::caused_by(format!("the interfaces of {} cannot be written as WIT", path.display()), error)
+}
+
+/// Writes every interface that a component imports or exports, and its world, as WIT.
+pub(crate) fn whole_wit(source: &Source) -> Result<String, Failure> {
+    let file = source.path.display().to_string();
+    if let part @ Part::Module(_) = read(source)? {
+        let role = Role::of(&part);
+        return Err(
+            Failure::new(format!("{file} is {}: it has no WIT", role.phrase())).hint(role.next_step(&file))
+        );
+    }
+    let wit = wit_component::decode(&source.bytes).and_then(|decoded| {
+        let packages = decoded.resolve().packages.iter().map(|(id, _)| id);
+        let others: Vec<PackageId> = packages.filter(|id| *id != decoded.package()).collect();
+        print(&decoded, &others)
+    });
+    wit.map_err(|error| {
+        Failure::caused_by(format!("the interfaces of {file} cannot be written as WIT"), error)
             .hint("without --wit, inspect lists its imports and exports by name")
     })
 }
 
-/// Validates and decodes a file.
-fn read(path: &Path, bytes: &[u8]) -> Result<Part, Failure> {
-    Validator::new_with_features(WasmFeatures::all())
-        .validate_all(bytes)
-        .map_err(|error| load::malformed(path, bytes, &error))?;
-    Part::read(bytes).map_err(|error| load::malformed(path, bytes, &error))
-}
-
-fn world(bytes: &[u8]) -> World {
-    match decode(bytes, Packages::Main) {
-        Ok(wit) => World::World(wit),
-        Err(error) => World::NoWorld(format!("{error:#}")),
-    }
-}
-
-/// Which packages to write.
-#[derive(PartialEq)]
-enum Packages {
-    /// The one with the world.
-    Main,
-    /// That one, and all that it names.
-    All,
-}
-
-fn decode(bytes: &[u8], packages: Packages) -> anyhow::Result<String> {
-    let decoded = wit_component::decode(bytes)?;
-    let (resolve, main) = match &decoded {
-        DecodedWasm::WitPackage(resolve, package) => (resolve, *package),
-        DecodedWasm::Component(resolve, _) => (resolve, decoded.package()),
-    };
-    let others: Vec<PackageId> = match packages {
-        Packages::Main => Vec::new(),
-        Packages::All => resolve.packages.iter().map(|(id, _)| id).filter(|id| *id != main).collect(),
-    };
+/// Writes the main package, and behind it `others`.
+fn print(decoded: &DecodedWasm, others: &[PackageId]) -> anyhow::Result<String> {
     let mut printer = WitPrinter::default();
-    printer.print(resolve, main, &others)?;
+    printer.print(decoded.resolve(), decoded.package(), others)?;
     Ok(printer.output.to_string())
+}
+
+/// Validates and decodes a file.
+fn read(source: &Source) -> Result<Part, Failure> {
+    Validator::new_with_features(WasmFeatures::all())
+        .validate_all(&source.bytes)
+        .map_err(|error| source.malformed(&error))?;
+    Part::read(&source.bytes).map_err(|error| source.malformed(&error))
 }

@@ -1,14 +1,13 @@
 //! The report as text for people.
 
-use std::fmt::Write as _;
-
-use super::report::{Needs, Report, World};
-use crate::contents::{Common, Part, Producer};
+use super::report::{Needs, Report, Wit};
+use crate::contents::{Common, Item, Part, Producer};
+use crate::role::Role;
 
 /// Writes `report` as text.
 pub(crate) fn render(report: &Report) -> String {
     let mut sections = vec![headline(report)];
-    sections.extend(world(report));
+    sections.extend(wit(report));
     sections.extend(needs(&report.needs));
     sections.push(contents(&report.contents));
     sections.extend(made_by(&report.made_by));
@@ -17,33 +16,47 @@ pub(crate) fn render(report: &Report) -> String {
 
 fn headline(report: &Report) -> String {
     let Report { file, role, .. } = report;
-    let stop = if report.needs.missing.is_empty() {
-        role.next_step(file)
-    } else {
-        "it cannot run as it is: see what is not provided, below".to_owned()
+    let next = match role {
+        Role::Command { .. } if !report.needs.missing.is_empty() => {
+            "it cannot run as it is: see below what is not provided".to_owned()
+        }
+        _ => role.next_step(file),
     };
-    format!("{file} is {}.\n{}.\n", role.phrase(), capitalized(&stop))
+    // No full stop behind what may be a command to copy.
+    format!("{file} is {}.\n{}\n", role.phrase(), capitalized(&next))
 }
 
-fn world(report: &Report) -> Option<String> {
+fn wit(report: &Report) -> Option<String> {
     let mut text = String::new();
-    match report.world.as_ref()? {
-        World::World(wit) => {
+    let wit = report.wit.as_ref()?;
+    match wit {
+        Wit::World(wit) => {
             text.push_str("World:\n");
             push_indented(&mut text, wit);
         }
-        World::NoWorld(reason) => {
+        Wit::Package(wit) => {
+            text.push_str("Package:\n");
+            push_indented(&mut text, wit);
+        }
+        Wit::Unwritable(reason) => {
             text.push_str("World: cannot be written as WIT, because\n");
             push_indented(&mut text, reason);
-            let common = report.contents.common();
-            for (verb, items) in [("imports", &common.imports), ("exports", &common.exports)] {
-                if !items.is_empty() {
-                    push_line(&mut text, 0, &format!("It {verb}:"));
-                }
-                for item in items {
-                    push_line(&mut text, 1, &format!("{} {}", item.kind, item.name));
-                }
-            }
+        }
+    }
+    let unwritten = |item: &&Item| match wit {
+        Wit::Unwritable(_) => true,
+        // The printer leaves out what WIT has no words for.
+        Wit::World(_) => matches!(item.kind, "module" | "component" | "value"),
+        Wit::Package(_) => false,
+    };
+    let common = report.contents.common();
+    for (verb, items) in [("imports", &common.imports), ("exports", &common.exports)] {
+        let items: Vec<&Item> = items.iter().filter(unwritten).collect();
+        if !items.is_empty() {
+            text.push_str(&format!("\nBeyond WIT, it {verb}:\n"));
+        }
+        for item in items {
+            push_line(&mut text, 1, &format!("{} {}", item.kind, item.name));
         }
     }
     Some(text)
@@ -64,7 +77,10 @@ fn needs(needs: &Needs) -> Option<String> {
             text.push('\n');
         }
         text.push_str("Needs, and is not provided:\n");
-        push_table(&mut text, needs.missing.iter().map(|need| (need.name.clone(), need.why.clone())).collect());
+        push_table(
+            &mut text,
+            needs.missing.iter().map(|need| (need.name.clone(), need.why.clone())).collect(),
+        );
     }
     (!text.is_empty()).then_some(text)
 }
@@ -110,18 +126,13 @@ fn contents(outermost: &Part) -> String {
 }
 
 fn made_by(producers: &[Producer]) -> Option<String> {
-    let mut rows: Vec<(String, String)> = Vec::new();
-    for Producer { field, name, version } in producers {
-        let tool = format!("{name} {version}").trim_end().to_owned();
-        match rows.last_mut() {
-            Some((last, tools)) if last == field => {
-                let _ = write!(tools, ", {tool}");
-            }
-            _ => rows.push((field.clone(), tool)),
-        }
-    }
+    let mut last = "";
+    let rows = producers.iter().map(|Producer { field, name, version }| {
+        let field = if std::mem::replace(&mut last, field) == field { String::new() } else { field.clone() };
+        (field, format!("{name} {version}"))
+    });
     let mut text = "Made by:\n".to_owned();
-    push_table(&mut text, rows);
+    push_table(&mut text, rows.collect());
     (!producers.is_empty()).then_some(text)
 }
 
