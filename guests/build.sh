@@ -54,7 +54,17 @@ main() {
 # Guests that are one Rust crate with one component of the same name.
 rust_commands=(hello cat wc grep timers trap exit7 env fs pump)
 # The rest; each has its own function below.
-others=(pair)
+others=(sieve pair)
+
+# C, with the bindings that wit-bindgen makes and as much of wasi-libc as imports nothing.
+build_sieve() {
+    local work=$CARGO_TARGET_DIR/sieve
+    mkdir -p "$work"
+    wit-bindgen c "$here/sieve/wit" --world sieve --out-dir "$work" >/dev/null
+    clang-19 --target=wasm32-wasi -O2 -Wall -Wextra -mexec-model=reactor -Wl,--strip-debug -I "$work" \
+        "$here/sieve/sieve.c" "$work/sieve.c" "$work/sieve_component_type.o" -o "$work/sieve.wasm"
+    wasm-tools component new "$work/sieve.wasm" -o "$out/sieve/sieve.wasm"
+}
 
 build_pair() {
     rust_component pair-caller "$out/pair/caller.wasm"
