@@ -1,0 +1,120 @@
+//! What comes out: machine code and the tables that go with it, as plain data without pointers.
+
+use std::sync::Arc;
+
+use crate::CompileError;
+use crate::module::ModuleInfo;
+use crate::vmctx::{Layout, TrapCode};
+
+/// Where functions begin in a text section: a multiple of this.
+pub const FUNCTION_ALIGNMENT: usize = 16;
+
+/// A compiled module.
+#[derive(Clone, Debug)]
+pub struct CompiledModule {
+    /// What the module declares.
+    pub info: Arc<ModuleInfo>,
+    /// Where things lie in the context of its instances.
+    pub layout: Layout,
+    /// Machine code of all its functions. It can be placed at any address that is a multiple of
+    /// [`FUNCTION_ALIGNMENT`]; nothing in it is left to relocate.
+    pub code: Vec<u8>,
+    /// Where each function that the module defines lies in `code`.
+    pub functions: Vec<FunctionRange>,
+    /// Each instruction of `code` that can trap, ascending by its offset.
+    pub traps: Vec<(u32, TrapCode)>,
+    /// Which wasm instruction the code at an offset comes from, until the next entry: offset in `code`, then offset in
+    /// the file or [`NO_ADDRESS`]. Ascending.
+    pub addresses: Vec<(u32, u32)>,
+    /// Where the contents of the code section begin in the file; DWARF counts from here.
+    pub code_section: u32,
+}
+
+/// The wasm offset of code that comes from no instruction.
+pub const NO_ADDRESS: u32 = u32::MAX;
+
+/// Where a function's machine code lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionRange {
+    /// Offset of its first byte, which is its entry.
+    pub start: u32,
+    /// Its length in bytes.
+    pub len: u32,
+    /// Offset of its body in the file.
+    pub wasm_start: u32,
+}
+
+/// A function compiled on its own.
+#[derive(Clone, Debug, Default)]
+pub struct CompiledFunction {
+    /// Machine code; position independent.
+    pub code: Vec<u8>,
+    /// Each instruction of `code` that can trap, ascending by its offset.
+    pub traps: Vec<(u32, TrapCode)>,
+    /// As in [`CompiledModule::addresses`]. Empty for trampolines.
+    pub addresses: Vec<(u32, u32)>,
+}
+
+impl CompiledModule {
+    /// Why the instruction at an offset of `code` trapped; `None` if it cannot trap.
+    pub fn trap_at(&self, offset: u32) -> Option<TrapCode> {
+        let index = self.traps.binary_search_by_key(&offset, |(at, _)| *at).ok()?;
+        self.traps.get(index).map(|(_, code)| *code)
+    }
+
+    /// Offset in the file of the wasm instruction that the code at an offset of `code` comes from. For a return
+    /// address, pass the offset of the byte before it.
+    pub fn address_at(&self, offset: u32) -> Option<u32> {
+        let next = self.addresses.partition_point(|(at, _)| *at <= offset);
+        let (_, wasm) = *self.addresses.get(next.checked_sub(1)?)?;
+        (wasm != NO_ADDRESS).then_some(wasm)
+    }
+
+    /// Which of the functions that the module defines the code at an offset belongs to.
+    pub fn function_at(&self, offset: u32) -> Option<u32> {
+        let next = self.functions.partition_point(|function| function.start <= offset);
+        let index = next.checked_sub(1)?;
+        let function = self.functions.get(index)?;
+        (offset - function.start < function.len).then_some(index as u32)
+    }
+}
+
+/// Puts functions behind one another.
+#[derive(Default)]
+pub(crate) struct Text {
+    pub(crate) code: Vec<u8>,
+    pub(crate) functions: Vec<FunctionRange>,
+    pub(crate) traps: Vec<(u32, TrapCode)>,
+    pub(crate) addresses: Vec<(u32, u32)>,
+}
+
+impl Text {
+    pub(crate) fn push(&mut self, function: &CompiledFunction, wasm_start: u32) -> Result<(), CompileError> {
+        /// `int3`: what lies between functions is never executed.
+        const PADDING: u8 = 0xcc;
+        let too_large = || CompileError::too_large("more than 2 GiB of machine code", u64::from(wasm_start));
+        let start = self.code.len().next_multiple_of(FUNCTION_ALIGNMENT);
+        let end = start.checked_add(function.code.len()).filter(|end| *end <= i32::MAX as usize);
+        if end.is_none() {
+            return Err(too_large());
+        }
+        self.code.resize(start, PADDING);
+        self.code.extend_from_slice(&function.code);
+        let start = start as u32;
+        self.functions.push(FunctionRange { start, len: function.code.len() as u32, wasm_start });
+        self.traps.extend(function.traps.iter().map(|(at, code)| (start + at, *code)));
+        for (at, wasm) in &function.addresses {
+            push_address(&mut self.addresses, start + at, *wasm);
+        }
+        Ok(())
+    }
+}
+
+/// Adds an entry to an address table unless it says what the last one says.
+pub(crate) fn push_address(addresses: &mut Vec<(u32, u32)>, at: u32, wasm: u32) {
+    match addresses.last_mut() {
+        Some((_, last)) if *last == wasm => {}
+        Some((last_at, last)) if *last_at == at => *last = wasm,
+        _ => addresses.push((at, wasm)),
+    }
+}

@@ -1,0 +1,298 @@
+//! The compiler: modules in, machine code out.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use cranelift_codegen::Context;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::isa::OwnedTargetIsa;
+use tombolo_types::TypeRegistry;
+use tombolo_types::core::FuncType;
+use wasmparser::WasmFeatures;
+
+use crate::compiled::{CompiledFunction, CompiledModule, NO_ADDRESS, Text, push_address};
+use crate::config::{self, Config, SUPPORTED_FEATURES};
+use crate::parse::ParsedModule;
+use crate::translate::{self, Env, Scratch};
+use crate::{CompileError, trampoline};
+
+/// Compiles modules for the machine it runs on. One serves all threads of a process.
+pub struct Compiler {
+    isa: OwnedTargetIsa,
+    config: Config,
+}
+
+/// Modules with less code than this are compiled on the caller's thread: starting others takes longer.
+const WORTH_THREADS: usize = 8 << 10;
+
+impl Compiler {
+    /// Makes a compiler.
+    ///
+    /// # Errors
+    /// If compiled code cannot run on this machine, or the configuration asks for what is not supported.
+    pub fn new(config: &Config) -> Result<Compiler, CompileError> {
+        let config = config.clone();
+        let beyond = config.features.difference(SUPPORTED_FEATURES);
+        if !beyond.is_empty() {
+            let names: Vec<_> = beyond.iter_names().map(|(name, _)| name).collect();
+            return Err(CompileError::unsupported(format!("the features {}", names.join(", ")), 0));
+        }
+        Ok(Compiler { isa: config::target(&config)?, config })
+    }
+
+    /// What modules may use.
+    pub fn features(&self) -> WasmFeatures {
+        self.config.features
+    }
+
+    /// Validates a module and compiles all its functions, in parallel.
+    ///
+    /// # Errors
+    /// If the module is not valid or uses what is not supported. Of several faulty functions the first is named.
+    pub fn compile_module(&self, wasm: &[u8], registry: &TypeRegistry) -> Result<CompiledModule, CompileError> {
+        self.compile_module_at(wasm, 0, registry)
+    }
+
+    /// [`Compiler::compile_module`], for a module that lies at `offset` of a bigger file: places in errors and in
+    /// [`CompiledModule::addresses`] are those in that file.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile_module`]; also if the module's end is beyond 4 GiB.
+    pub fn compile_module_at(
+        &self,
+        wasm: &[u8],
+        offset: u64,
+        registry: &TypeRegistry,
+    ) -> Result<CompiledModule, CompileError> {
+        let module = self.parse_module(wasm, offset, registry)?;
+        let functions = self.compile_functions(&module, wasm)?;
+        let mut text = Text::default();
+        text.code.reserve(functions.iter().map(|function| function.code.len() + 16).sum());
+        for (defined, function) in functions.iter().enumerate() {
+            text.push(function, module.body_start(defined))?;
+        }
+        Ok(CompiledModule {
+            info: module.info,
+            layout: module.layout,
+            code: text.code,
+            functions: text.functions,
+            traps: text.traps,
+            addresses: text.addresses,
+            code_section: module.code_section,
+        })
+    }
+
+    /// Reads and validates everything of a module but its functions' bodies, which can be compiled from then on, in
+    /// any order. The module's bytes lie at `offset` of a file.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile_module_at`].
+    pub fn parse_module(
+        &self,
+        wasm: &[u8],
+        offset: u64,
+        registry: &TypeRegistry,
+    ) -> Result<ParsedModule, CompileError> {
+        ParsedModule::new(wasm, offset, self.config.features, registry)
+    }
+
+    /// Validates and compiles one of the functions that a module defines (imported functions do not count), of which
+    /// `wasm` are the bytes.
+    ///
+    /// # Errors
+    /// If the function is not valid or uses what is not supported, or if there is none of that number.
+    pub fn compile_function(
+        &self,
+        module: &ParsedModule,
+        wasm: &[u8],
+        defined: usize,
+    ) -> Result<CompiledFunction, CompileError> {
+        Worker::default().compile(self, module, wasm, defined)
+    }
+
+    /// Compiles the function through which the host calls functions of a type.
+    ///
+    /// # Errors
+    /// If the type has too many parameters or results.
+    pub fn entry_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
+        let mut context = Context::new();
+        trampoline::entry(&mut context.func, ty, &*self.isa);
+        self.finish(&mut context, 0)
+    }
+
+    /// Compiles the function through which guests call the host's functions of a type.
+    ///
+    /// # Errors
+    /// If the type has too many parameters or results.
+    pub fn exit_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
+        let mut context = Context::new();
+        trampoline::exit(&mut context.func, ty, &*self.isa);
+        self.finish(&mut context, 0)
+    }
+
+    fn compile_functions(
+        &self,
+        module: &ParsedModule,
+        wasm: &[u8],
+    ) -> Result<Vec<CompiledFunction>, CompileError> {
+        let count = module.defined_functions();
+        // The largest first, so that no thread begins one when the others are done.
+        let mut order: Vec<usize> = (0..count).collect();
+        order.sort_by_key(|defined| std::cmp::Reverse(module.body_len(*defined)));
+        let next = AtomicUsize::new(0);
+        let stop = AtomicBool::new(false);
+        let done: Mutex<Vec<Option<CompiledFunction>>> = Mutex::new(vec![None; count]);
+        let failed: Mutex<Option<(usize, CompileError)>> = Mutex::new(None);
+        let work = || {
+            let mut worker = Worker::default();
+            let mut mine = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let Some(defined) = order.get(next.fetch_add(1, Ordering::Relaxed)).copied() else { break };
+                match worker.compile(self, module, wasm, defined) {
+                    Ok(function) => mine.push((defined, function)),
+                    Err(error) => {
+                        stop.store(true, Ordering::Relaxed);
+                        let mut failed = lock(&failed);
+                        if failed.as_ref().is_none_or(|(other, _)| defined < *other) {
+                            *failed = Some((defined, error));
+                        }
+                    }
+                }
+            }
+            let mut done = lock(&done);
+            for (defined, function) in mine {
+                if let Some(slot) = done.get_mut(defined) {
+                    *slot = Some(function);
+                }
+            }
+        };
+
+        let total: usize = (0..count).map(|defined| module.body_len(defined)).sum();
+        let threads = if total < WORTH_THREADS { 1 } else { self.config.threads.clamp(1, count.max(1)) };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                // If there is no thread to be had, those that there are do its work.
+                let _ = std::thread::Builder::new().name("tombolo-compile".into()).spawn_scoped(scope, work);
+            }
+            work();
+        });
+
+        if let Some((defined, error)) = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            return Err(self.first_error(module, wasm, defined).unwrap_or(error));
+        }
+        let done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        done.into_iter()
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| CompileError::internal("a function was not compiled", 0))
+    }
+
+    /// The error of the first faulty function before `end`: which one the threads meet first is chance.
+    fn first_error(&self, module: &ParsedModule, wasm: &[u8], end: usize) -> Option<CompileError> {
+        let mut worker = Worker::default();
+        (0..end).find_map(|defined| worker.translate(self, module, wasm, defined).err())
+    }
+
+    /// Turns intermediate code into machine code.
+    fn finish(&self, context: &mut Context, offset: u64) -> Result<CompiledFunction, CompileError> {
+        let code = context.compile(&*self.isa, &mut ControlPlane::default()).map_err(|error| match error.inner {
+            cranelift_codegen::CodegenError::ImplLimitExceeded
+            | cranelift_codegen::CodegenError::CodeTooLarge => {
+                CompileError::too_large("a function with too large a frame or too much code", offset)
+            }
+            error => CompileError::internal(format!("{error:?}"), offset),
+        })?;
+        if !code.buffer.relocs().is_empty() {
+            return Err(CompileError::internal("code that refers to other code", offset));
+        }
+        let traps = code
+            .buffer
+            .traps()
+            .iter()
+            .filter_map(|trap| Some((trap.offset, translate::trap_code(trap.code)?)))
+            .collect::<Vec<_>>();
+        let mut addresses = Vec::new();
+        let mut end = 0;
+        for range in code.buffer.get_srclocs_sorted() {
+            if range.start > end {
+                push_address(&mut addresses, end, NO_ADDRESS);
+            }
+            let wasm = if range.loc.is_default() { NO_ADDRESS } else { range.loc.bits() };
+            push_address(&mut addresses, range.start, wasm);
+            end = range.end;
+        }
+        push_address(&mut addresses, end, NO_ADDRESS);
+        let mut function = CompiledFunction { code: code.code_buffer().to_vec(), traps, addresses };
+        function.traps.sort_unstable_by_key(|(at, _)| *at);
+        Ok(function)
+    }
+}
+
+/// What one thread reuses from function to function.
+struct Worker {
+    context: Context,
+    scratch: Scratch,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Worker { context: Context::new(), scratch: Scratch::default() }
+    }
+}
+
+impl Worker {
+    fn compile(
+        &mut self,
+        compiler: &Compiler,
+        module: &ParsedModule,
+        wasm: &[u8],
+        defined: usize,
+    ) -> Result<CompiledFunction, CompileError> {
+        let offset = u64::from(module.body_start(defined));
+        // Cranelift asserts what it believes of itself. Should it be wrong, that is this module's trouble only.
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            self.translate(compiler, module, wasm, defined)?;
+            compiler.finish(&mut self.context, offset)
+        }));
+        outcome
+            .unwrap_or_else(|_| {
+                // What it left behind may be inconsistent.
+                *self = Worker::default();
+                Err(CompileError::internal("the code generator panicked", offset))
+            })
+            .map_err(|error| in_function(error, module, defined))
+    }
+
+    /// Validates a function and translates it into the context.
+    fn translate(
+        &mut self,
+        compiler: &Compiler,
+        module: &ParsedModule,
+        wasm: &[u8],
+        defined: usize,
+    ) -> Result<(), CompileError> {
+        self.context.clear();
+        let env = Env {
+            isa: &*compiler.isa,
+            info: &module.info,
+            layout: &module.layout,
+            types: &module.types,
+            function_types: &module.function_types,
+            fuel: compiler.config.fuel,
+            interruptible: compiler.config.interruptible,
+        };
+        let (body, validation) =
+            module.body(wasm, defined).ok_or_else(|| CompileError::internal("no such function", 0))?;
+        translate::translate(env, &body, validation, &mut self.context.func, &mut self.scratch)
+            .map_err(|error| in_function(error, module, defined))
+    }
+}
+
+fn in_function(error: CompileError, module: &ParsedModule, defined: usize) -> CompileError {
+    let index = module.info.imported_functions + defined as u32;
+    error.in_function(index, module.info.function_names.get(&index))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

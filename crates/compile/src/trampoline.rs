@@ -1,0 +1,121 @@
+//! The functions between host and guest.
+//!
+//! # What an exit trampoline records
+//!
+//! In the store context, before it calls the host: at `EXIT_FP` the frame pointer of the compiled function that called it
+//! (what the trampoline itself saved at its frame pointer), at `EXIT_PC` the address in that function to which it will
+//! return. A walk of the stack starts with that pair: the next return address lies at `EXIT_FP + 8`, the next frame pointer
+//! at `EXIT_FP`.
+
+use cranelift_codegen::ir::{
+    Function, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, UserFuncName, Value, types,
+};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use tombolo_types::core::FuncType;
+
+use crate::signature::{POINTER, host_signature, value_type, wasm_signature};
+use crate::translate::{set_stack_limit, trap};
+use crate::vmctx::{TrapCode, VALUE_SIZE, host_context, store_context};
+
+/// With more values than this, an exit trampoline checks that its own frame leaves the host its stack.
+const MANY_VALUES: usize = 16;
+
+/// `extern "sysv64" fn(vmctx, code, values)`: calls `code`, a function of the type, with arguments from `values`, and
+/// leaves its results there.
+pub(crate) fn entry(function: &mut Function, ty: &FuncType, isa: &dyn TargetIsa) {
+    let mut allocations = FunctionBuilderContext::new();
+    function.name = UserFuncName::user(1, 0);
+    function.signature = host_signature(&[POINTER; 3], &[]);
+    let mut builder = FunctionBuilder::new(function, &mut allocations);
+    let block = builder.create_block();
+    builder.append_block_params_for_function_params(block);
+    builder.switch_to_block(block);
+    builder.seal_block(block);
+    if let [vmctx, code, values] = *builder.block_params(block) {
+        let mut args = vec![vmctx];
+        for (index, ty) in ty.params.iter().enumerate() {
+            let flags = MemFlagsData::trusted();
+            args.push(builder.ins().load(value_type(*ty), flags, values, value_offset(index)));
+        }
+        let signature = builder.import_signature(wasm_signature(ty));
+        let call = builder.ins().call_indirect(signature, code, &args);
+        let results = builder.inst_results(call).to_vec();
+        store_values(&mut builder, values, &results);
+    }
+    builder.ins().return_(&[]);
+    builder.finalize(isa.frontend_config());
+}
+
+/// A function of the type that calls the host: its context is a host context.
+pub(crate) fn exit(function: &mut Function, ty: &FuncType, isa: &dyn TargetIsa) {
+    let mut allocations = FunctionBuilderContext::new();
+    let slots = ty.params.len().max(ty.results.len());
+    function.name = UserFuncName::user(1, 1);
+    function.signature = wasm_signature(ty);
+    if slots > MANY_VALUES {
+        set_stack_limit(function, host_context::STORE);
+    }
+    let mut builder = FunctionBuilder::new(function, &mut allocations);
+    let block = builder.create_block();
+    builder.append_block_params_for_function_params(block);
+    builder.switch_to_block(block);
+    builder.seal_block(block);
+    if let Some((context, params)) = builder.block_params(block).to_vec().split_first() {
+        let context = *context;
+        let flags = MemFlagsData::trusted();
+        let store = builder.ins().load(POINTER, flags, context, host_context::STORE as i32);
+        record_exit(&mut builder, store);
+
+        let size = slots.max(1) as u32 * VALUE_SIZE;
+        let values =
+            builder.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, size, 4));
+        let values = builder.ins().stack_addr(POINTER, values, 0);
+        store_values(&mut builder, values, params);
+
+        let host = builder.ins().load(POINTER, flags, context, host_context::CALL as i32);
+        let signature = builder.import_signature(host_signature(&[POINTER; 2], &[types::I64]));
+        let call = builder.ins().call_indirect(signature, host, &[context, values]);
+        let status = builder.inst_results(call).first().copied().unwrap_or(context);
+        let (failed, done) = (builder.create_block(), builder.create_block());
+        builder.set_cold_block(failed);
+        builder.ins().brif(status, failed, &[], done, &[]);
+
+        builder.switch_to_block(failed);
+        builder.seal_block(failed);
+        let raise = builder.ins().load(POINTER, flags, store, store_context::RAISE as i32);
+        let signature = builder.import_signature(host_signature(&[POINTER], &[]));
+        builder.ins().call_indirect(signature, raise, &[store]);
+        builder.ins().trap(trap(TrapCode::Unreachable));
+
+        builder.switch_to_block(done);
+        builder.seal_block(done);
+        let mut results = Vec::with_capacity(ty.results.len());
+        for (index, ty) in ty.results.iter().enumerate() {
+            results.push(builder.ins().load(value_type(*ty), flags, values, value_offset(index)));
+        }
+        builder.ins().return_(&results);
+    }
+    builder.finalize(isa.frontend_config());
+}
+
+/// Records in the store context which frame called the function that is being built.
+fn record_exit(builder: &mut FunctionBuilder<'_>, store: Value) {
+    let flags = MemFlagsData::trusted();
+    let own = builder.ins().get_frame_pointer(POINTER);
+    let caller = builder.ins().load(POINTER, flags, own, 0);
+    builder.ins().store(flags, caller, store, store_context::EXIT_FP as i32);
+    let back = builder.ins().get_return_address(POINTER);
+    builder.ins().store(flags, back, store, store_context::EXIT_PC as i32);
+}
+
+fn store_values(builder: &mut FunctionBuilder<'_>, base: Value, values: &[Value]) {
+    for (index, value) in values.iter().enumerate() {
+        builder.ins().store(MemFlagsData::trusted(), *value, base, value_offset(index));
+    }
+}
+
+/// Where a value is in an array of values. There are at most 1000, the limit on parameters and results.
+fn value_offset(index: usize) -> i32 {
+    index as i32 * VALUE_SIZE as i32
+}

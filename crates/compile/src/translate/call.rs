@@ -1,0 +1,126 @@
+//! Calls.
+//!
+//! A function of the module is called through its slot, an imported one through the context's record of it, and one that
+//! is a value through what the reference points to. The pointer and context of an import or a reference are loaded
+//! together, right before the call, since a link may be moved whenever the guest is not between those loads.
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, SigRef, Value, types};
+use smallvec::SmallVec;
+use tombolo_types::core::HeapType;
+use wasmparser::Operator;
+
+use super::{Region, SignatureKey, Translator, trap};
+use crate::CompileError;
+use crate::signature::{POINTER, wasm_signature};
+use crate::vmctx::{TrapCode, func_ref, header};
+
+/// A function that is about to be called.
+struct Callee {
+    code: Value,
+    vmctx: Value,
+}
+
+impl Translator<'_, '_> {
+    pub(super) fn call_op(&mut self, op: &Operator<'_>) -> Result<bool, CompileError> {
+        match *op {
+            Operator::Call { function_index } => self.call(function_index, false)?,
+            Operator::ReturnCall { function_index } => self.call(function_index, true)?,
+            Operator::CallIndirect { type_index, table_index } => {
+                self.call_indirect(type_index, table_index, false)?;
+            }
+            Operator::ReturnCallIndirect { type_index, table_index } => {
+                self.call_indirect(type_index, table_index, true)?;
+            }
+            Operator::CallRef { type_index } => self.call_ref(type_index, false)?,
+            Operator::ReturnCallRef { type_index } => self.call_ref(type_index, true)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn call(&mut self, function: u32, is_tail: bool) -> Result<(), CompileError> {
+        let info = self.env.info;
+        let type_index = self.env.function_types.get(function as usize).copied();
+        let type_index = type_index.ok_or_else(|| self.internal("no such function"))?;
+        let callee = match function.checked_sub(info.imported_functions) {
+            Some(defined) => {
+                let slots = self.fixed_pointer(self.vmctx, header::SLOTS);
+                let flags = self.flags(Region::Slots);
+                let code = self.builder.ins().load(POINTER, flags, slots, (defined * 8) as i32);
+                Callee { code, vmctx: self.vmctx }
+            }
+            None => {
+                let offset = self.context_offset(self.env.layout.imported_functions, function, 16)?;
+                let flags = self.flags(Region::Context);
+                let code = self.builder.ins().load(POINTER, flags, self.vmctx, offset as i32);
+                let vmctx = self.builder.ins().load(POINTER, flags, self.vmctx, offset as i32 + 8);
+                Callee { code, vmctx }
+            }
+        };
+        self.call_callee(callee, type_index, is_tail)
+    }
+
+    fn call_indirect(&mut self, type_index: u32, table: u32, is_tail: bool) -> Result<(), CompileError> {
+        let index = self.pop()?;
+        let reference = self.table_get(table, index)?;
+        let element = self.table_type(table)?.element;
+        let expected = self.env.info.types.get(type_index as usize).copied();
+        // In a table of one type there is nothing to compare.
+        if expected.is_none_or(|expected| element.heap != HeapType::Concrete(expected)) {
+            let flags = self.trapping(Region::FuncRefs, TrapCode::IndirectCallToNull);
+            let actual = self.builder.ins().load(types::I32, flags, reference, func_ref::TYPE_ID as i32);
+            let type_ids = self.fixed_pointer(self.vmctx, header::TYPE_IDS);
+            let flags = self.fixed(Region::Context);
+            let expected = self.builder.ins().load(types::I32, flags, type_ids, (type_index * 4) as i32);
+            let different = self.builder.ins().icmp(IntCC::NotEqual, actual, expected);
+            self.builder.ins().trapnz(different, trap(TrapCode::BadSignature));
+        }
+        let callee = self.callee(reference, TrapCode::IndirectCallToNull);
+        self.call_callee(callee, type_index, is_tail)
+    }
+
+    fn call_ref(&mut self, type_index: u32, is_tail: bool) -> Result<(), CompileError> {
+        let reference = self.pop()?;
+        let callee = self.callee(reference, TrapCode::NullReference);
+        self.call_callee(callee, type_index, is_tail)
+    }
+
+    /// What a reference refers to; traps if it is null.
+    fn callee(&mut self, reference: Value, null: TrapCode) -> Callee {
+        let flags = self.trapping(Region::FuncRefs, null);
+        let code = self.builder.ins().load(POINTER, flags, reference, func_ref::CODE as i32);
+        let flags = self.flags(Region::FuncRefs);
+        let vmctx = self.builder.ins().load(POINTER, flags, reference, func_ref::VMCTX as i32);
+        Callee { code, vmctx }
+    }
+
+    fn call_callee(&mut self, callee: Callee, type_index: u32, is_tail: bool) -> Result<(), CompileError> {
+        let params = self.function_type(type_index)?.params.len();
+        let signature = self.wasm_signature(type_index)?;
+        let mut args: SmallVec<[Value; 8]> = SmallVec::with_capacity(params + 1);
+        args.push(callee.vmctx);
+        args.extend_from_slice(self.top(params)?);
+        self.stack.truncate(self.stack.len() - params);
+        self.save_fuel();
+        if is_tail {
+            self.builder.ins().return_call_indirect(signature, callee.code, &args);
+            self.reachable = false;
+        } else {
+            let call = self.builder.ins().call_indirect(signature, callee.code, &args);
+            self.push_results(call);
+            self.load_fuel();
+        }
+        Ok(())
+    }
+
+    fn wasm_signature(&mut self, type_index: u32) -> Result<SigRef, CompileError> {
+        if let Some(signature) = self.signatures.get(&SignatureKey::Wasm(type_index)) {
+            return Ok(*signature);
+        }
+        let signature = wasm_signature(self.function_type(type_index)?);
+        let signature = self.builder.import_signature(signature);
+        self.signatures.insert(SignatureKey::Wasm(type_index), signature);
+        Ok(signature)
+    }
+}

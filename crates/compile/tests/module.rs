@@ -1,0 +1,231 @@
+//! A module compiles: its tables are sane, and what is wrong with one is said where it is.
+
+use tombolo_compile::vmctx::TrapCode;
+use tombolo_compile::{CompileError, CompiledModule, Compiler, Config, OptLevel};
+use tombolo_types::TypeRegistry;
+
+fn compile(wat: &str) -> Result<CompiledModule, CompileError> {
+    let wasm = wat::parse_str(wat).unwrap();
+    let mut config = Config::default();
+    config.verify = true;
+    let optimised = Compiler::new(&config).unwrap().compile_module(&wasm, &TypeRegistry::default());
+    config.opt_level = OptLevel::None;
+    let plain = Compiler::new(&config).unwrap().compile_module(&wasm, &TypeRegistry::default());
+    assert_eq!(optimised.is_ok(), plain.is_ok());
+    for module in [&optimised, &plain].into_iter().flatten() {
+        check(module);
+    }
+    optimised
+}
+
+/// What holds for every compiled module.
+fn check(module: &CompiledModule) {
+    let mut end = 0;
+    for function in &module.functions {
+        assert_eq!(function.start % 16, 0);
+        assert!(function.start >= end && function.len > 0);
+        end = function.start + function.len;
+    }
+    assert_eq!(end as usize, module.code.len());
+    assert!(module.traps.is_sorted_by_key(|(at, _)| *at));
+    assert!(module.traps.iter().all(|(at, _)| module.function_at(*at).is_some()));
+    assert!(module.addresses.is_sorted_by(|(a, was), (b, is)| a < b && was != is));
+    let defined = module.info.functions.len() - module.info.imported_functions as usize;
+    assert_eq!(module.functions.len(), defined);
+}
+
+fn error(wat: &str) -> CompileError {
+    compile(wat).unwrap_err()
+}
+
+#[test]
+fn an_empty_module_compiles() {
+    let module = compile("(module $empty)").unwrap();
+    assert_eq!(module.info.name.as_deref(), Some("empty"));
+    assert!(module.code.is_empty());
+}
+
+#[test]
+fn every_kind_of_control_flow_compiles() {
+    compile(
+        r#"(module
+            (func (param i32) (result i32)
+                (if (result i32) (local.get 0) (then (i32.const 1)) (else (i32.const 2))))
+            (func (param i32 i32) (result i32 i32)
+                local.get 0 local.get 1 (if (param i32) (result i32) (then) (else drop i32.const 4))
+                local.get 0 local.get 1 (if (param i32) (result i32) (then)) br 0)
+            (func (param i32) (local i64 f32 f64 funcref externref)
+                (loop $again (br_if $again (local.get 0)) (block $out (br_table $out $again 1 (local.get 0)))))
+            (func (param i32) (result i64 i32)
+                (block (result i64 i32) (i64.const 1) (i32.const 2) (br_table 0 0 1 (local.get 0))))
+            (func (result i32) unreachable (block (result i32) (loop br 0) unreachable (if (then) (else))) i32.add)
+            (func (param i32) (if (local.get 0) (then unreachable) (else return)) (block))
+            (func (param i32) (result i32)
+                (block $a (block $b (br_if $b (local.get 0)) (br $a)) (return (i32.const 1))) i32.const 7)
+        )"#,
+    )
+    .unwrap();
+}
+
+#[test]
+fn calls_of_every_kind_compile() {
+    let module = compile(
+        r#"(module
+            (type $t (func (param i32 i64 f32 f64) (result f64 i32)))
+            (import "a" "f" (func $import (type $t)))
+            (import "a" "t" (table $tab 1 funcref))
+            (table $fixed 4 4 funcref)
+            (table $typed 4 (ref null $t))
+            (global $g (mut funcref) (ref.func $later))
+            (func $f (export "f") (type $t)
+                (call $import (local.get 0) (local.get 1) (local.get 2) (local.get 3)) drop drop
+                (call_indirect $tab (type $t) (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 0))
+                drop drop
+                (call_indirect $fixed (type $t) (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 0))
+                drop drop
+                (call_indirect $typed (type $t) (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 0))
+                drop drop
+                (call $f (local.get 0) (local.get 1) (local.get 2) (local.get 3)))
+            (func $later (type $t)
+                (return_call $f (local.get 0) (local.get 1) (local.get 2) (local.get 3)))
+            (func $refs (type $t)
+                (return_call_ref $t (local.get 0) (local.get 1) (local.get 2) (local.get 3) (ref.func $f)))
+            (func $many (result i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 f32 i64) (return_call $many))
+        )"#,
+    )
+    .unwrap();
+    assert_eq!(module.info.escaping, [1, 2]);
+    assert_eq!(module.info.function_names.get(&1).map(String::as_str), Some("f"));
+    assert!(module.traps.iter().any(|(_, code)| *code == TrapCode::BadSignature));
+    assert!(module.traps.iter().any(|(_, code)| *code == TrapCode::IndirectCallToNull));
+}
+
+#[test]
+fn memories_and_tables_of_every_shape_compile() {
+    let module = compile(
+        r#"(module
+            (memory $m 1) (memory $m64 i64 1) (memory $bytes 1 (pagesize 1))
+            (table $t 1 10 externref) (table $t64 i64 1 funcref)
+            (data $d "abc") (elem $e func 0)
+            (func (param i32 i64 externref)
+                (i32.store offset=4 (local.get 0) (i32.load8_s offset=0xffffffff (local.get 0)))
+                (i64.store32 $m64 offset=0xffffffffffffffff (local.get 1) (i64.load $m64 offset=8 (local.get 1)))
+                (i64.store16 $m64 offset=0xffffffff (local.get 1) (i64.load $m64 (local.get 1)))
+                (f64.store $bytes offset=8 (local.get 0) (f64.load $bytes offset=10000 (local.get 0)))
+                (memory.copy $m $m64 (local.get 0) (local.get 1) (local.get 0))
+                (memory.fill $m64 (local.get 1) (local.get 0) (local.get 1))
+                (memory.init $m $d (local.get 0) (local.get 0) (local.get 0)) (data.drop $d)
+                (drop (memory.grow $m64 (memory.size $m64))) (drop (memory.grow $m (memory.size $bytes)))
+                (table.set $t (local.get 0) (table.get $t (local.get 0)))
+                (drop (table.grow $t64 (table.get $t64 (local.get 1)) (table.size $t64)))
+                (table.fill $t (local.get 0) (local.get 2) (local.get 0))
+                (table.init $t64 $e (local.get 1) (local.get 0) (local.get 0)) (elem.drop $e)
+                (table.copy $t64 $t64 (local.get 1) (local.get 1) (local.get 1)))
+        )"#,
+    )
+    .unwrap();
+    assert!(module.traps.iter().any(|(_, code)| *code == TrapCode::TableOutOfBounds));
+    let end = module.info.data[0].range.end;
+    assert_eq!(module.info.data[0].range, end - 3..end);
+}
+
+#[test]
+fn a_trap_leads_back_to_its_instruction() {
+    let wat = "(module (func (param i32) (result i32) (i32.div_u (i32.const 1) (local.get 0))))";
+    let module = compile(wat).unwrap();
+    let (at, code) = module.traps[0];
+    assert_eq!(code, TrapCode::IntegerDivisionByZero);
+    let wasm = wat::parse_str(wat).unwrap();
+    assert_eq!(wasm[module.address_at(at).unwrap() as usize], 0x6e);
+    assert_eq!(module.trap_at(at), Some(code));
+}
+
+#[test]
+fn trampolines_of_every_width_compile() {
+    use tombolo_types::core::{FuncType, RefType, ValType};
+    let compiler = Compiler::new(&Config::default()).unwrap();
+    let all =
+        [ValType::I32, ValType::I64, ValType::F32, ValType::F64, ValType::V128, ValType::Ref(RefType::FUNCREF)];
+    for count in [0, 1, 9, 100, 1000] {
+        let types: Vec<_> = all.iter().copied().cycle().take(count).collect();
+        for ty in [
+            FuncType::new(types.clone(), []),
+            FuncType::new([], types.clone()),
+            FuncType::new(types.clone(), types),
+        ] {
+            assert!(!compiler.entry_trampoline(&ty).unwrap().code.is_empty());
+            assert!(!compiler.exit_trampoline(&ty).unwrap().code.is_empty());
+        }
+    }
+}
+
+#[test]
+fn an_invalid_function_is_named_with_its_place() {
+    let error = error(r#"(module (func) (func $bad (result i32) (i64.const 0)) (func $worse i32.add))"#);
+    let CompileError::Invalid { offset, function, .. } = &error else { panic!("{error}") };
+    assert!(*offset > 0);
+    let function = function.as_ref().unwrap();
+    assert_eq!((function.index, function.name.as_deref()), (1, Some("bad")));
+    assert!(error.to_string().contains("function 1 `bad`"), "{error}");
+}
+
+#[test]
+fn offsets_count_from_the_start_of_the_file() {
+    let compiler = Compiler::new(&Config::default()).unwrap();
+    let wasm = wat::parse_str("(module (func (result i32) (i32.load (i32.const 0))))").unwrap();
+    let at = |offset| compiler.compile_module_at(&wasm, offset, &TypeRegistry::default()).unwrap_err().offset();
+    assert_eq!(at(1000).unwrap(), at(0).unwrap() + 1000);
+}
+
+#[test]
+fn truncated_modules_are_refused() {
+    let compiler = Compiler::new(&Config::default()).unwrap();
+    let wasm = wat::parse_str(
+        r#"(module (memory 1) (table 1 funcref) (elem (i32.const 0) 0) (data (i32.const 1) "abc")
+            (func (export "f") (param i32) (local i32) (if (local.get 0) (then (br 0)))))"#,
+    )
+    .unwrap();
+    for end in 0..wasm.len() {
+        // Cut between sections, what is left may be a module.
+        let _ = compiler.compile_module(&wasm[..end], &TypeRegistry::default());
+    }
+    assert!(compiler.compile_module(&wasm[..wasm.len() - 1], &TypeRegistry::default()).is_err());
+    for at in 0..wasm.len() {
+        for bit in 0..8 {
+            let mut wasm = wasm.clone();
+            wasm[at] ^= 1 << bit;
+            let _ = compiler.compile_module(&wasm, &TypeRegistry::default());
+        }
+    }
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    for (wat, what) in [
+        ("(module (type (struct)))", "struct types"),
+        ("(module (rec (type (func)) (type (func))))", "recursion groups"),
+        ("(module (type $t (func (param (ref $t)))))", "recursive types"),
+        ("(module (func (local anyref)))", "references to any"),
+        ("(module (func (drop (ref.i31 (i32.const 0)))))", "RefI31"),
+    ] {
+        let error = error(wat);
+        assert!(matches!(error, CompileError::Unsupported { .. }), "{wat}: {error}");
+        assert!(error.to_string().contains(what), "{wat}: {error}");
+    }
+}
+
+#[test]
+fn a_component_is_refused_as_such() {
+    assert!(error("(component)").to_string().contains("component"));
+}
+
+#[test]
+fn a_large_branch_table_with_operands_stays_small() {
+    let targets = "0 ".repeat(20_000);
+    let wat = format!(
+        "(module (func (param i32) (result i32 i32 i32)
+            i32.const 1 i32.const 2 i32.const 3 local.get 0 br_table {targets}))"
+    );
+    let module = compile(&wat).unwrap();
+    assert!(module.code.len() < 400_000);
+}
