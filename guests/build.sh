@@ -36,9 +36,9 @@ main() {
         echo "== $name" >&2
         mkdir -p "$out/$name"
         if [[ " ${others[*]} " == *" $name "* ]]; then
-            "build_${name//-/_}"
+            profile=release "build_${name//-/_}"
         else
-            rust_component "$name" "$out/$name/$name.wasm"
+            profile=release rust_component "$name" "$out/$name/$name.wasm"
         fi
     done
     for name in "${names[@]}"; do
@@ -54,7 +54,7 @@ main() {
 # Guests that are one Rust crate with one component of the same name.
 rust_commands=(hello cat wc grep timers trap exit7 env fs pump)
 # The rest; each has its own function below.
-others=(sieve pair)
+others=(sieve pair bench-calls)
 
 # C, with the bindings that wit-bindgen makes and as much of wasi-libc as imports nothing.
 build_sieve() {
@@ -72,6 +72,13 @@ build_pair() {
     compose "$out/pair/caller.wasm" "$out/pair/callee.wasm" "$out/pair/pair.wasm"
 }
 
+build_bench_calls() {
+    profile=fast
+    rust_component bench-calls-caller "$out/bench-calls/caller.wasm"
+    rust_component bench-calls-callee "$out/bench-calls/callee.wasm"
+    compose "$out/bench-calls/caller.wasm" "$out/bench-calls/callee.wasm" "$out/bench-calls/bench-calls.wasm"
+}
+
 # compose CALLER CALLEE OUT: gives the first component what the second exports.
 compose() {
     wasm-tools compose --quiet "$1" --definitions "$2" -o "$3"
@@ -81,9 +88,9 @@ compose() {
 #
 # One package at a time, so that each has the features it asked for and no others.
 rust_component() {
-    cargo build --quiet --release --locked -Zbuild-std=std,panic_abort --target wasm32-unknown-unknown \
+    cargo build --quiet --profile "$profile" --locked -Zbuild-std=std,panic_abort --target wasm32-unknown-unknown \
         --manifest-path "$here/Cargo.toml" -p "$1"
-    wasm-tools component new "$CARGO_TARGET_DIR/wasm32-unknown-unknown/release/${1//-/_}.wasm" -o "$2"
+    wasm-tools component new "$CARGO_TARGET_DIR/wasm32-unknown-unknown/$profile/${1//-/_}.wasm" -o "$2"
 }
 
 # verify FILE: the component is valid, imports nothing but WASI 0.3, and tells nothing about who built it.
