@@ -1,0 +1,275 @@
+//! Copying between the two ends of a stream or future (`End.copy` and `End.forward`).
+//!
+//! The elements themselves are copied by the runtime: when both ends have a buffer, [`Store::copy`] returns
+//! [`CopyStep::Transfer`], the runtime copies `count` elements from the writer's buffer to the reader's, and
+//! [`Store::finish_transfer`] does the rest. In between, guest code may run (the reader's `realloc`) but not
+//! leave its instance, so nothing can happen to the ends unless an instance ends.
+
+use crate::embedder::{Buffer, Element, Embedder, MAX_BUFFER_LENGTH};
+use crate::end::{Delivered, EndKind, EndState};
+use crate::id::{EndId, InstanceId};
+use crate::store::Store;
+use crate::trap::{EndAction, Trap};
+
+/// How far a copy got.
+pub enum CopyStep<E: Embedder> {
+    /// The runtime copies the elements, then calls [`Store::finish_transfer`].
+    Transfer(Transfer),
+    /// The other end is not ready: the event comes later.
+    Pending,
+    /// The copy has ended; for a guest, the event's payload is what the built-in returns.
+    Done(Delivered<E>),
+}
+
+/// Elements to be copied from one end's buffer to the other's.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "both ends wait until the transfer is finished"]
+pub struct Transfer {
+    /// The readable end, whose buffer receives the elements.
+    pub reader: EndId,
+    /// The writable end, whose buffer provides them.
+    pub writer: EndId,
+    /// How many.
+    pub count: u32,
+    by_reader: bool,
+    /// Whether the initiator receives its event at once, not as a waitable.
+    eager: bool,
+}
+
+impl<E: Embedder> Store<E> {
+    /// Reads into or writes from a buffer (`End.copy`).
+    ///
+    /// A guest's end comes from [`Store::end_to_copy`]. After [`CopyStep::Pending`], a synchronous built-in
+    /// waits for [`WaitFor::End`] and then takes the event with [`Store::take_end_event`].
+    ///
+    /// [`WaitFor::End`]: crate::WaitFor::End
+    ///
+    /// # Errors
+    ///
+    /// Traps when the end is busy or done, the buffer is too long, or both ends are in the same instance and
+    /// the elements are not plain numbers.
+    pub fn copy(&mut self, id: EndId, buffer: E::Buffer) -> Result<CopyStep<E>, Trap> {
+        let end = self.ends.get(id)?;
+        let is_read = end.kind.is_readable();
+        end.check_idle(if is_read { EndAction::Read } else { EndAction::Write })?;
+        if end.direct {
+            return Err(Trap::Misuse("the host copies while it works on the other end's buffer"));
+        }
+        if buffer.remain() > MAX_BUFFER_LENGTH {
+            return Err(Trap::BufferTooLong(buffer.remain()));
+        }
+        if let Some(peer) = end.other {
+            self.check_same_instance(id, peer, Some(buffer.remain()), self.ends.get(peer)?.remain())?;
+        }
+        self.ends.get_mut(id)?.state = EndState::Copying;
+        self.begin_copy(id, buffer, true)
+    }
+
+    /// `End.copy`, for an end that is marked copying.
+    fn begin_copy(&mut self, id: EndId, buffer: E::Buffer, eager: bool) -> Result<CopyStep<E>, Trap> {
+        let end = self.ends.get_mut(id)?;
+        let (is_read, peer) = (end.kind.is_readable(), end.other);
+        let mine = buffer.remain();
+        end.buffer = Some(buffer);
+        // 1. The other end is gone, which left an event pending.
+        let Some(peer) = peer else {
+            return self.conclude(id, 0, eager);
+        };
+        match self.ends.get(peer)?.remain() {
+            // 2. The other end has no buffer.
+            None => self.await_peer(id, peer),
+            // 3. Both have elements to copy, or room for some.
+            Some(theirs) if mine > 0 && theirs > 0 => {
+                let (reader, writer) = if is_read { (id, peer) } else { (peer, id) };
+                let count = mine.min(theirs);
+                Ok(CopyStep::Transfer(Transfer { reader, writer, count, by_reader: is_read, eager }))
+            }
+            // 4. The other end asks with a zero-length copy whether this one is ready, and it is.
+            Some(theirs) if mine > 0 || (is_read && theirs == 0) => {
+                self.ends.get_mut(peer)?.active = false;
+                self.notify(peer, 0);
+                self.await_peer(id, peer)
+            }
+            // 5. This end asks the same, and the other one is.
+            Some(_) => self.conclude(id, 0, eager),
+        }
+    }
+
+    /// Traps if elements would be copied within one instance that are not plain numbers.
+    #[inline]
+    fn check_same_instance(
+        &self,
+        a: EndId,
+        b: EndId,
+        remain_a: Option<u32>,
+        remain_b: Option<u32>,
+    ) -> Result<(), Trap> {
+        let (a, b) = (self.ends.get(a)?, self.ends.get(b)?);
+        let copies = remain_a.is_some_and(|n| n > 0) && remain_b.is_some_and(|n| n > 0);
+        if copies && a.owner.is_some() && a.owner == b.owner && !a.element.is_none_or_number() {
+            return Err(Trap::SameInstance);
+        }
+        Ok(())
+    }
+
+    /// Leaves an end's buffer for the other end to find.
+    fn await_peer(&mut self, id: EndId, peer: EndId) -> Result<CopyStep<E>, Trap> {
+        self.ends.get_mut(id)?.active = true;
+        if self.ends.get(peer)?.owner.is_none() {
+            self.tell_host(peer);
+        }
+        Ok(CopyStep::Pending)
+    }
+
+    /// Ends the initiator's copy: delivers its event at once, or leaves it pending.
+    fn conclude(&mut self, id: EndId, progress: u32, eager: bool) -> Result<CopyStep<E>, Trap> {
+        if !eager {
+            self.notify(id, progress);
+            return Ok(CopyStep::Pending);
+        }
+        let end = self.ends.get_mut(id)?;
+        end.progress = progress;
+        Ok(CopyStep::Done(self.deliver_end(id)?))
+    }
+
+    /// Returns the buffers of two ends, for a [`Transfer`]: the reader's and the writer's.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when an end was dropped, [`Trap::Misuse`] when one has no buffer.
+    pub fn buffers_mut(
+        &mut self,
+        reader: EndId,
+        writer: EndId,
+    ) -> Result<(&mut E::Buffer, &mut E::Buffer), Trap> {
+        let (reader, writer) = self.ends.get_two_mut(reader, writer)?;
+        match (&mut reader.buffer, &mut writer.buffer) {
+            (Some(to), Some(from)) => Ok((to, from)),
+            _ => Err(Trap::Misuse("an end has no buffer")),
+        }
+    }
+
+    /// Accounts for the elements that the runtime has copied and notifies both ends (the end of `End.copy`).
+    ///
+    /// If an instance ended in the meantime, the initiator's event is that of a dropped peer.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the initiator was dropped.
+    pub fn finish_transfer(&mut self, transfer: Transfer) -> Result<CopyStep<E>, Trap> {
+        let Transfer { reader, writer, count, by_reader, eager } = transfer;
+        let (id, peer) = if by_reader { (reader, writer) } else { (writer, reader) };
+        let Ok((end, other)) = self.ends.get_two_mut(id, peer) else {
+            self.ends.get(id)?;
+            return self.conclude(id, 0, eager);
+        };
+        if end.other != Some(peer) || !other.active {
+            return Err(Trap::Misuse("the ends of this transfer have moved on"));
+        }
+        let (Some(mine), Some(theirs)) = (&mut end.buffer, &mut other.buffer) else {
+            return Err(Trap::Misuse("an end has no buffer"));
+        };
+        mine.advance(count.min(mine.remain()));
+        theirs.advance(count.min(theirs.remain()));
+        let (mine, progress) = (mine.progress(), theirs.progress());
+        other.active = theirs.remain() > 0;
+        self.notify(peer, progress);
+        self.conclude(id, mine, eager)
+    }
+
+    /// Gives up a transfer that trapped: as [`Store::finish_transfer`] with nothing copied. The runtime ends
+    /// the instance at fault besides.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the initiator was dropped.
+    pub fn abandon_transfer(&mut self, transfer: Transfer) -> Result<CopyStep<E>, Trap> {
+        let id = if transfer.by_reader { transfer.reader } else { transfer.writer };
+        self.conclude(id, 0, transfer.eager)
+    }
+
+    /// Forwards a guest's readable end into its writable end (`canon_{stream,future}_forward`).
+    ///
+    /// The result is as for [`Store::forward`].
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance cannot be left, a handle is not such an end, or an end is busy, done or in a
+    /// waitable set, or the elements would be copied within one instance and are not plain numbers.
+    pub fn end_forward(
+        &mut self,
+        inst: InstanceId,
+        readable: (u32, EndKind),
+        writable: (u32, EndKind),
+        element: &E::Element,
+    ) -> Result<Option<Transfer>, Trap> {
+        self.check_may_leave(inst)?;
+        let src = self.end_handle(inst, readable.0, readable.1, element)?;
+        self.check_transfer(src, EndAction::Forward)?;
+        let dst = self.end_handle(inst, writable.0, writable.1, element)?;
+        self.check_transfer(dst, EndAction::Forward)?;
+        self.forward(src, dst)
+    }
+
+    /// Forwards all that would come out of `src` into `dst` (`End.forward`). Both ends are gone; their peers
+    /// are now each other's.
+    ///
+    /// If both peers have a buffer, the runtime has elements to copy, and finishes with
+    /// [`Store::finish_transfer`], which returns [`CopyStep::Pending`] then.
+    ///
+    /// # Errors
+    ///
+    /// Traps when an end is busy or done, or the peers are in one instance and the elements are not plain
+    /// numbers.
+    pub fn forward(&mut self, src: EndId, dst: EndId) -> Result<Option<Transfer>, Trap> {
+        let (source, sink) = self.ends.get_two_mut(src, dst)?;
+        source.check_idle(EndAction::Forward)?;
+        sink.check_idle(EndAction::Forward)?;
+        if !source.kind.is_readable()
+            || sink.kind.is_readable()
+            || source.kind.is_stream() != sink.kind.is_stream()
+            || source.direct
+            || sink.direct
+        {
+            return Err(Trap::Misuse("an idle readable end is forwarded to a writable end of its kind"));
+        }
+        let peers = (source.other, sink.other);
+        let (writer, reader) = match peers {
+            (Some(writer), Some(reader)) if writer != dst => (writer, reader),
+            _ => {
+                for end in [src, dst] {
+                    self.disown_end(end)?;
+                    self.release_end(end)?;
+                }
+                return Ok(None);
+            }
+        };
+        let (writes, reads) = (self.ends.get(writer)?.remain(), self.ends.get(reader)?.remain());
+        self.check_same_instance(writer, reader, writes, reads)?;
+        for end in [src, dst] {
+            self.disown_end(end)?;
+            self.leave_queues(end.into());
+            self.ends.remove(end)?;
+        }
+        let (writer_end, reader_end) = self.ends.get_two_mut(writer, reader)?;
+        writer_end.other = Some(reader);
+        reader_end.other = Some(writer);
+        let step = match (writes, reads) {
+            (Some(writes), Some(reads)) => {
+                let (smaller, end) = if reads > writes { (writer, writer_end) } else { (reader, reader_end) };
+                end.active = false;
+                match end.buffer.take() {
+                    Some(buffer) => self.begin_copy(smaller, buffer, false)?,
+                    None => CopyStep::Pending,
+                }
+            }
+            (Some(_), None) => self.await_peer(writer, reader)?,
+            (None, Some(_)) => self.await_peer(reader, writer)?,
+            (None, None) => CopyStep::Pending,
+        };
+        match step {
+            CopyStep::Transfer(transfer) => Ok(Some(transfer)),
+            _ => Ok(None),
+        }
+    }
+}

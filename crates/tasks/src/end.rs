@@ -1,0 +1,548 @@
+//! The ends of streams and futures (CanonicalABI.md, "Stream and Future State").
+//!
+//! Invariants, where X is an end:
+//! - `X.other` is the end that X is paired with, whose `other` is X; `None` once that was dropped. X then has a
+//!   pending `DROPPED` event, or is done.
+//! - `X.active` is the specification's `buffer is not None`: the other end may copy from or to `X.buffer`. It
+//!   implies that X is copying. A buffer stays in X after it stops being active, until X's event is delivered,
+//!   so that a host can have it back.
+//! - Of two paired ends, at most one is active, but for the time between [`CopyStep::Transfer`] and
+//!   [`Store::finish_transfer`].
+//! - X has an index if and only if it has an owner; else it is the host's, or on its way between instances.
+//!
+//! [`CopyStep::Transfer`]: crate::CopyStep::Transfer
+
+use crate::embedder::{Buffer, Embedder};
+use crate::event::{CopyEvent, CopyResult, EventCode};
+use crate::handle_table::Handle;
+use crate::id::{EndId, InstanceId};
+use crate::instance::Cost;
+use crate::store::Store;
+use crate::trap::{EndAction, HandleKind, Trap};
+use crate::waitable::Waitable;
+
+/// One end of a stream or future.
+pub(crate) struct End<E: Embedder> {
+    pub(crate) waitable: Waitable,
+    pub(crate) kind: EndKind,
+    pub(crate) element: E::Element,
+    pub(crate) state: EndState,
+    pub(crate) other: Option<EndId>,
+    pub(crate) owner: Option<InstanceId>,
+    /// The handle; 0 without an owner.
+    pub(crate) index: u32,
+    pub(crate) buffer: Option<E::Buffer>,
+    pub(crate) active: bool,
+    /// How many elements the pending event reports.
+    pub(crate) progress: u32,
+    /// Whether the host works on the other end's buffer in the background: see [`Store::begin_direct`].
+    pub(crate) direct: bool,
+}
+
+/// The four kinds of end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndKind {
+    /// Where a stream is read.
+    StreamReadable,
+    /// Where a stream is written.
+    StreamWritable,
+    /// Where a future is read.
+    FutureReadable,
+    /// Where a future is written.
+    FutureWritable,
+}
+
+impl EndKind {
+    /// Says whether elements come out of this end.
+    #[inline]
+    pub fn is_readable(self) -> bool {
+        matches!(self, EndKind::StreamReadable | EndKind::FutureReadable)
+    }
+
+    /// Says whether this is an end of a stream, not of a future.
+    #[inline]
+    pub fn is_stream(self) -> bool {
+        matches!(self, EndKind::StreamReadable | EndKind::StreamWritable)
+    }
+
+    /// Returns the code of this end's events (`End.event_code`).
+    #[inline]
+    pub fn event_code(self) -> EventCode {
+        match self {
+            EndKind::StreamReadable => EventCode::StreamRead,
+            EndKind::StreamWritable => EventCode::StreamWrite,
+            EndKind::FutureReadable => EventCode::FutureRead,
+            EndKind::FutureWritable => EventCode::FutureWrite,
+        }
+    }
+
+    pub(crate) fn handle_kind(self) -> HandleKind {
+        match self {
+            EndKind::StreamReadable => HandleKind::StreamReadable,
+            EndKind::StreamWritable => HandleKind::StreamWritable,
+            EndKind::FutureReadable => HandleKind::FutureReadable,
+            EndKind::FutureWritable => HandleKind::FutureWritable,
+        }
+    }
+
+    fn copy_action(self) -> EndAction {
+        if self.is_readable() { EndAction::Read } else { EndAction::Write }
+    }
+}
+
+/// What an end is doing (`End.State`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndState {
+    /// Nothing.
+    Idle,
+    /// A read or write is in progress.
+    Copying,
+    /// A read or write is in progress and was asked to cancel.
+    CancellingCopy,
+    /// The stream or future has ended, and the owner knows.
+    Done,
+}
+
+/// An end's event, with the buffer of the copy that it ends.
+pub struct Delivered<E: Embedder> {
+    /// What happened.
+    pub event: CopyEvent,
+    /// The copy's buffer; `None` if the end was idle.
+    pub buffer: Option<E::Buffer>,
+}
+
+/// How far a cancellation got: see [`Store::cancel`].
+pub enum CancelStep<E: Embedder> {
+    /// The copy has ended; the event says how.
+    Done(Delivered<E>),
+    /// The host works on the buffer; the end's event comes when it is done.
+    Blocked,
+}
+
+impl<E: Embedder> Store<E> {
+    /// Creates a pair of ends, readable and writable, owned by an instance or by the host.
+    pub(crate) fn new_pair(
+        &mut self,
+        owner: Option<InstanceId>,
+        kinds: [EndKind; 2],
+        element: E::Element,
+    ) -> Result<(EndId, EndId), Trap> {
+        if let Some(inst) = owner {
+            self.check_may_leave(inst)?;
+        }
+        let [readable, writable] = kinds;
+        let reader = self.ends.insert(End::new(readable, element.clone()))?;
+        let writer = self.ends.insert(End::new(writable, element))?;
+        self.ends.get_mut(reader)?.other = Some(writer);
+        self.ends.get_mut(writer)?.other = Some(reader);
+        if let Some(inst) = owner {
+            let added = match self.own_end(inst, reader) {
+                Ok(_) => self.own_end(inst, writer),
+                Err(trap) => Err(trap),
+            };
+            if let Err(trap) = added {
+                for end in [reader, writer] {
+                    self.disown_end(end)?;
+                    self.ends.remove(end)?;
+                }
+                return Err(trap);
+            }
+        }
+        Ok((reader, writer))
+    }
+
+    /// Finds an end by its handle, which must be of this kind and carry this element type.
+    ///
+    /// # Errors
+    ///
+    /// Traps when the index is unknown, of another kind or of another element type.
+    #[inline]
+    pub fn end_handle(
+        &self,
+        inst: InstanceId,
+        index: u32,
+        kind: EndKind,
+        element: &E::Element,
+    ) -> Result<EndId, Trap> {
+        if let Handle::End(id) = self.handle(inst, index)? {
+            let end = self.ends.get(*id)?;
+            if end.kind == kind {
+                return if end.element == *element { Ok(*id) } else { Err(Trap::WrongElement(index)) };
+            }
+        }
+        Err(self.wrong_handle(inst, index, kind.handle_kind()))
+    }
+
+    /// Finds the end that a guest reads from or writes to, with the checks that precede the buffer's (the
+    /// start of `copy` in CanonicalABI.md, "canon {stream,future}.{read,write}").
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance cannot be left, the handle is not such an end, the end is busy or done, or it is
+    /// in a waitable set and the built-in not async.
+    #[inline]
+    pub fn end_to_copy(
+        &self,
+        inst: InstanceId,
+        index: u32,
+        kind: EndKind,
+        element: &E::Element,
+        is_async: bool,
+    ) -> Result<EndId, Trap> {
+        self.check_may_leave(inst)?;
+        let id = self.end_handle(inst, index, kind, element)?;
+        let end = self.ends.get(id)?;
+        end.check_idle(kind.copy_action())?;
+        if end.waitable.set.is_some() && !is_async {
+            return Err(Trap::SyncAndSet(index));
+        }
+        Ok(id)
+    }
+
+    /// Finds the end whose copy a guest cancels, with the checks of `cancel_copy` (CanonicalABI.md, "canon
+    /// {stream,future}.cancel-{read,write}").
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance cannot be left, the handle is not such an end, no asynchronous copy is in
+    /// progress, or the end is in a waitable set and the built-in not async.
+    pub fn end_to_cancel(
+        &self,
+        inst: InstanceId,
+        index: u32,
+        kind: EndKind,
+        element: &E::Element,
+        is_async: bool,
+    ) -> Result<EndId, Trap> {
+        self.check_may_leave(inst)?;
+        let id = self.end_handle(inst, index, kind, element)?;
+        let end = self.ends.get(id)?;
+        if end.state != EndState::Copying {
+            return Err(Trap::NotCopying(index));
+        }
+        if end.waitable.has_sync_waiter {
+            return Err(Trap::HasSyncWaiter(index));
+        }
+        if end.waitable.set.is_some() && !is_async {
+            return Err(Trap::SyncAndSet(index));
+        }
+        Ok(id)
+    }
+
+    /// Asks an end's copy to end (`End.cancel`).
+    ///
+    /// # Errors
+    ///
+    /// Traps when no copy is in progress.
+    pub fn cancel(&mut self, id: EndId) -> Result<CancelStep<E>, Trap> {
+        let end = self.ends.get_mut(id)?;
+        if end.state != EndState::Copying {
+            return Err(Trap::NotCopying(end.index));
+        }
+        end.state = EndState::CancellingCopy;
+        if !end.waitable.pending
+            && let Some(other) = end.other
+            && self.ends.get(other)?.direct
+        {
+            self.tell_host(other);
+            return Ok(CancelStep::Blocked);
+        }
+        Ok(CancelStep::Done(self.deliver_end(id)?))
+    }
+
+    /// Takes an end's pending event, if it has one: for the host, and for guests after a synchronous wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the end was dropped.
+    #[inline]
+    pub fn take_end_event(&mut self, id: EndId) -> Result<Option<Delivered<E>>, Trap> {
+        if self.ends.get(id)?.waitable.pending { self.deliver_end(id).map(Some) } else { Ok(None) }
+    }
+
+    /// Delivers an end's event (`stream_event`, `future_event`).
+    #[inline]
+    pub(crate) fn deliver_end(&mut self, id: EndId) -> Result<Delivered<E>, Trap> {
+        self.clear_pending(id.into());
+        let end = self.ends.get_mut(id)?;
+        let progress = std::mem::take(&mut end.progress);
+        let (result, state) =
+            if end.kind.is_stream() { end.stream_result() } else { end.future_result(progress) };
+        end.state = state;
+        end.active = false;
+        let event = CopyEvent { code: end.kind.event_code(), result, progress };
+        Ok(Delivered { event, buffer: end.buffer.take() })
+    }
+
+    /// Sets an end's event pending (`End.notify`).
+    #[inline]
+    pub(crate) fn notify(&mut self, id: EndId, progress: u32) {
+        if let Some(end) = self.ends.find_mut(id) {
+            end.progress = progress;
+            self.set_pending(id.into());
+        }
+    }
+
+    /// Takes a readable end out of an instance, to pass it on (`lift_async_value`). The runtime owes it to
+    /// another instance ([`Store::lower_readable`]), to the host, or to [`Store::drop_end`].
+    ///
+    /// # Errors
+    ///
+    /// Traps when the handle is not a readable end of this kind and type, or the end is busy, done or in a
+    /// waitable set.
+    pub fn lift_readable(
+        &mut self,
+        inst: InstanceId,
+        index: u32,
+        kind: EndKind,
+        element: &E::Element,
+    ) -> Result<EndId, Trap> {
+        if !kind.is_readable() {
+            return Err(Trap::Misuse("only readable ends are passed on"));
+        }
+        let id = self.end_handle(inst, index, kind, element)?;
+        self.check_transfer(id, EndAction::Lift)?;
+        self.disown_end(id)?;
+        if self.ends.get(id)?.waitable.pending {
+            self.tell_host(id);
+        }
+        Ok(id)
+    }
+
+    /// Gives an end to an instance and returns its handle (`lower_async_value`).
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance holds too much; the end is the runtime's still.
+    pub fn lower_readable(&mut self, inst: InstanceId, id: EndId) -> Result<u32, Trap> {
+        let end = self.ends.get(id)?;
+        if end.owner.is_some() || !end.kind.is_readable() || end.state != EndState::Idle || end.direct {
+            return Err(Trap::Misuse("only an idle readable end without owner can be passed on"));
+        }
+        let index = self.own_end(inst, id)?;
+        self.unlink_waitable(id.into());
+        Ok(index)
+    }
+
+    /// The checks that precede lifting and forwarding.
+    pub(crate) fn check_transfer(&self, id: EndId, action: EndAction) -> Result<(), Trap> {
+        let end = self.ends.get(id)?;
+        end.check_idle(action)?;
+        if end.waitable.set.is_some() {
+            return Err(Trap::InWaitableSet { index: end.index, action, kind: end.kind.handle_kind() });
+        }
+        Ok(())
+    }
+
+    fn own_end(&mut self, inst: InstanceId, id: EndId) -> Result<u32, Trap> {
+        let end = self.ends.get_mut(id)?;
+        let instance = self.instances.get_mut(inst)?;
+        instance.charge(Cost::<E>::END)?;
+        match instance.add_handle(Handle::End(id)) {
+            Ok(index) => {
+                end.owner = Some(inst);
+                end.index = index;
+                Ok(index)
+            }
+            Err(trap) => {
+                instance.uncharge(Cost::<E>::END);
+                Err(trap)
+            }
+        }
+    }
+
+    pub(crate) fn disown_end(&mut self, id: EndId) -> Result<(), Trap> {
+        let end = self.ends.get_mut(id)?;
+        if let Some(inst) = end.owner.take() {
+            let index = std::mem::take(&mut end.index);
+            let instance = self.instances.get_mut(inst)?;
+            instance.remove_handle(index)?;
+            instance.uncharge(Cost::<E>::END);
+        }
+        Ok(())
+    }
+
+    /// Drops a guest's end (`canon_{stream,future}_drop_{readable,writable}`).
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance cannot be left, the handle is not such an end, a copy is in progress, or a
+    /// future was not written.
+    pub fn end_drop(
+        &mut self,
+        inst: InstanceId,
+        index: u32,
+        kind: EndKind,
+        element: &E::Element,
+    ) -> Result<(), Trap> {
+        self.check_may_leave(inst)?;
+        let id = self.end_handle(inst, index, kind, element)?;
+        self.drop_end(id)
+    }
+
+    /// Drops an end (`End.drop`): a guest's, the host's, or one on its way between instances.
+    ///
+    /// The host may drop a writable future end without a value: the reader sees `DROPPED`, which guests are
+    /// not prepared for.
+    ///
+    /// # Errors
+    ///
+    /// Traps when a copy is in progress, or a guest's future was not written.
+    pub fn drop_end(&mut self, id: EndId) -> Result<(), Trap> {
+        let end = self.ends.get(id)?;
+        let index = end.index;
+        if end.direct {
+            return Err(Trap::Misuse("the host drops an end while it works on the other end's buffer"));
+        }
+        match end.state {
+            EndState::Copying | EndState::CancellingCopy => {
+                return Err(Trap::EndBusy { index, action: EndAction::Drop, kind: end.kind.handle_kind() });
+            }
+            EndState::Done => {}
+            EndState::Idle if end.kind == EndKind::FutureWritable && end.owner.is_some() => {
+                return Err(Trap::FutureNotWritten(index));
+            }
+            EndState::Idle => {}
+        }
+        self.disown_end(id)?;
+        self.release_end(id)
+    }
+
+    /// Removes an end without owner and tells its peer (`End.drop`).
+    pub(crate) fn release_end(&mut self, id: EndId) -> Result<(), Trap> {
+        self.leave_queues(id.into());
+        let end = self.ends.remove(id)?;
+        if let Some(other_id) = end.other
+            && let Some(other) = self.ends.find_mut(other_id)
+        {
+            other.other = None;
+            other.direct = false;
+            if other.state != EndState::Done && !other.waitable.pending {
+                self.notify(other_id, 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes an end whose instance ends, in whatever state it is.
+    pub(crate) fn tear_down_end(&mut self, id: EndId) {
+        // The only failure is that the end is gone already.
+        let _ = self.release_end(id);
+    }
+
+    /// Returns the handle of an end; 0 if it has no owner.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the end was dropped.
+    #[inline]
+    pub fn end_index(&self, end: EndId) -> Result<u32, Trap> {
+        Ok(self.ends.get(end)?.index)
+    }
+
+    /// Returns the instance that owns an end; `None` for the host.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the end was dropped.
+    #[inline]
+    pub fn end_owner(&self, end: EndId) -> Result<Option<InstanceId>, Trap> {
+        Ok(self.ends.get(end)?.owner)
+    }
+
+    /// Says what an end is doing.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the end was dropped.
+    #[inline]
+    pub fn end_state(&self, end: EndId) -> Result<EndState, Trap> {
+        Ok(self.ends.get(end)?.state)
+    }
+
+    /// Returns an end's kind and element type.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the end was dropped.
+    #[inline]
+    pub fn end_type(&self, end: EndId) -> Result<(EndKind, &E::Element), Trap> {
+        let end = self.ends.get(end)?;
+        Ok((end.kind, &end.element))
+    }
+
+    /// Returns the end that an end is paired with; `None` once that was dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the end itself was dropped.
+    #[inline]
+    pub fn other_end(&self, end: EndId) -> Result<Option<EndId>, Trap> {
+        Ok(self.ends.get(end)?.other)
+    }
+}
+
+impl<E: Embedder> End<E> {
+    fn new(kind: EndKind, element: E::Element) -> Self {
+        End {
+            waitable: Waitable::new(),
+            kind,
+            element,
+            state: EndState::Idle,
+            other: None,
+            owner: None,
+            index: 0,
+            buffer: None,
+            active: false,
+            progress: 0,
+            direct: false,
+        }
+    }
+
+    /// How many elements the active buffer can still copy; `None` without one.
+    #[inline]
+    pub(crate) fn remain(&self) -> Option<u32> {
+        match &self.buffer {
+            Some(buffer) if self.active => Some(buffer.remain()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn copying(&self) -> bool {
+        matches!(self.state, EndState::Copying | EndState::CancellingCopy)
+    }
+
+    #[inline]
+    pub(crate) fn check_idle(&self, action: EndAction) -> Result<(), Trap> {
+        let (index, kind) = (self.index, self.kind.handle_kind());
+        match self.state {
+            EndState::Idle => Ok(()),
+            EndState::Copying | EndState::CancellingCopy => Err(Trap::EndBusy { index, action, kind }),
+            EndState::Done => Err(Trap::EndDone { index, action, kind }),
+        }
+    }
+
+    /// The result and the next state of a stream's event, in the order of precedence.
+    #[inline]
+    fn stream_result(&self) -> (CopyResult, EndState) {
+        if self.other.is_none() {
+            (CopyResult::Dropped, EndState::Done)
+        } else if self.state == EndState::CancellingCopy {
+            (CopyResult::Cancelled, EndState::Idle)
+        } else {
+            (CopyResult::Completed, EndState::Idle)
+        }
+    }
+
+    /// The result and the next state of a future's event, in the order of precedence.
+    #[inline]
+    fn future_result(&self, progress: u32) -> (CopyResult, EndState) {
+        if progress > 0 {
+            (CopyResult::Completed, EndState::Done)
+        } else if self.other.is_none() {
+            (CopyResult::Dropped, EndState::Done)
+        } else {
+            (CopyResult::Cancelled, EndState::Idle)
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Component instances (CanonicalABI.md, "Component Instances").
+//!
+//! Invariants: `exclusive_thread` names a live thread of this instance; `num_waiting_to_enter` counts the
+//! threads that wait to enter or were just resumed from it; `charged` is the sum of the costs of all that the
+//! instance holds, and never exceeds `limits.bytes`.
+
+use crate::embedder::Embedder;
+use crate::end::End;
+use crate::handle_table::Handle;
+use crate::id::{InstanceId, SubtaskId, TaskId, ThreadId};
+use crate::list::List;
+use crate::store::Store;
+use crate::subtask::Subtask;
+use crate::table::Table;
+use crate::task::Task;
+use crate::thread::Thread;
+use crate::trap::Trap;
+use crate::waitable_set::WaitableSet;
+
+/// How much an instance may hold. Beyond a limit, the operation that asks for more traps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Handles in the instance's table; at most 2²⁸ - 1.
+    pub handles: u32,
+    /// Threads in the instance's table; at most 2²⁸ - 1.
+    pub threads: u32,
+    /// Tasks that have not ended, including those that wait to enter.
+    pub tasks: u32,
+    /// Bytes that all of it may take: see [`Instance::charged_bytes`].
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    /// The specification's own limits, and no limit on bytes.
+    fn default() -> Self {
+        let most = Table::<()>::MAX_LENGTH;
+        Limits { handles: most, threads: most, tasks: most, bytes: u64::MAX }
+    }
+}
+
+/// A component instance: the embedder's data and the specification's state.
+pub struct Instance<E: Embedder> {
+    /// What the embedder attached.
+    pub data: E::Instance,
+    /// Whether the instance may be left: false inside realloc and post-return.
+    pub may_leave: bool,
+    pub(crate) handles: Table<Handle<E>>,
+    pub(crate) threads: Table<ThreadId>,
+    pub(crate) backpressure: u32,
+    pub(crate) num_waiting_to_enter: u32,
+    pub(crate) exclusive_thread: Option<ThreadId>,
+    /// Threads that wait to enter and need the exclusive lock to.
+    pub(crate) entering_exclusive: List<ThreadId>,
+    /// Threads that wait to enter and do not need the lock.
+    pub(crate) entering: List<ThreadId>,
+    /// Threads of callback tasks that lack nothing but the lock.
+    pub(crate) gate: List<ThreadId>,
+    /// The part of the store's ready queue that belongs to this instance and is past entering.
+    pub(crate) ready: List<ThreadId>,
+    /// Whether a released lock is offered first to a thread that waits to enter.
+    pub(crate) offer_to_entering: bool,
+    pub(crate) tasks: Vec<TaskId>,
+    pub(crate) subtasks: Vec<SubtaskId>,
+    pub(crate) limits: Limits,
+    pub(crate) charged: u64,
+}
+
+impl<E: Embedder> Instance<E> {
+    /// Approximates the bytes that the host holds for this instance's handles, tasks, threads, subtasks,
+    /// stream and future ends (with their pending events), waitable sets and lends.
+    pub fn charged_bytes(&self) -> u64 {
+        self.charged
+    }
+
+    /// Returns the instance's limits.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Counts the live handles.
+    pub fn handle_count(&self) -> u32 {
+        self.handles.len()
+    }
+
+    /// Counts the tasks that have not ended.
+    pub fn task_count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Returns the thread that holds the exclusive lock.
+    pub fn exclusive_thread(&self) -> Option<ThreadId> {
+        self.exclusive_thread
+    }
+
+    /// Counts the threads that wait to enter because of backpressure.
+    pub fn num_waiting_to_enter(&self) -> u32 {
+        self.num_waiting_to_enter
+    }
+
+    /// `has_backpressure` of `Task.enter_implicit_thread`.
+    #[inline]
+    pub(crate) fn has_backpressure(&self, needs_exclusive: bool) -> bool {
+        self.backpressure > 0 || (needs_exclusive && self.exclusive_thread.is_some())
+    }
+
+    /// Charges the instance for bytes that the runtime holds for it (`tombolo-tasks` charges for what it
+    /// holds itself).
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::BudgetExceeded`] when the instance would hold more than [`Limits::bytes`].
+    #[inline]
+    pub fn charge(&mut self, bytes: u64) -> Result<(), Trap> {
+        match self.charged.checked_add(bytes) {
+            Some(charged) if charged <= self.limits.bytes => {
+                self.charged = charged;
+                Ok(())
+            }
+            _ => Err(Trap::BudgetExceeded(self.limits.bytes)),
+        }
+    }
+
+    /// Undoes a [`Instance::charge`].
+    #[inline]
+    pub fn uncharge(&mut self, bytes: u64) {
+        self.charged = self.charged.saturating_sub(bytes);
+    }
+
+    /// Adds a handle, charging for it (`inst.handles.add`).
+    #[inline]
+    pub(crate) fn add_handle(&mut self, handle: Handle<E>) -> Result<u32, Trap> {
+        self.charge(Cost::<E>::HANDLE)?;
+        match self.handles.add(handle) {
+            Some(index) => Ok(index),
+            None => {
+                self.uncharge(Cost::<E>::HANDLE);
+                Err(Trap::HandleLimit(self.handles.limit()))
+            }
+        }
+    }
+
+    /// Removes a handle (`inst.handles.remove`).
+    #[inline]
+    pub(crate) fn remove_handle(&mut self, index: u32) -> Result<Handle<E>, Trap> {
+        let handle = self.handles.remove(index).ok_or(Trap::UnknownHandle(index))?;
+        self.uncharge(Cost::<E>::HANDLE);
+        Ok(handle)
+    }
+}
+
+/// What each entity costs in bytes, slab slot included.
+pub(crate) struct Cost<E>(std::marker::PhantomData<E>);
+
+impl<E: Embedder> Cost<E> {
+    const SLOT: u64 = 8;
+    pub(crate) const HANDLE: u64 = size_of::<Handle<E>>() as u64 + Self::SLOT;
+    pub(crate) const TASK: u64 = size_of::<Task<E>>() as u64 + Self::SLOT;
+    pub(crate) const THREAD: u64 = size_of::<Thread<E>>() as u64 + Self::SLOT;
+    pub(crate) const SUBTASK: u64 = size_of::<Subtask<E>>() as u64 + Self::SLOT;
+    pub(crate) const END: u64 = size_of::<End<E>>() as u64 + Self::SLOT;
+    pub(crate) const SET: u64 = size_of::<WaitableSet>() as u64 + Self::SLOT;
+    pub(crate) const LEND: u64 = 8;
+}
+
+impl<E: Embedder> Store<E> {
+    /// Adds an instance.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::StoreFull`] when the store holds 2³² - 1 instances.
+    pub fn new_instance(&mut self, data: E::Instance, limits: Limits) -> Result<InstanceId, Trap> {
+        self.instances.insert(Instance {
+            data,
+            may_leave: true,
+            handles: Table::new(limits.handles),
+            threads: Table::new(limits.threads),
+            backpressure: 0,
+            num_waiting_to_enter: 0,
+            exclusive_thread: None,
+            entering_exclusive: List::new(),
+            entering: List::new(),
+            gate: List::new(),
+            ready: List::new(),
+            offer_to_entering: false,
+            tasks: Vec::new(),
+            subtasks: Vec::new(),
+            limits,
+            charged: 0,
+        })
+    }
+
+    /// Looks an instance up.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when it was removed.
+    #[inline]
+    pub fn instance(&self, inst: InstanceId) -> Result<&Instance<E>, Trap> {
+        self.instances.get(inst)
+    }
+
+    /// Looks an instance up, to change its data or `may_leave`.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when it was removed.
+    #[inline]
+    pub fn instance_mut(&mut self, inst: InstanceId) -> Result<&mut Instance<E>, Trap> {
+        self.instances.get_mut(inst)
+    }
+
+    /// Ends an instance and everything it holds, at any time and in any state.
+    ///
+    /// The other ends of its streams and futures see `DROPPED`. What the runtime must finish itself comes
+    /// back: continuations to destroy, calls to abandon or fail, resources whose destructor to run.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when it was removed before.
+    pub fn remove_instance(&mut self, inst: InstanceId) -> Result<RemovedInstance<E>, Trap> {
+        let instance = self.instances.get_mut(inst)?;
+        let tasks = std::mem::take(&mut instance.tasks);
+        let subtasks = std::mem::take(&mut instance.subtasks);
+        let handles = std::mem::replace(&mut instance.handles, Table::new(0));
+
+        let mut removed_tasks = Vec::with_capacity(tasks.len());
+        let mut removed_threads = Vec::new();
+        for id in tasks {
+            let Ok(task) = self.tasks.get_mut(id) else { continue };
+            for thread in std::mem::take(&mut task.threads) {
+                self.detach_thread(thread);
+                if let Ok(thread_state) = self.threads.remove(thread) {
+                    removed_threads.push((thread, thread_state.data));
+                }
+            }
+            if let Ok(task) = self.tasks.remove(id) {
+                removed_tasks.push((id, task.data));
+            }
+        }
+
+        let mut removed_subtasks = Vec::with_capacity(subtasks.len());
+        for id in subtasks {
+            self.leave_queues(id.into());
+            if let Ok(subtask) = self.subtasks.remove(id) {
+                removed_subtasks.push((id, subtask.data));
+            }
+        }
+
+        let mut resources = Vec::new();
+        let mut sets = Vec::new();
+        for handle in handles.into_values() {
+            match handle {
+                Handle::Resource(resource) if resource.is_own() => {
+                    resources.push((resource.rt, resource.rep))
+                }
+                Handle::End(end) => self.tear_down_end(end),
+                Handle::Set(set) => sets.push(set),
+                Handle::Resource(_) | Handle::Subtask(_) | Handle::ErrorContext(_) => {}
+            }
+        }
+        for set in sets {
+            let _ = self.sets.remove(set);
+        }
+
+        let instance = self.instances.remove(inst)?;
+        Ok(RemovedInstance {
+            data: instance.data,
+            tasks: removed_tasks,
+            threads: removed_threads,
+            subtasks: removed_subtasks,
+            resources,
+        })
+    }
+
+    /// Holds back new calls (`canon_backpressure_inc`).
+    ///
+    /// # Errors
+    ///
+    /// Traps when the counter reaches 2¹⁶.
+    pub fn backpressure_inc(&mut self, inst: InstanceId) -> Result<(), Trap> {
+        let instance = self.instances.get_mut(inst)?;
+        if instance.backpressure >= u32::from(u16::MAX) {
+            return Err(Trap::BackpressureOverflow);
+        }
+        instance.backpressure += 1;
+        Ok(())
+    }
+
+    /// Undoes one [`Store::backpressure_inc`] (`canon_backpressure_dec`).
+    ///
+    /// # Errors
+    ///
+    /// Traps when the counter is zero.
+    pub fn backpressure_dec(&mut self, inst: InstanceId) -> Result<(), Trap> {
+        let instance = self.instances.get_mut(inst)?;
+        instance.backpressure = instance.backpressure.checked_sub(1).ok_or(Trap::BackpressureUnderflow)?;
+        if instance.backpressure == 0 {
+            self.service_entering(inst);
+        }
+        Ok(())
+    }
+}
+
+/// What an instance leaves behind: see [`Store::remove_instance`].
+pub struct RemovedInstance<E: Embedder> {
+    /// The embedder's data.
+    pub data: E::Instance,
+    /// Calls into the instance that had not ended; their callers need an answer if they have not resolved.
+    pub tasks: Vec<(TaskId, E::Task)>,
+    /// Threads, to be destroyed with their stacks.
+    pub threads: Vec<(ThreadId, E::Thread)>,
+    /// Calls out of the instance; those that have not resolved are to be cancelled or left to run unheard.
+    pub subtasks: Vec<(SubtaskId, E::Subtask)>,
+    /// Resources that the instance owned: type and representation.
+    pub resources: Vec<(E::Resource, u32)>,
+}

@@ -1,0 +1,266 @@
+//! Resource handles (CanonicalABI.md, "Resource State").
+//!
+//! Invariants: a handle's `num_lends` counts its entries in the lend scopes of unfinished calls, and a handle
+//! that is lent stays where it is, so lend scopes may name it by index; a borrow's scope counts it in
+//! `num_borrows` until it is dropped.
+
+use smallvec::SmallVec;
+
+use crate::embedder::Embedder;
+use crate::handle_table::Handle;
+use crate::id::{InstanceId, SubtaskId, TaskId};
+use crate::instance::Cost;
+use crate::store::Store;
+use crate::trap::{HandleKind, Trap};
+
+/// An owned or borrowed resource in an instance's handle table.
+pub(crate) struct ResourceHandle<E: Embedder> {
+    pub(crate) rt: E::Resource,
+    pub(crate) rep: u32,
+    /// The task whose call the borrow is limited to; `None` for an own.
+    pub(crate) borrow_scope: Option<TaskId>,
+    pub(crate) num_lends: u32,
+}
+
+impl<E: Embedder> ResourceHandle<E> {
+    pub(crate) fn is_own(&self) -> bool {
+        self.borrow_scope.is_none()
+    }
+}
+
+/// The handles that one call has borrowed from its caller.
+///
+/// It lives on the native stack for a call that does not block, and moves into the [subtask](SubtaskId) of one
+/// that does ([`Store::subtask_add_lenders`]). It must be given back to [`Store::release_lenders`]: until then
+/// its handles can be neither dropped nor passed on.
+#[derive(Debug, Default)]
+#[must_use = "the handles stay lent until the lenders are released"]
+pub struct Lenders {
+    pub(crate) handles: SmallVec<[u32; 4]>,
+}
+
+impl Lenders {
+    /// Creates an empty scope.
+    #[inline]
+    pub fn new() -> Self {
+        Lenders { handles: SmallVec::new() }
+    }
+
+    /// Says whether nothing was lent.
+    pub fn is_empty(&self) -> bool {
+        self.handles.is_empty()
+    }
+}
+
+/// Where [`Store::lift_borrow`] notes the lend.
+#[derive(Debug)]
+pub enum LendScope<'a> {
+    /// A call that has a subtask.
+    Subtask(SubtaskId),
+    /// A call that has none (yet).
+    Lenders(&'a mut Lenders),
+}
+
+impl From<SubtaskId> for LendScope<'_> {
+    fn from(subtask: SubtaskId) -> Self {
+        LendScope::Subtask(subtask)
+    }
+}
+
+impl<'a> From<&'a mut Lenders> for LendScope<'a> {
+    fn from(lenders: &'a mut Lenders) -> Self {
+        LendScope::Lenders(lenders)
+    }
+}
+
+/// What [`Store::resource_drop`] took out of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// An own: the runtime calls the resource type's destructor with the representation.
+    Own {
+        /// The resource's representation.
+        rep: u32,
+    },
+    /// A borrow: there is nothing more to do.
+    Borrow,
+}
+
+impl<E: Embedder> Store<E> {
+    /// Creates an own handle (`canon_resource_new`).
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance cannot be left or holds too much.
+    #[inline]
+    pub fn resource_new(&mut self, inst: InstanceId, rt: E::Resource, rep: u32) -> Result<u32, Trap> {
+        self.check_may_leave(inst)?;
+        self.lower_own(inst, rt, rep)
+    }
+
+    /// Returns the representation behind a handle (`canon_resource_rep`).
+    ///
+    /// # Errors
+    ///
+    /// Traps when the index is unknown or the handle not of this type.
+    #[inline]
+    pub fn resource_rep(&self, inst: InstanceId, rt: E::Resource, index: u32) -> Result<u32, Trap> {
+        match self.handle(inst, index)? {
+            Handle::Resource(resource) if resource.rt == rt => Ok(resource.rep),
+            Handle::Resource(_) => Err(Trap::WrongResource(index)),
+            _ => Err(self.wrong_handle(inst, index, HandleKind::Resource)),
+        }
+    }
+
+    /// Removes a handle (`canon_resource_drop`, up to the destructor).
+    ///
+    /// # Errors
+    ///
+    /// Traps when the index is unknown, the handle not of this type, or lent.
+    #[inline]
+    pub fn resource_drop(&mut self, inst: InstanceId, rt: E::Resource, index: u32) -> Result<Dropped, Trap> {
+        self.check_may_leave(inst)?;
+        let resource = self.unlent_resource(inst, rt, index)?;
+        let (rep, scope) = (resource.rep, resource.borrow_scope);
+        self.instances.get_mut(inst)?.remove_handle(index)?;
+        let Some(task) = scope else {
+            return Ok(Dropped::Own { rep });
+        };
+        if let Ok(task) = self.tasks.get_mut(task) {
+            task.num_borrows = task.num_borrows.saturating_sub(1);
+        }
+        Ok(Dropped::Borrow)
+    }
+
+    /// Takes an own handle out of an instance (`lift_own`).
+    ///
+    /// # Errors
+    ///
+    /// Traps when the index is unknown, the handle not of this type, not owned, or lent.
+    #[inline]
+    pub fn lift_own(&mut self, inst: InstanceId, rt: E::Resource, index: u32) -> Result<u32, Trap> {
+        let resource = self.unlent_resource(inst, rt, index)?;
+        if !resource.is_own() {
+            return Err(Trap::NotOwned(index));
+        }
+        let rep = resource.rep;
+        self.instances.get_mut(inst)?.remove_handle(index)?;
+        Ok(rep)
+    }
+
+    /// Lends a handle to a call (`lift_borrow`).
+    ///
+    /// # Errors
+    ///
+    /// Traps when the index is unknown, the handle not of this type, or the instance holds too much.
+    #[inline]
+    pub fn lift_borrow<'a>(
+        &mut self,
+        inst: InstanceId,
+        rt: E::Resource,
+        index: u32,
+        scope: impl Into<LendScope<'a>>,
+    ) -> Result<u32, Trap> {
+        let lenders = match scope.into() {
+            LendScope::Subtask(subtask) => {
+                let subtask = self.subtasks.get_mut(subtask)?;
+                if subtask.inst != inst || subtask.state.resolved() || subtask.resolve_delivered {
+                    return Err(Trap::Misuse("a borrow was lifted for a subtask that has resolved"));
+                }
+                &mut subtask.lenders
+            }
+            LendScope::Lenders(lenders) => lenders,
+        };
+        let instance = self.instances.get_mut(inst)?;
+        instance.charge(Cost::<E>::LEND)?;
+        let trap = match instance.handles.get_mut(index) {
+            Some(Handle::Resource(resource)) if resource.rt == rt => {
+                match resource.num_lends.checked_add(1) {
+                    Some(num_lends) => {
+                        resource.num_lends = num_lends;
+                        lenders.handles.push(index);
+                        return Ok(resource.rep);
+                    }
+                    None => Trap::TooManyLends(index),
+                }
+            }
+            Some(Handle::Resource(_)) => Trap::WrongResource(index),
+            _ => {
+                instance.uncharge(Cost::<E>::LEND);
+                return Err(self.wrong_handle(inst, index, HandleKind::Resource));
+            }
+        };
+        instance.uncharge(Cost::<E>::LEND);
+        Err(trap)
+    }
+
+    /// Ends the lends of a call: what `Subtask.deliver_resolve` does.
+    ///
+    /// Lenders of an instance that is gone are released by that.
+    #[inline]
+    pub fn release_lenders(&mut self, inst: InstanceId, lenders: Lenders) {
+        if lenders.handles.is_empty() {
+            return;
+        }
+        let Ok(instance) = self.instances.get_mut(inst) else { return };
+        instance.uncharge(Cost::<E>::LEND.saturating_mul(lenders.handles.len() as u64));
+        for index in lenders.handles {
+            if let Some(Handle::Resource(resource)) = instance.handles.get_mut(index) {
+                resource.num_lends = resource.num_lends.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Puts an own handle into an instance (`lower_own`).
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance holds too much.
+    #[inline]
+    pub fn lower_own(&mut self, inst: InstanceId, rt: E::Resource, rep: u32) -> Result<u32, Trap> {
+        let resource = ResourceHandle { rt, rep, borrow_scope: None, num_lends: 0 };
+        self.instances.get_mut(inst)?.add_handle(Handle::Resource(resource))
+    }
+
+    /// Puts a borrow handle into an instance, for the duration of a task (`lower_borrow`).
+    ///
+    /// Not for the instance that implements the resource: it receives the representation itself.
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance holds too much.
+    #[inline]
+    pub fn lower_borrow(
+        &mut self,
+        inst: InstanceId,
+        rt: E::Resource,
+        rep: u32,
+        task: TaskId,
+    ) -> Result<u32, Trap> {
+        let scope = self.tasks.get_mut(task)?;
+        if scope.inst != inst {
+            return Err(Trap::Misuse("a borrow was lowered for a task of another instance"));
+        }
+        let resource = ResourceHandle { rt, rep, borrow_scope: Some(task), num_lends: 0 };
+        let index = self.instances.get_mut(inst)?.add_handle(Handle::Resource(resource))?;
+        scope.num_borrows += 1; // at most one per handle, so below 2^28
+        Ok(index)
+    }
+
+    /// Finds a resource that may be removed: of the right type and not lent.
+    #[inline]
+    fn unlent_resource(
+        &self,
+        inst: InstanceId,
+        rt: E::Resource,
+        index: u32,
+    ) -> Result<&ResourceHandle<E>, Trap> {
+        match self.handle(inst, index)? {
+            Handle::Resource(resource) if resource.rt != rt => Err(Trap::WrongResource(index)),
+            Handle::Resource(resource) if resource.num_lends != 0 => {
+                Err(Trap::Lent { index, lends: resource.num_lends })
+            }
+            Handle::Resource(resource) => Ok(resource),
+            _ => Err(self.wrong_handle(inst, index, HandleKind::Resource)),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The tables of guest-visible indices (CanonicalABI.md, "Table State").
+//!
+//! Invariants: index 0 is never used; removed indices are reused last in, first out, as the specification's
+//! `Table` does; no index exceeds [`Table::MAX_LENGTH`] and no more than `limit` entries are live at once.
+
+pub(crate) struct Table<T> {
+    entries: Vec<Entry<T>>,
+    free: u32,
+    len: u32,
+    limit: u32,
+}
+
+enum Entry<T> {
+    Full(T),
+    /// The index that was removed before this one; 0 ends the list.
+    Free(u32),
+}
+
+impl<T> Table<T> {
+    /// The greatest index (`Table.MAX_LENGTH`): it fits beside four bits of state in an `i32`.
+    pub(crate) const MAX_LENGTH: u32 = (1 << 28) - 1;
+
+    pub(crate) fn new(limit: u32) -> Self {
+        Table { entries: Vec::new(), free: 0, len: 0, limit: limit.min(Self::MAX_LENGTH) }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        match self.entries.get(position(index)?) {
+            Some(Entry::Full(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        match self.entries.get_mut(position(index)?) {
+            Some(Entry::Full(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Adds an entry and returns its index, or `None` when the limit is reached.
+    #[inline]
+    pub(crate) fn add(&mut self, value: T) -> Option<u32> {
+        if self.len >= self.limit {
+            return None;
+        }
+        if let Some(entry) = position(self.free).and_then(|at| self.entries.get_mut(at))
+            && let Entry::Free(next) = *entry
+        {
+            let index = self.free;
+            *entry = Entry::Full(value);
+            self.free = next;
+            self.len += 1;
+            return Some(index);
+        }
+        let index = u32::try_from(self.entries.len()).ok()?.checked_add(1)?;
+        if index > Self::MAX_LENGTH {
+            return None;
+        }
+        self.entries.push(Entry::Full(value));
+        self.len += 1;
+        Some(index)
+    }
+
+    #[inline]
+    pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
+        let entry = self.entries.get_mut(position(index)?)?;
+        if matches!(entry, Entry::Free(_)) {
+            return None;
+        }
+        match std::mem::replace(entry, Entry::Free(self.free)) {
+            Entry::Full(value) => {
+                self.free = index;
+                self.len -= 1;
+                Some(value)
+            }
+            Entry::Free(_) => None,
+        }
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.entries.iter().zip(1..).filter_map(|(entry, index)| match entry {
+            Entry::Full(value) => Some((index, value)),
+            Entry::Free(_) => None,
+        })
+    }
+
+    pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
+        self.entries.into_iter().filter_map(|entry| match entry {
+            Entry::Full(value) => Some(value),
+            Entry::Free(_) => None,
+        })
+    }
+}
+
+#[inline]
+fn position(index: u32) -> Option<usize> {
+    Some(index.checked_sub(1)? as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_start_at_one_and_are_reused_last_in_first_out() {
+        let mut table = Table::new(100);
+        let indices: Vec<_> = (0..4).map(|n| table.add(n).unwrap()).collect();
+        assert_eq!(indices, [1, 2, 3, 4]);
+        assert_eq!(table.remove(2), Some(1));
+        assert_eq!(table.remove(4), Some(3));
+        assert_eq!(table.remove(4), None);
+        assert_eq!(table.add(10), Some(4));
+        assert_eq!(table.add(11), Some(2));
+        assert_eq!(table.add(12), Some(5));
+        assert_eq!(table.get(0), None);
+        assert_eq!(table.get(6), None);
+        assert_eq!(table.get(u32::MAX), None);
+        assert_eq!(table.get(2), Some(&11));
+    }
+
+    #[test]
+    fn the_limit_counts_live_entries() {
+        let mut table = Table::new(2);
+        assert_eq!(table.add('a'), Some(1));
+        assert_eq!(table.add('b'), Some(2));
+        assert_eq!(table.add('c'), None);
+        assert_eq!(table.remove(1), Some('a'));
+        assert_eq!(table.add('c'), Some(1));
+        assert_eq!(table.len(), 2);
+    }
+}

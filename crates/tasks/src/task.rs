@@ -1,0 +1,481 @@
+//! Tasks: calls into a component (CanonicalABI.md, "Tasks").
+//!
+//! Invariants: the state only moves forward; `num_borrows` counts the borrow handles whose scope the task is;
+//! a resolved task has none; a task ends with its last thread, and never before it has resolved.
+
+use smallvec::SmallVec;
+
+use crate::embedder::Embedder;
+use crate::event::Event;
+use crate::id::{InstanceId, TaskId, ThreadId};
+use crate::instance::Cost;
+use crate::store::Store;
+use crate::thread::{ThreadState, Wait, WaitLinks};
+use crate::trap::Trap;
+
+/// A call into a component.
+pub(crate) struct Task<E: Embedder> {
+    pub(crate) data: E::Task,
+    pub(crate) inst: InstanceId,
+    pub(crate) state: TaskState,
+    pub(crate) async_typed: bool,
+    pub(crate) needs_exclusive: bool,
+    pub(crate) num_borrows: u32,
+    pub(crate) implicit_thread: Option<ThreadId>,
+    pub(crate) threads: SmallVec<[ThreadId; 2]>,
+    /// The task's place in `Instance::tasks`.
+    pub(crate) position: u32,
+}
+
+/// How far a task has come (`Task.State`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TaskState {
+    /// It has not started: its arguments are still the caller's.
+    Initial,
+    /// It runs.
+    Started,
+    /// Its caller has asked to cancel, which it was not told yet.
+    PendingCancel,
+    /// It was told to cancel.
+    CancelDelivered,
+    /// It has returned or was cancelled; its threads may still run.
+    Resolved,
+}
+
+impl TaskState {
+    pub(crate) fn pending_cancel(self) -> bool {
+        self == TaskState::PendingCancel
+    }
+}
+
+/// Whether an implicit thread got in: see [`Store::enter_implicit_thread`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enter {
+    /// It has entered, and holds the exclusive lock if it needs it.
+    Entered,
+    /// Backpressure holds it up. It waits; when resumed, it continues with [`Store::finish_entering`].
+    MustWait,
+}
+
+/// Whether an implicit thread that waited got in: see [`Store::finish_entering`].
+pub enum Entering<E: Embedder> {
+    /// It has entered, and holds the exclusive lock if it needs it.
+    Entered,
+    /// The caller cancelled the task: it is resolved without a result, and gone.
+    Cancelled(ThreadExit<E>),
+}
+
+/// What a thread leaves behind when it exits.
+pub struct ThreadExit<E: Embedder> {
+    /// The embedder's data of the thread.
+    pub thread: E::Thread,
+    /// The embedder's data of the task, if this was its last thread.
+    pub task: Option<E::Task>,
+}
+
+/// What the runtime does after [`Store::request_cancellation`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// Resume this thread, which waits to enter; [`Store::finish_entering`] will say that it is cancelled.
+    NotStarted(ThreadId),
+    /// Resume this thread of the callee's instance, which is marked running. If the task has not resolved
+    /// afterwards, the runtime may go on with [`Store::next_ready_in`] or leave it at that.
+    Resume(ThreadId),
+    /// No thread of the callee's instance is ready: the request stays pending.
+    Pending,
+    /// The task has resolved already.
+    Resolved,
+}
+
+impl<E: Embedder> Store<E> {
+    /// Adds a task (`Task.__init__`).
+    ///
+    /// `async_typed` says whether the function's type is async, and `needs_exclusive` whether it is then lifted
+    /// synchronously or with a callback (`Task.needs_exclusive`).
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance holds too much.
+    #[inline]
+    pub fn new_task(
+        &mut self,
+        inst: InstanceId,
+        async_typed: bool,
+        needs_exclusive: bool,
+        data: E::Task,
+    ) -> Result<TaskId, Trap> {
+        let instance = self.instances.get_mut(inst)?;
+        let position = instance.tasks.len() as u32;
+        if position >= instance.limits.tasks {
+            return Err(Trap::TaskLimit(instance.limits.tasks));
+        }
+        instance.charge(Cost::<E>::TASK)?;
+        let task = self.tasks.insert(Task {
+            data,
+            inst,
+            state: TaskState::Initial,
+            async_typed,
+            needs_exclusive: async_typed && needs_exclusive,
+            num_borrows: 0,
+            implicit_thread: None,
+            threads: SmallVec::new(),
+            position,
+        })?;
+        instance.tasks.push(task);
+        Ok(task)
+    }
+
+    /// Starts a task's implicit thread, unless backpressure holds it up (`Task.enter_implicit_thread`).
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance has too many threads.
+    pub fn enter_implicit_thread(&mut self, id: TaskId, thread: ThreadId) -> Result<Enter, Trap> {
+        let task = self.tasks.get_mut(id)?;
+        let thread_state = self.threads.get_mut(thread)?;
+        if task.state != TaskState::Initial
+            || task.implicit_thread.is_some()
+            || thread_state.task != id
+            || thread_state.state == ThreadState::Waiting
+            || thread_state.index != 0
+        {
+            return Err(Trap::Misuse("a task's implicit thread enters once"));
+        }
+        task.implicit_thread = Some(thread);
+        thread_state.state = ThreadState::Running;
+        if task.async_typed {
+            let (inst, needs_exclusive) = (task.inst, task.needs_exclusive);
+            let instance = self.instances.get_mut(inst)?;
+            if instance.has_backpressure(needs_exclusive) || instance.num_waiting_to_enter > 0 {
+                instance.num_waiting_to_enter += 1; // at most one per task
+                let links = &mut WaitLinks(&mut self.threads);
+                if needs_exclusive {
+                    instance.entering_exclusive.push_back(links, thread);
+                } else {
+                    instance.entering.push_back(links, thread);
+                }
+                self.wait(thread, Wait::Enter)?;
+                return Ok(Enter::MustWait);
+            }
+            if needs_exclusive {
+                instance.exclusive_thread = Some(thread);
+            }
+        }
+        self.register_thread(thread)?;
+        Ok(Enter::Entered)
+    }
+
+    /// Continues entering after the wait (the second half of `Task.enter_implicit_thread`).
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance has too many threads.
+    pub fn finish_entering(&mut self, id: TaskId, thread: ThreadId) -> Result<Entering<E>, Trap> {
+        let state = self.threads.get_mut(thread)?;
+        if state.task != id || state.state != ThreadState::Running || state.wait != Wait::Enter {
+            return Err(Trap::Misuse("only a thread that waited to enter can finish entering"));
+        }
+        state.wait = Wait::Nothing;
+        let task = self.tasks.get_mut(id)?;
+        let inst = task.inst;
+        if task.state.pending_cancel() {
+            task.state = TaskState::Resolved;
+            self.stop_entering(inst);
+            return Ok(Entering::Cancelled(self.end_thread(thread)?));
+        }
+        if task.needs_exclusive {
+            let instance = self.instances.get_mut(inst)?;
+            if instance.exclusive_thread.is_some() {
+                return Err(Trap::Misuse("another thread entered between a resume and finish_entering"));
+            }
+            instance.exclusive_thread = Some(thread);
+        }
+        self.stop_entering(inst);
+        self.register_thread(thread)?;
+        Ok(Entering::Entered)
+    }
+
+    /// Starts the task: the runtime now lifts the arguments (`Task.start`).
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Misuse`] when it was started before.
+    #[inline]
+    pub fn task_start(&mut self, task: TaskId) -> Result<(), Trap> {
+        let task = self.tasks.get_mut(task)?;
+        if task.state != TaskState::Initial {
+            return Err(Trap::Misuse("a task starts once"));
+        }
+        task.state = TaskState::Started;
+        Ok(())
+    }
+
+    /// Resolves the task with a result (`Task.return_`); the runtime has lifted the values, and hands them to
+    /// the caller when this succeeds.
+    ///
+    /// # Errors
+    ///
+    /// Traps when the task has resolved, or borrowed handles remain.
+    #[inline]
+    pub fn task_return(&mut self, task: TaskId) -> Result<(), Trap> {
+        let task = self.tasks.get_mut(task)?;
+        match task.state {
+            TaskState::Resolved => return Err(Trap::AlreadyResolved),
+            TaskState::Initial => return Err(Trap::Misuse("a task returns after it has started")),
+            _ => {}
+        }
+        task.resolve()
+    }
+
+    /// Resolves the task without a result (`Task.cancel`).
+    ///
+    /// # Errors
+    ///
+    /// Traps when the task was not told to cancel, or borrowed handles remain.
+    pub fn task_cancel(&mut self, task: TaskId) -> Result<(), Trap> {
+        let task = self.tasks.get_mut(task)?;
+        if task.state != TaskState::CancelDelivered {
+            return Err(Trap::CancelNotDelivered);
+        }
+        task.resolve()
+    }
+
+    /// Asks a task to cancel, on behalf of its caller (`Task.request_cancellation`).
+    ///
+    /// A task that is gone, or was asked before, has nothing more to do.
+    pub fn request_cancellation(&mut self, id: TaskId) -> CancelOutcome {
+        let Some(task) = self.tasks.find_mut(id) else { return CancelOutcome::Resolved };
+        let (inst, implicit) = (task.inst, task.implicit_thread);
+        match task.state {
+            TaskState::Initial => {
+                task.state = TaskState::PendingCancel;
+                match implicit {
+                    Some(thread) if self.waits_to_enter(thread) => {
+                        self.stop_waiting(thread);
+                        CancelOutcome::NotStarted(thread)
+                    }
+                    _ => CancelOutcome::Pending,
+                }
+            }
+            TaskState::Started => {
+                task.state = TaskState::PendingCancel;
+                if let Some(thread) = implicit {
+                    self.poke(thread);
+                    if self.is_ready(thread) == Ok(true) {
+                        self.stop_waiting(thread);
+                        return CancelOutcome::Resume(thread);
+                    }
+                }
+                self.next_ready_in(inst).map_or(CancelOutcome::Pending, CancelOutcome::Resume)
+            }
+            TaskState::PendingCancel | TaskState::CancelDelivered => CancelOutcome::Pending,
+            TaskState::Resolved => CancelOutcome::Resolved,
+        }
+    }
+
+    /// Delivers a pending cancellation, if there is one (`Task.deliver_pending_cancel`).
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the task has ended.
+    #[inline]
+    pub fn deliver_pending_cancel(&mut self, task: TaskId) -> Result<bool, Trap> {
+        let task = self.tasks.get_mut(task)?;
+        let pending = task.state.pending_cancel();
+        if pending {
+            task.state = TaskState::CancelDelivered;
+        }
+        Ok(pending)
+    }
+
+    /// Returns the event to call a callback with, after a thread's callback wait (the event loop of
+    /// `canon_lift`): a cancellation, what the wait was for, or nothing after a yield.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Misuse`] when the thread did not just come from a callback wait.
+    pub fn take_callback_event(&mut self, id: ThreadId) -> Result<Event, Trap> {
+        let thread = self.threads.get_mut(id)?;
+        if thread.state != ThreadState::Running {
+            return Err(Trap::Misuse("only a running thread receives events"));
+        }
+        let task = thread.task;
+        let wait = std::mem::replace(&mut thread.wait, Wait::Nothing);
+        let event = match wait {
+            Wait::CallbackSet(set) if !self.tasks.get(task)?.state.pending_cancel() => {
+                self.take_event(set)?
+            }
+            Wait::CallbackSet(_) | Wait::CallbackYield => None,
+            _ => return Err(Trap::Misuse("the thread did not wait in a callback's event loop")),
+        };
+        if self.deliver_pending_cancel(task)? {
+            return Ok(Event::TASK_CANCELLED);
+        }
+        Ok(event.unwrap_or(Event::NONE))
+    }
+
+    /// Releases the exclusive lock if the task's implicit thread holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the task has ended.
+    pub fn release_exclusive(&mut self, task: TaskId) -> Result<(), Trap> {
+        let task = self.tasks.get(task)?;
+        if let Some(thread) = task.implicit_thread {
+            self.release_exclusive_of(task.inst, thread);
+        }
+        Ok(())
+    }
+
+    /// Takes the exclusive lock for the task's implicit thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Misuse`] when another thread holds it.
+    pub fn acquire_exclusive(&mut self, task: TaskId) -> Result<(), Trap> {
+        let task = self.tasks.get(task)?;
+        let instance = self.instances.get_mut(task.inst)?;
+        match (instance.exclusive_thread, task.implicit_thread) {
+            (None, Some(thread)) => {
+                instance.exclusive_thread = Some(thread);
+                Ok(())
+            }
+            (Some(holder), Some(thread)) if holder == thread => Ok(()),
+            _ => Err(Trap::Misuse("the exclusive lock is taken")),
+        }
+    }
+
+    /// Ends a task's implicit thread (`Task.exit_implicit_thread`). It is gone, and with its last thread the
+    /// task.
+    ///
+    /// # Errors
+    ///
+    /// Traps when it is the last thread and the task has not resolved.
+    #[inline]
+    pub fn exit_implicit_thread(&mut self, id: TaskId, thread: ThreadId) -> Result<ThreadExit<E>, Trap> {
+        if self.tasks.get(id)?.implicit_thread != Some(thread) {
+            return Err(Trap::Misuse("this is not the task's implicit thread"));
+        }
+        self.unregister_thread(thread)
+    }
+
+    /// Ends a thread (`Task.unregister_thread`). It is gone, and with its last thread the task.
+    ///
+    /// # Errors
+    ///
+    /// Traps when it is the last thread and the task has not resolved.
+    pub fn unregister_thread(&mut self, thread: ThreadId) -> Result<ThreadExit<E>, Trap> {
+        let task = self.tasks.get(self.threads.get(thread)?.task)?;
+        if task.threads.len() == 1 && task.state != TaskState::Resolved {
+            return Err(Trap::NeverReturned);
+        }
+        self.end_thread(thread)
+    }
+
+    /// Removes a thread, and its task with its last thread, in whatever state they are.
+    pub(crate) fn end_thread(&mut self, id: ThreadId) -> Result<ThreadExit<E>, Trap> {
+        self.detach_thread(id);
+        let thread = self.threads.remove(id)?;
+        let task = self.tasks.get_mut(thread.task)?;
+        let position = thread.position as usize;
+        if task.threads.get(position) == Some(&id) {
+            task.threads.swap_remove(position);
+        }
+        if task.implicit_thread == Some(id) {
+            task.implicit_thread = None;
+        }
+        if let Some(moved) = task.threads.get(position) {
+            self.threads.get_mut(*moved)?.position = thread.position;
+        }
+        let last = task.threads.is_empty();
+        let task = if last { Some(self.remove_task(thread.task)?) } else { None };
+        Ok(ThreadExit { thread: thread.data, task })
+    }
+
+    fn remove_task(&mut self, id: TaskId) -> Result<E::Task, Trap> {
+        let task = self.tasks.remove(id)?;
+        if let Some(instance) = self.instances.find_mut(task.inst) {
+            instance.uncharge(Cost::<E>::TASK);
+            let position = task.position as usize;
+            if instance.tasks.get(position) == Some(&id) {
+                instance.tasks.swap_remove(position);
+            }
+            if let Some(moved) = instance.tasks.get(position)
+                && let Some(moved) = self.tasks.find_mut(*moved)
+            {
+                moved.position = task.position;
+            }
+        }
+        Ok(task.data)
+    }
+
+    /// Counts out a thread that has entered or given up, and pokes the next.
+    pub(crate) fn stop_entering(&mut self, inst: InstanceId) {
+        let Some(instance) = self.instances.find_mut(inst) else { return };
+        instance.num_waiting_to_enter = instance.num_waiting_to_enter.saturating_sub(1);
+        self.service_entering(inst);
+    }
+
+    fn waits_to_enter(&self, thread: ThreadId) -> bool {
+        self.threads
+            .find(thread)
+            .is_some_and(|thread| thread.state == ThreadState::Waiting && thread.wait == Wait::Enter)
+    }
+
+    /// Returns the embedder's data of a task.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the task has ended.
+    #[inline]
+    pub fn task(&self, task: TaskId) -> Result<&E::Task, Trap> {
+        Ok(&self.tasks.get(task)?.data)
+    }
+
+    /// Returns the embedder's data of a task.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the task has ended.
+    #[inline]
+    pub fn task_mut(&mut self, task: TaskId) -> Result<&mut E::Task, Trap> {
+        Ok(&mut self.tasks.get_mut(task)?.data)
+    }
+
+    /// Says how far a task has come. A task that is gone has resolved.
+    #[inline]
+    pub fn task_state(&self, task: TaskId) -> TaskState {
+        self.tasks.find(task).map_or(TaskState::Resolved, |task| task.state)
+    }
+
+    /// Returns the instance that a task runs in.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the task has ended.
+    #[inline]
+    pub fn task_instance(&self, task: TaskId) -> Result<InstanceId, Trap> {
+        Ok(self.tasks.get(task)?.inst)
+    }
+
+    /// Returns a task's implicit thread, until it exits.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the task has ended.
+    #[inline]
+    pub fn implicit_thread(&self, task: TaskId) -> Result<Option<ThreadId>, Trap> {
+        Ok(self.tasks.get(task)?.implicit_thread)
+    }
+}
+
+impl<E: Embedder> Task<E> {
+    #[inline]
+    fn resolve(&mut self) -> Result<(), Trap> {
+        if self.num_borrows > 0 {
+            return Err(Trap::BorrowsRemain(self.num_borrows));
+        }
+        self.state = TaskState::Resolved;
+        Ok(())
+    }
+}
