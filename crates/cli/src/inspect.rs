@@ -2,6 +2,7 @@
 
 mod report;
 mod text;
+mod wit;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -32,7 +33,7 @@ pub(crate) struct InspectArgs {
 pub(crate) fn inspect(arguments: &InspectArgs) -> Result<ExitCode, Failure> {
     let source = Source::read(&arguments.file)?;
     let output = if arguments.wit {
-        report::whole_wit(&source)?
+        wit::whole(&source)?
     } else {
         let report = Report::of(&source)?;
         if arguments.json {

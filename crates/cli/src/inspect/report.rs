@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 use wasmparser::{Validator, WasmFeatures};
-use wit_component::{DecodedWasm, WitPrinter};
-use wit_parser::PackageId;
 
+use super::wit::Wit;
 use crate::contents::{Part, Producer};
 use crate::diagnostics::Failure;
 use crate::load::Source;
@@ -24,19 +23,6 @@ pub(crate) struct Report {
     pub(crate) contents: Part,
     /// The tools that made the file and the parts in it.
     pub(crate) made_by: Vec<Producer>,
-}
-
-/// What a component imports and exports, or the definitions it holds.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Wit {
-    /// As WIT, without the interfaces it names.
-    World(String),
-    /// A package of interface definitions, as WIT.
-    Package(String),
-    /// Why it cannot be written as WIT: the binary format can say more.
-    #[serde(rename = "no_wit")]
-    Unwritable(String),
 }
 
 /// A component's imports.
@@ -100,49 +86,8 @@ impl Needs {
     }
 }
 
-impl Wit {
-    fn of(bytes: &[u8]) -> Wit {
-        let decoded = match wit_component::decode(bytes) {
-            Ok(decoded) => decoded,
-            Err(error) => return Wit::Unwritable(format!("{error:#}")),
-        };
-        match (print(&decoded, &[]), decoded) {
-            (Ok(wit), DecodedWasm::Component(..)) => Wit::World(wit),
-            (Ok(wit), DecodedWasm::WitPackage(..)) => Wit::Package(wit),
-            (Err(error), _) => Wit::Unwritable(format!("{error:#}")),
-        }
-    }
-}
-
-/// Writes every interface that a component imports or exports, and its world, as WIT.
-pub(crate) fn whole_wit(source: &Source) -> Result<String, Failure> {
-    let file = source.path.display().to_string();
-    if let part @ Part::Module(_) = read(source)? {
-        let role = Role::of(&part);
-        return Err(
-            Failure::new(format!("{file} is {}: it has no WIT", role.phrase())).hint(role.next_step(&file))
-        );
-    }
-    let wit = wit_component::decode(&source.bytes).and_then(|decoded| {
-        let packages = decoded.resolve().packages.iter().map(|(id, _)| id);
-        let others: Vec<PackageId> = packages.filter(|id| *id != decoded.package()).collect();
-        print(&decoded, &others)
-    });
-    wit.map_err(|error| {
-        Failure::caused_by(format!("the interfaces of {file} cannot be written as WIT"), error)
-            .hint("without --wit, inspect lists its imports and exports by name")
-    })
-}
-
-/// Writes the main package, and behind it `others`.
-fn print(decoded: &DecodedWasm, others: &[PackageId]) -> anyhow::Result<String> {
-    let mut printer = WitPrinter::default();
-    printer.print(decoded.resolve(), decoded.package(), others)?;
-    Ok(printer.output.to_string())
-}
-
 /// Validates and decodes a file.
-fn read(source: &Source) -> Result<Part, Failure> {
+pub(super) fn read(source: &Source) -> Result<Part, Failure> {
     Validator::new_with_features(WasmFeatures::all())
         .validate_all(&source.bytes)
         .map_err(|error| source.malformed(&error))?;

@@ -1,6 +1,7 @@
 //! The report as text for people.
 
-use super::report::{Needs, Report, Wit};
+use super::report::{Needs, Report};
+use super::wit::Wit;
 use crate::contents::{Common, Item, Part, Producer};
 use crate::role::Role;
 
