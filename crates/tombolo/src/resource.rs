@@ -1,7 +1,14 @@
 //! Resources as the host holds them.
 
-use std::any::TypeId;
+use std::any::{TypeId, type_name};
+use std::fmt;
 use std::marker::PhantomData;
+
+use crate::error::{Error, Result};
+
+mod table;
+
+pub use table::{ResourceTable, ResourceTableError};
 
 /// The identity of a resource type at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,10 +35,98 @@ pub struct ResourceAny {
     pub(crate) owned: bool,
 }
 
+impl ResourceAny {
+    /// Whether this is an `own`; else it is a `borrow`, good for the length of the call it came with.
+    pub fn is_owned(&self) -> bool {
+        self.owned
+    }
+
+    /// Whether this is a resource that the host defined and represents by `R`.
+    pub fn is<R: 'static>(&self) -> bool {
+        self.ty == ResourceType::Host(TypeId::of::<R>())
+    }
+
+    /// Sees it as the resource that the host defined and represents by `R`.
+    ///
+    /// # Errors
+    /// If it is another resource.
+    pub fn downcast<R: 'static>(self) -> Result<Resource<R>> {
+        if !self.is::<R>() {
+            return Err(Error::mismatch(
+                "resource",
+                format!("expected a `{}`, found {self}", type_name::<R>()),
+            ));
+        }
+        Ok(Resource { rep: self.rep, owned: self.owned, marker: PhantomData })
+    }
+}
+
+impl fmt::Display for ResourceAny {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.owned { "own" } else { "borrow" };
+        let definer = match self.ty {
+            ResourceType::Host(_) | ResourceType::HostDynamic(_) => "host",
+            ResourceType::Guest { .. } => "guest",
+        };
+        write!(f, "{kind} {definer} resource {}", self.rep)
+    }
+}
+
 /// A resource that the host defines, represented by the Rust type `R` and a number that the host chose
 /// (usually its place in a [`ResourceTable`](crate::ResourceTable)).
 pub struct Resource<R> {
     rep: u32,
     owned: bool,
     marker: PhantomData<fn() -> R>,
+}
+
+impl<R: 'static> Resource<R> {
+    /// Makes a resource that whoever receives it owns.
+    pub fn new_own(rep: u32) -> Self {
+        Resource { rep, owned: true, marker: PhantomData }
+    }
+
+    /// Makes a resource that is lent for the length of a call.
+    pub fn new_borrow(rep: u32) -> Self {
+        Resource { rep, owned: false, marker: PhantomData }
+    }
+
+    /// The number that represents it.
+    pub fn rep(&self) -> u32 {
+        self.rep
+    }
+
+    /// Whether this is an `own`; else it is a `borrow`.
+    pub fn is_owned(&self) -> bool {
+        self.owned
+    }
+
+    /// The same resource without its type.
+    pub fn to_any(&self) -> ResourceAny {
+        ResourceAny { ty: ResourceType::Host(TypeId::of::<R>()), rep: self.rep, owned: self.owned }
+    }
+}
+
+impl<R> fmt::Debug for Resource<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.owned { "own" } else { "borrow" };
+        write!(f, "Resource<{}>({kind} {})", type_name::<R>(), self.rep)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct File;
+    struct Socket;
+
+    #[test]
+    fn a_resource_keeps_its_type() {
+        let any = Resource::<File>::new_own(7).to_any();
+        assert!(any.is::<File>() && !any.is::<Socket>() && any.is_owned());
+        assert_eq!(any.downcast::<File>().unwrap().rep(), 7);
+        assert!(any.downcast::<Socket>().is_err());
+        assert!(!Resource::<File>::new_borrow(7).to_any().downcast::<File>().unwrap().is_owned());
+    }
 }

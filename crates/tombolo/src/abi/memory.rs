@@ -1,0 +1,141 @@
+//! Reading and writing a guest's memory, every access checked.
+
+use tombolo_types::component::PtrWidth;
+
+use super::side::LowerSide;
+use crate::error::{Error, Result};
+
+/// Lists and strings longer than this many bytes are refused when they are lifted (`MAX_LIST_BYTE_LENGTH` and
+/// `MAX_STRING_BYTE_LENGTH`), so that they stay below [`REALLOC_MAX`] when transcoding or a wider memory doubles them.
+pub(super) const MAX_BYTE_LENGTH: u64 = (1 << 28) - 1;
+
+/// No more than this many bytes are ever asked of a guest's `realloc` (`REALLOC_I32_MAX`).
+pub(super) const REALLOC_MAX: u64 = u32::MAX as u64;
+
+/// What is out of bounds or unaligned, for messages.
+#[derive(Clone, Copy)]
+pub(super) enum Range {
+    Value,
+    List,
+    String,
+    Realloc,
+}
+
+/// Checks that `len` bytes at `ptr` are aligned and within a memory of `size` bytes.
+pub(super) fn check_range(size: usize, ptr: u64, len: u64, align: u32, what: Range) -> Result<()> {
+    if !ptr.is_multiple_of(u64::from(align.max(1))) {
+        return Err(Error::abi(match what {
+            Range::Realloc => format!("realloc return: result not aligned: {ptr:#x} to {align}"),
+            _ => format!("unaligned pointer: {ptr:#x} is not a multiple of {align}"),
+        }));
+    }
+    if ptr.checked_add(len).is_none_or(|end| end > size as u64) {
+        let what = match what {
+            Range::Value => "pointer out of bounds of memory",
+            Range::List => "list content out-of-bounds",
+            Range::String => "string content out-of-bounds: string pointer/length out of bounds of memory",
+            Range::Realloc => "realloc return: beyond end of memory",
+        };
+        return Err(Error::abi(format!("{what}: {len} bytes at {ptr:#x} in a memory of {size:#x}")));
+    }
+    Ok(())
+}
+
+/// Calls the guest's `realloc` and checks what it returns against the memory as it is afterwards.
+pub(super) fn realloc(
+    side: &mut dyn LowerSide,
+    old: u64,
+    old_size: u64,
+    align: u32,
+    new_size: u64,
+) -> Result<u64> {
+    if new_size > REALLOC_MAX {
+        return Err(Error::abi(format!("a value of {new_size} bytes is too large for a 32-bit memory")));
+    }
+    let ptr = side.realloc(old, old_size, align, new_size)?;
+    check_range(side.memory().len(), ptr, new_size, align, Range::Realloc)?;
+    Ok(ptr)
+}
+
+/// Bytes of a list of `count` elements of `size` bytes, if they are no more than `max`.
+///
+/// Validation refuses types without a size; should one get here all the same, its elements count as one byte, so
+/// that a length is always bounded.
+pub(super) fn list_bytes(count: u64, size: u64, max: u64) -> Result<u64> {
+    count.checked_mul(size.max(1)).filter(|bytes| *bytes <= max).ok_or_else(|| {
+        Error::abi(format!(
+            "list byte length too large: {count} elements of {size} bytes are more than {max}"
+        ))
+    })
+}
+
+/// `base + offset`; saturates, so that what is beyond every memory stays there.
+pub(super) fn offset(base: u64, offset: u64) -> u64 {
+    base.saturating_add(offset)
+}
+
+fn range(ptr: u64, len: u64) -> Option<std::ops::Range<usize>> {
+    let start = usize::try_from(ptr).ok()?;
+    Some(start..start.checked_add(usize::try_from(len).ok()?)?)
+}
+
+fn out_of_bounds(ptr: u64, len: u64) -> Error {
+    Error::abi(format!("pointer out of bounds of memory: {len} bytes at {ptr:#x}"))
+}
+
+/// `len` bytes of memory.
+pub(super) fn bytes(memory: &[u8], ptr: u64, len: u64) -> Result<&[u8]> {
+    range(ptr, len).and_then(|range| memory.get(range)).ok_or_else(|| out_of_bounds(ptr, len))
+}
+
+/// `len` bytes of memory, to write to.
+pub(super) fn bytes_mut(memory: &mut [u8], ptr: u64, len: u64) -> Result<&mut [u8]> {
+    range(ptr, len).and_then(|range| memory.get_mut(range)).ok_or_else(|| out_of_bounds(ptr, len))
+}
+
+/// `N` bytes of memory.
+pub(super) fn load<const N: usize>(memory: &[u8], ptr: u64) -> Result<[u8; N]> {
+    let value = usize::try_from(ptr).ok().and_then(|ptr| memory.get(ptr..)?.first_chunk::<N>());
+    value.copied().ok_or_else(|| out_of_bounds(ptr, N as u64))
+}
+
+/// Writes `N` bytes.
+pub(super) fn store<const N: usize>(memory: &mut [u8], ptr: u64, value: [u8; N]) -> Result<()> {
+    let place = usize::try_from(ptr).ok().and_then(|ptr| memory.get_mut(ptr..)?.first_chunk_mut::<N>());
+    *place.ok_or_else(|| out_of_bounds(ptr, N as u64))? = value;
+    Ok(())
+}
+
+/// An unsigned integer of 1, 2 or 4 bytes.
+pub(super) fn load_uint(memory: &[u8], ptr: u64, size: u32) -> Result<u32> {
+    match size {
+        1 => load::<1>(memory, ptr).map(|b| u8::from_le_bytes(b).into()),
+        2 => load::<2>(memory, ptr).map(|b| u16::from_le_bytes(b).into()),
+        _ => load::<4>(memory, ptr).map(u32::from_le_bytes),
+    }
+}
+
+/// Writes the low 1, 2 or 4 bytes of an integer.
+pub(super) fn store_uint(memory: &mut [u8], ptr: u64, size: u32, value: u32) -> Result<()> {
+    match size {
+        1 => store(memory, ptr, (value as u8).to_le_bytes()),
+        2 => store(memory, ptr, (value as u16).to_le_bytes()),
+        _ => store(memory, ptr, value.to_le_bytes()),
+    }
+}
+
+/// A pointer or length.
+pub(super) fn load_ptr(memory: &[u8], ptr: u64, width: PtrWidth) -> Result<u64> {
+    match width {
+        PtrWidth::Bits32 => load::<4>(memory, ptr).map(|b| u32::from_le_bytes(b).into()),
+        PtrWidth::Bits64 => load::<8>(memory, ptr).map(u64::from_le_bytes),
+    }
+}
+
+/// Writes a pointer or length, which fits because `realloc` returned or allowed it.
+pub(super) fn store_ptr(memory: &mut [u8], ptr: u64, width: PtrWidth, value: u64) -> Result<()> {
+    match width {
+        PtrWidth::Bits32 => store(memory, ptr, (value as u32).to_le_bytes()),
+        PtrWidth::Bits64 => store(memory, ptr, value.to_le_bytes()),
+    }
+}
