@@ -1,0 +1,127 @@
+//! A piece of published code and what is known of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+
+use tombolo_compile::module::ModuleInfo;
+use tombolo_compile::vmctx::TrapCode;
+use tombolo_compile::{CompiledFunction, FunctionRange, NO_ADDRESS};
+
+use super::CodeError;
+use super::arena::CodePages;
+
+/// A piece of published code: executable for as long as this lives.
+#[derive(Debug)]
+pub struct CodeObject {
+    pages: CodePages,
+    len: usize,
+    kind: CodeKind,
+    tables: CodeTables,
+}
+
+/// Whose code it is.
+#[derive(Clone, Debug)]
+pub enum CodeKind {
+    /// A module's functions.
+    Module(Arc<ModuleInfo>),
+    /// Code between guests and host, which backtraces do not show.
+    Trampoline,
+}
+
+/// What is known of addresses in the code, all by offset from its beginning, ascending.
+#[derive(Clone, Debug, Default)]
+pub struct CodeTables {
+    /// Instructions that can trap.
+    pub traps: Vec<(u32, TrapCode)>,
+    /// Which wasm instruction the code from an offset on comes from, as in
+    /// [`CompiledModule`](tombolo_compile::CompiledModule).
+    pub addresses: Vec<(u32, u32)>,
+    /// Where each function that the module defines lies.
+    pub functions: Vec<FunctionRange>,
+}
+
+impl CodeObject {
+    /// Makes code executable and its addresses known to traps and backtraces.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn publish(code: &[u8], kind: CodeKind, tables: CodeTables) -> Result<Arc<CodeObject>, CodeError> {
+        let pages = CodePages::publish(code)?;
+        let object = Arc::new(CodeObject { pages, len: code.len(), kind, tables });
+        let mut objects = OBJECTS.write().unwrap_or_else(PoisonError::into_inner);
+        objects.insert(object.pages.address(), Arc::downgrade(&object));
+        Ok(object)
+    }
+
+    /// Publishes a function that was compiled on its own.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn publish_function(function: CompiledFunction) -> Result<Arc<CodeObject>, CodeError> {
+        let tables =
+            CodeTables { traps: function.traps, addresses: function.addresses, functions: Vec::new() };
+        CodeObject::publish(&function.code, CodeKind::Trampoline, tables)
+    }
+
+    /// Where the code begins.
+    pub fn code(&self) -> *const u8 {
+        self.pages.address() as *const u8
+    }
+
+    /// Whose code it is.
+    pub fn kind(&self) -> &CodeKind {
+        &self.kind
+    }
+
+    /// The start of each function that the module defines.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = *const u8> {
+        self.tables.functions.iter().map(|function| self.code().wrapping_add(function.start as usize))
+    }
+
+    /// Why the instruction at an address traps.
+    pub(crate) fn trap_at(&self, address: usize) -> Option<TrapCode> {
+        let offset = self.offset(address)?;
+        let index = self.tables.traps.binary_search_by_key(&offset, |(at, _)| *at).ok()?;
+        self.tables.traps.get(index).map(|(_, code)| *code)
+    }
+
+    /// Which of the functions that the module defines an address lies in.
+    pub(crate) fn function_at(&self, address: usize) -> Option<u32> {
+        let offset = self.offset(address)?;
+        let next = self.tables.functions.partition_point(|function| function.start <= offset);
+        let index = next.checked_sub(1)?;
+        let function = self.tables.functions.get(index)?;
+        (offset - function.start < function.len).then_some(index as u32)
+    }
+
+    /// The offset in the wasm file of the instruction that an address comes from.
+    pub(crate) fn wasm_offset_at(&self, address: usize) -> Option<u32> {
+        let offset = self.offset(address)?;
+        let next = self.tables.addresses.partition_point(|(at, _)| *at <= offset);
+        let (_, wasm) = *self.tables.addresses.get(next.checked_sub(1)?)?;
+        (wasm != NO_ADDRESS).then_some(wasm)
+    }
+
+    fn offset(&self, address: usize) -> Option<u32> {
+        let offset = address.checked_sub(self.pages.address())?;
+        if offset < self.len { u32::try_from(offset).ok() } else { None }
+    }
+}
+
+impl Drop for CodeObject {
+    fn drop(&mut self) {
+        OBJECTS.write().unwrap_or_else(PoisonError::into_inner).remove(&self.pages.address());
+    }
+}
+
+/// All published code by its first address. Never used in a signal handler.
+static OBJECTS: RwLock<BTreeMap<usize, Weak<CodeObject>>> = RwLock::new(BTreeMap::new());
+
+/// The code that an address lies in.
+pub(crate) fn find(address: usize) -> Option<Arc<CodeObject>> {
+    let object = {
+        let objects = OBJECTS.read().unwrap_or_else(PoisonError::into_inner);
+        objects.range(..=address).next_back().and_then(|(_, object)| object.upgrade())
+    }?;
+    object.offset(address).is_some().then_some(object)
+}

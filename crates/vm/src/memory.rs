@@ -1,0 +1,255 @@
+//! Linear memories.
+//!
+//! A 32-bit memory with 64 KiB pages stays where it is: [`MEMORY_RESERVATION`] bytes of address space are its own, of
+//! which the first `length` are accessible, and [`MEMORY_GUARD`] inaccessible bytes follow, so compiled code need not
+//! compare addresses. Any other memory is as long as it must be, may move when it grows, and is bounds-checked by
+//! compiled code, which loads base and length anew after each call.
+//!
+//! All of it is fresh from the kernel, and so zero; nothing is used a second time.
+
+use std::cell::RefCell;
+use std::io;
+use std::ptr::NonNull;
+
+use tombolo_compile::vmctx::{MEMORY_GUARD, MEMORY_RESERVATION};
+use tombolo_types::core::MemoryType;
+
+use crate::context::Definition;
+use crate::handle::handle;
+use crate::os::Reservation;
+use crate::{ResourceError, Store};
+
+handle! {
+    /// A memory of a store.
+    MemoryHandle => MemoryEntity
+}
+
+/// A memory as the runtime sees it. Its definition, which compiled code reads, is elsewhere.
+#[derive(Debug)]
+pub(crate) struct MemoryEntity {
+    definition: NonNull<Definition>,
+    ty: MemoryType,
+    mapping: RefCell<Mapping>,
+}
+
+#[derive(Debug)]
+struct Mapping {
+    reservation: Reservation,
+    /// Bytes from the start that can be read and written.
+    accessible: usize,
+    moves: bool,
+}
+
+/// An address range that is not within a memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{length} bytes at address {address:#x} are not within the memory of {size} bytes")]
+pub struct OutOfBounds {
+    /// Where the range begins.
+    pub address: u64,
+    /// Its length.
+    pub length: usize,
+    /// The memory's size.
+    pub size: usize,
+}
+
+impl MemoryHandle {
+    /// The memory's type. Its minimum is the size that it was made with.
+    pub fn ty(self, store: &Store) -> MemoryType {
+        self.entity(store).ty
+    }
+
+    /// Where base and length are, for compiled code. Valid while the store lives; the two change when it grows.
+    pub fn definition(self, store: &Store) -> NonNull<Definition> {
+        self.entity(store).definition
+    }
+
+    /// Address of its first byte. Anything that may run the guest or grow the memory may change it.
+    pub fn base(self, store: &Store) -> *mut u8 {
+        self.entity(store).base()
+    }
+
+    /// Its size in bytes.
+    pub fn len(self, store: &Store) -> usize {
+        self.entity(store).len()
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(self, store: &Store) -> bool {
+        self.len(store) == 0
+    }
+
+    /// Its size in pages.
+    pub fn pages(self, store: &Store) -> u64 {
+        let entity = self.entity(store);
+        entity.len() as u64 >> entity.ty.page_size_log2
+    }
+
+    /// Copies bytes out of the memory.
+    ///
+    /// # Errors
+    /// When not all of them are within it; then nothing is copied.
+    pub fn read(self, store: &Store, address: u64, to: &mut [u8]) -> Result<(), OutOfBounds> {
+        let from = self.entity(store).range(address, to.len())?;
+        // SAFETY: the range is accessible memory of the guest, which does not run now; `to` is the host's.
+        unsafe { std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len()) };
+        Ok(())
+    }
+
+    /// Copies bytes into the memory.
+    ///
+    /// # Errors
+    /// When not all of them would be within it; then nothing is copied.
+    pub fn write(self, store: &Store, address: u64, from: &[u8]) -> Result<(), OutOfBounds> {
+        let to = self.entity(store).range(address, from.len())?;
+        // SAFETY: the range is accessible memory of the guest, which does not run now; `from` is the host's, for
+        // whoever has a slice of the guest's memory promised not to write it.
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
+        Ok(())
+    }
+
+    /// The memory's bytes.
+    ///
+    /// # Safety
+    /// While the slice is used, the guest does not run, and nothing writes to the memory or grows it.
+    pub unsafe fn bytes<'a>(self, store: &'a Store) -> &'a [u8] {
+        let entity = self.entity(store);
+        // SAFETY: that many bytes are accessible from there; the caller sees to the rest.
+        unsafe { std::slice::from_raw_parts(entity.base(), entity.len()) }
+    }
+
+    /// The memory's bytes, to be changed.
+    ///
+    /// # Safety
+    /// While the slice is used, the guest does not run, and nothing else reads or writes the memory or grows it.
+    #[expect(clippy::mut_from_ref, reason = "the caller promises that there is no other reference")]
+    pub unsafe fn bytes_mut<'a>(self, store: &'a Store) -> &'a mut [u8] {
+        let entity = self.entity(store);
+        // SAFETY: that many bytes are accessible from there; the caller sees to the rest.
+        unsafe { std::slice::from_raw_parts_mut(entity.base(), entity.len()) }
+    }
+
+    /// Grows the memory; returns its old size in pages, or `None` if its type, the store's limiter or the system does
+    /// not allow that.
+    pub fn grow(self, store: &Store, pages: u64) -> Option<u64> {
+        self.entity(store).grow(store, pages)
+    }
+}
+
+impl MemoryEntity {
+    /// Makes a memory and writes its definition.
+    ///
+    /// # Safety
+    /// `definition` can be written, and will live as long as the store; nobody else writes it.
+    pub(crate) unsafe fn new(
+        store: &Store,
+        ty: MemoryType,
+        definition: NonNull<Definition>,
+    ) -> Result<MemoryEntity, ResourceError> {
+        let refused = |source| ResourceError::Memory { pages: ty.minimum, source };
+        let bytes = bytes_of(&ty, ty.minimum).ok_or_else(|| refused(io::ErrorKind::OutOfMemory.into()))?;
+        let maximum = ty.maximum.and_then(|pages| bytes_of(&ty, pages));
+        if !store.allow_memory(0, bytes, maximum) {
+            return Err(ResourceError::Limit("memory"));
+        }
+        let mapping = Mapping::new(&ty, bytes).map_err(refused)?;
+        // SAFETY: the caller's promise.
+        unsafe {
+            definition.write(Definition { base: mapping.reservation.base().as_ptr(), length: bytes as u64 });
+        }
+        Ok(MemoryEntity { definition, ty, mapping: RefCell::new(mapping) })
+    }
+
+    pub(crate) fn base(&self) -> *mut u8 {
+        // SAFETY: the definition lives as long as the store.
+        unsafe { (*self.definition.as_ptr()).base }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        // SAFETY: the definition lives as long as the store.
+        unsafe { (*self.definition.as_ptr()).length as usize }
+    }
+
+    pub(crate) fn ty(&self) -> &MemoryType {
+        &self.ty
+    }
+
+    /// The address of a range, if all of it is within the memory.
+    pub(crate) fn range(&self, address: u64, length: usize) -> Result<*mut u8, OutOfBounds> {
+        let size = self.len();
+        match address.checked_add(length as u64) {
+            Some(end) if end <= size as u64 => Ok(self.base().wrapping_add(address as usize)),
+            _ => Err(OutOfBounds { address, length, size }),
+        }
+    }
+
+    /// Whether an address lies in the address space set aside for this memory.
+    pub(crate) fn guards(&self, address: usize) -> bool {
+        let mapping = self.mapping.borrow();
+        address.wrapping_sub(mapping.reservation.base().as_ptr() as usize) < mapping.reservation.len()
+    }
+
+    pub(crate) fn grow(&self, store: &Store, delta: u64) -> Option<u64> {
+        let current = self.len();
+        let pages = current as u64 >> self.ty.page_size_log2;
+        if delta == 0 {
+            return Some(pages);
+        }
+        let desired = pages.checked_add(delta)?;
+        if desired > self.ty.maximum.unwrap_or(u64::MAX) {
+            return None;
+        }
+        let desired = bytes_of(&self.ty, desired)?;
+        let maximum = self.ty.maximum.and_then(|pages| bytes_of(&self.ty, pages));
+        if !store.allow_memory(current, desired, maximum) {
+            return None;
+        }
+        let mut mapping = self.mapping.borrow_mut();
+        // SAFETY: compiled code loads the base anew after growing, and whoever of the host has a slice of the memory
+        // promised that it does not grow.
+        unsafe { mapping.grow(desired).ok()? };
+        let definition = Definition { base: mapping.reservation.base().as_ptr(), length: desired as u64 };
+        // SAFETY: the definition lives as long as the store.
+        unsafe { self.definition.write(definition) };
+        Some(pages)
+    }
+}
+
+/// Bytes of so many pages, if an allocation can be that large.
+fn bytes_of(ty: &MemoryType, pages: u64) -> Option<usize> {
+    if pages > ty.addressable_pages() {
+        return None;
+    }
+    let bytes = pages.checked_mul(1 << ty.page_size_log2)?;
+    usize::try_from(bytes).ok().filter(|bytes| *bytes <= isize::MAX as usize)
+}
+
+impl Mapping {
+    fn new(ty: &MemoryType, bytes: usize) -> io::Result<Mapping> {
+        let moves = ty.memory64 || ty.page_size_log2 != 16;
+        let reservation = if moves {
+            Reservation::new(bytes)?
+        } else {
+            Reservation::new((MEMORY_RESERVATION + MEMORY_GUARD) as usize)?
+        };
+        let accessible = if moves { reservation.len() } else { bytes };
+        reservation.make_writable(0, accessible)?;
+        Ok(Mapping { reservation, accessible, moves })
+    }
+
+    /// # Safety
+    /// Nobody keeps an address in a memory that moves.
+    unsafe fn grow(&mut self, bytes: usize) -> io::Result<()> {
+        if bytes <= self.accessible {
+            return Ok(());
+        }
+        if self.moves {
+            // SAFETY: the caller's promise.
+            unsafe { self.reservation.extend(bytes)? };
+            self.accessible = self.reservation.len();
+        } else {
+            self.reservation.make_writable(self.accessible, bytes - self.accessible)?;
+            self.accessible = bytes;
+        }
+        Ok(())
+    }
+}

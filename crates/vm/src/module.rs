@@ -1,0 +1,122 @@
+//! Modules that are ready to be instantiated.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicPtr;
+
+use tombolo_compile::CompiledModule;
+use tombolo_compile::module::ModuleInfo;
+use tombolo_compile::vmctx::Layout;
+
+use crate::code::{CodeKind, CodeTables};
+use crate::{CodeError, CodeObject, TrampolineCache};
+
+/// A compiled module whose code is in place. Instances share it and keep it.
+#[derive(Debug)]
+pub struct Module {
+    info: Arc<ModuleInfo>,
+    layout: Layout,
+    code: Arc<CodeObject>,
+    /// Where each function that the module defines is: what compiled code calls through.
+    slots: Box<[AtomicPtr<u8>]>,
+    type_ids: Box<[u32]>,
+    /// The bytes of all data segments.
+    data: Box<[u8]>,
+    /// Where in `data` each segment is.
+    segments: Box<[Range<usize>]>,
+    /// For each function, which of the instance's `FuncRef`s is its, or [`NO_REFERENCE`].
+    references: Box<[u32]>,
+}
+
+/// Marks a function that never becomes a value.
+const NO_REFERENCE: u32 = u32::MAX;
+
+impl Module {
+    /// Compiles a module and puts its code in place.
+    ///
+    /// # Errors
+    /// When it is invalid, or there is no memory for its code.
+    pub fn compile(cache: &TrampolineCache, wasm: &[u8]) -> Result<Arc<Module>, CodeError> {
+        let compiled = cache.compiler().compile_module(wasm, cache.registry())?;
+        // SAFETY: it was just compiled from these bytes.
+        unsafe { Module::new(compiled, wasm) }
+    }
+
+    /// Puts a compiled module's code in place.
+    ///
+    /// # Errors
+    /// When there is no memory for its code.
+    ///
+    /// # Safety
+    /// `compiled` is what the compiler made of `wasm`, unchanged, with the types of the registry of every store that
+    /// the module will be instantiated in.
+    pub unsafe fn new(compiled: CompiledModule, wasm: &[u8]) -> Result<Arc<Module>, CodeError> {
+        let CompiledModule { info, layout, code, functions, traps, addresses, .. } = compiled;
+        let tables = CodeTables { traps, addresses, functions };
+        let code = CodeObject::publish(&code, CodeKind::Module(info.clone()), tables)?;
+        let slots: Box<[AtomicPtr<u8>]> =
+            code.entries().map(|entry| AtomicPtr::new(entry.cast_mut())).collect();
+        let defined = info.functions.len().saturating_sub(info.imported_functions as usize);
+        if slots.len() != defined || Layout::new(&info) != Some(layout) {
+            return Err(CodeError::WrongBytes);
+        }
+        let (data, segments) = copy_data(&info, wasm).ok_or(CodeError::WrongBytes)?;
+        let mut references = vec![NO_REFERENCE; info.functions.len()];
+        for (position, function) in (0..).zip(&info.escaping) {
+            *references.get_mut(*function as usize).ok_or(CodeError::WrongBytes)? = position;
+        }
+        Ok(Arc::new(Module {
+            type_ids: info.types.iter().map(|id| id.0).collect(),
+            references: references.into(),
+            info,
+            layout,
+            code,
+            slots,
+            data,
+            segments,
+        }))
+    }
+
+    /// What the module declares.
+    pub fn info(&self) -> &Arc<ModuleInfo> {
+        &self.info
+    }
+
+    /// The module's code.
+    pub fn code(&self) -> &Arc<CodeObject> {
+        &self.code
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(crate) fn slots(&self) -> &[AtomicPtr<u8>] {
+        &self.slots
+    }
+
+    pub(crate) fn type_ids(&self) -> &[u32] {
+        &self.type_ids
+    }
+
+    /// The bytes of a data segment.
+    pub(crate) fn data(&self, segment: usize) -> Option<&[u8]> {
+        self.data.get(self.segments.get(segment)?.clone())
+    }
+
+    /// Which of an instance's `FuncRef`s is that of a function.
+    pub(crate) fn reference(&self, function: u32) -> Option<u32> {
+        self.references.get(function as usize).copied().filter(|position| *position != NO_REFERENCE)
+    }
+}
+
+fn copy_data(info: &ModuleInfo, wasm: &[u8]) -> Option<(Box<[u8]>, Box<[Range<usize>]>)> {
+    let mut data = Vec::new();
+    let mut segments = Vec::with_capacity(info.data.len());
+    for segment in &info.data {
+        let start = data.len();
+        data.extend_from_slice(wasm.get(segment.range.clone())?);
+        segments.push(start..data.len());
+    }
+    Some((data.into(), segments.into()))
+}

@@ -1,0 +1,396 @@
+//! The store: everything that instances which may reach each other share.
+
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tombolo_compile::vmctx::{HOST_STACK, TrapCode};
+
+use crate::context::{FuncRef, HostContext, StoreContext};
+use crate::fiber::Fibers;
+use crate::global::{GlobalEntity, TagEntity};
+use crate::handle::StoreId;
+use crate::host::Closure;
+use crate::instance::InstanceRecord;
+use crate::memory::MemoryEntity;
+use crate::table::TableEntity;
+use crate::{Limiter, RawVal, TrampolineCache, Trap, arch, entry, signals};
+
+/// How a store is made.
+pub struct StoreConfig {
+    /// Bytes of stack that compiled code may use where the host calls it on a thread's own stack.
+    pub max_wasm_stack: usize,
+    /// Bytes of stack of a fiber, [`HOST_STACK`] for host functions included.
+    pub fiber_stack: usize,
+    /// How many stacks of ended fibers are kept for new ones.
+    pub idle_fibers: usize,
+    /// Decides how far memories and tables may grow; nothing but their types and the system limits them if there is
+    /// none.
+    pub limiter: Option<Box<dyn Limiter>>,
+    /// Asked when compiled code finds that its fuel is used up or an interrupt was asked for: may refuel, suspend the
+    /// fiber, or end the guest with an error. If there is none, the guest traps.
+    pub interrupted: Option<InterruptFn>,
+}
+
+/// See [`StoreConfig::interrupted`].
+pub type InterruptFn = Box<dyn Fn(&Store, TrapCode) -> Result<(), Trap> + Send>;
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        StoreConfig {
+            max_wasm_stack: 512 << 10,
+            fiber_stack: (512 << 10) + HOST_STACK,
+            idle_fibers: 64,
+            limiter: None,
+            interrupted: None,
+        }
+    }
+}
+
+/// Instances, and what they are made of.
+///
+/// All methods take `&self`: host functions get a `&Store` while a method of the same store is still running further
+/// out. A store belongs to one thread at a time; it can be sent to another while nothing of it runs, suspended fibers
+/// aside.
+pub struct Store {
+    inner: NonNull<StoreInner>,
+}
+
+// SAFETY: what a store owns is its alone or can be sent (closures, limiter), and raw pointers among it point into it.
+// Whoever owns the store runs nothing of it: everything that runs borrows it.
+unsafe impl Send for Store {}
+
+/// A reference to a store that is running, for host functions.
+pub struct StoreRef<'a> {
+    store: ManuallyDrop<Store>,
+    lifetime: PhantomData<&'a Store>,
+}
+
+/// What a [`Store`] owns.
+#[repr(C)]
+pub(crate) struct StoreInner {
+    /// First, so that its address is this one's.
+    context: UnsafeCell<StoreContext>,
+    /// The trap that is on its way to the innermost entry.
+    pub(crate) pending: Cell<Option<Trap>>,
+    pub(crate) max_wasm_stack: usize,
+    pub(crate) fibers: Fibers,
+    id: StoreId,
+    trampolines: Arc<TrampolineCache>,
+    limiter: RefCell<Option<Box<dyn Limiter>>>,
+    interrupted: Option<InterruptFn>,
+    interrupt: InterruptHandle,
+    owned: Owned,
+}
+
+/// What lives as long as the store. Boxes are kept as pointers, since compiled code points to their contents too.
+#[derive(Default)]
+struct Owned {
+    instances: RefCell<Vec<NonNull<InstanceRecord>>>,
+    memories: RefCell<Vec<NonNull<MemoryEntity>>>,
+    tables: RefCell<Vec<NonNull<TableEntity>>>,
+    globals: RefCell<Vec<NonNull<GlobalEntity>>>,
+    tags: RefCell<Vec<NonNull<TagEntity>>>,
+    func_refs: RefCell<Vec<NonNull<FuncRef>>>,
+    words: RefCell<Vec<NonNull<[usize]>>>,
+    values: RefCell<Vec<NonNull<RawVal>>>,
+    closures: RefCell<Vec<NonNull<Closure>>>,
+}
+
+impl Store {
+    /// Makes an empty store.
+    pub fn new(trampolines: Arc<TrampolineCache>, config: StoreConfig) -> Store {
+        signals::install();
+        let context = StoreContext {
+            stack_limit: entry::IDLE,
+            entry: ptr::null_mut(),
+            exit_fp: 0,
+            exit_pc: 0,
+            raise: arch::raise_shim,
+            fuel: 0,
+            interrupt: AtomicU64::new(0),
+            activation: ptr::null_mut(),
+            host_data: ptr::null_mut(),
+        };
+        let inner = Box::new(StoreInner {
+            context: UnsafeCell::new(context),
+            pending: Cell::new(None),
+            max_wasm_stack: config.max_wasm_stack,
+            fibers: Fibers::new(config.fiber_stack, config.idle_fibers),
+            id: StoreId::next(),
+            trampolines,
+            limiter: RefCell::new(config.limiter),
+            interrupted: config.interrupted,
+            interrupt: InterruptHandle::default(),
+            owned: Owned::default(),
+        });
+        let inner = NonNull::from(Box::leak(inner));
+        let store = Store { inner };
+        store.inner().interrupt.connect(store.context().as_ptr());
+        store
+    }
+
+    /// What compiled code knows the store by. Valid while the store lives.
+    pub fn context(&self) -> NonNull<StoreContext> {
+        self.inner.cast()
+    }
+
+    /// The store of a host function that is running.
+    ///
+    /// # Safety
+    /// `context` is that of a live store which this thread runs, and which outlives `'a`.
+    pub unsafe fn from_context<'a>(context: *mut StoreContext) -> StoreRef<'a> {
+        // SAFETY: the caller's promise.
+        unsafe { StoreRef::new(context) }
+    }
+
+    /// The engine's compiler, types and trampolines.
+    pub fn trampolines(&self) -> &Arc<TrampolineCache> {
+        &self.inner().trampolines
+    }
+
+    /// Fuel that is left, if compiled code counts it.
+    pub fn fuel(&self) -> i64 {
+        // SAFETY: the context lives, and compiled code does not run now.
+        unsafe { (*self.context().as_ptr()).fuel }.saturating_neg()
+    }
+
+    /// Sets how much fuel is left.
+    pub fn set_fuel(&self, fuel: i64) {
+        // SAFETY: the context lives, and compiled code does not run now.
+        unsafe { (*self.context().as_ptr()).fuel = fuel.saturating_neg() };
+    }
+
+    /// A way for other threads to interrupt the guests of this store.
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        self.inner().interrupt.clone()
+    }
+
+    /// The word that [`StoreContext::host_data`] holds.
+    pub fn host_data(&self) -> *mut std::ffi::c_void {
+        // SAFETY: the context lives, and compiled code does not write this field.
+        unsafe { (*self.context().as_ptr()).host_data }
+    }
+
+    /// Sets the word.
+    pub fn set_host_data(&self, data: *mut std::ffi::c_void) {
+        // SAFETY: the context lives, and compiled code does not use this field.
+        unsafe { (*self.context().as_ptr()).host_data = data };
+    }
+
+    /// Sets the trap that a [`HostFn`](crate::HostFn) which returns non-zero raises.
+    pub fn set_pending(&self, trap: Trap) {
+        self.inner().pending.set(Some(trap));
+    }
+
+    pub(crate) fn inner(&self) -> &StoreInner {
+        // SAFETY: a `Store` is only dropped, and a `StoreRef` only used, while its contents are alive. They are never
+        // borrowed mutably, and what changes is in cells.
+        unsafe { self.inner.as_ref() }
+    }
+
+    pub(crate) fn inner_pointer(&self) -> NonNull<StoreInner> {
+        self.inner
+    }
+
+    pub(crate) fn id(&self) -> StoreId {
+        self.inner().id
+    }
+
+    /// Panics if a handle is not of this store.
+    #[track_caller]
+    #[inline]
+    pub(crate) fn check(&self, store: StoreId) {
+        assert!(self.inner().id == store, "a handle was used with another store than its own");
+    }
+
+    /// Whether a memory may have so many bytes.
+    pub(crate) fn allow_memory(&self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
+        self.ask_limiter(|limiter| limiter.memory_growing(current, desired, maximum))
+    }
+
+    /// Whether a table may have so many elements.
+    pub(crate) fn allow_table(&self, current: usize, desired: usize, maximum: Option<u64>) -> bool {
+        let maximum = maximum.and_then(|maximum| usize::try_from(maximum).ok());
+        self.ask_limiter(|limiter| limiter.table_growing(current, desired, maximum))
+    }
+
+    fn ask_limiter(&self, ask: impl FnOnce(&mut dyn Limiter) -> bool) -> bool {
+        match &mut *self.inner().limiter.borrow_mut() {
+            // This is called from compiled code, which a panic cannot cross.
+            Some(limiter) => std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ask(&mut **limiter)))
+                .unwrap_or(false),
+            None => true,
+        }
+    }
+
+    /// Changes the limiter, which must not be called back from within.
+    pub fn set_limiter(&self, limiter: Option<Box<dyn Limiter>>) {
+        *self.inner().limiter.borrow_mut() = limiter;
+    }
+
+    /// What to do about an interrupt.
+    pub(crate) fn interrupted(&self) -> Result<(), Trap> {
+        // SAFETY: the context lives; the field is atomic.
+        let asked = unsafe { (*self.context().as_ptr()).interrupt.swap(0, Ordering::Relaxed) } != 0;
+        let code = if asked { TrapCode::Interrupted } else { TrapCode::OutOfFuel };
+        match &self.inner().interrupted {
+            Some(interrupted) => interrupted(self, code),
+            None => Err(Trap::new(code)),
+        }
+    }
+
+    /// Whether an address lies in the address space of one of the store's memories.
+    pub(crate) fn guards(&self, address: usize) -> bool {
+        // SAFETY: what the store owns lives as long as it.
+        self.inner().owned.memories.borrow().iter().any(|memory| unsafe { memory.as_ref() }.guards(address))
+    }
+
+    pub(crate) fn keep_instance(&self, instance: InstanceRecord) -> NonNull<InstanceRecord> {
+        keep(&self.inner().owned.instances, instance)
+    }
+
+    pub(crate) fn keep_memory(&self, memory: MemoryEntity) -> NonNull<MemoryEntity> {
+        keep(&self.inner().owned.memories, memory)
+    }
+
+    pub(crate) fn keep_table(&self, table: TableEntity) -> NonNull<TableEntity> {
+        keep(&self.inner().owned.tables, table)
+    }
+
+    pub(crate) fn keep_global(&self, global: GlobalEntity) -> NonNull<GlobalEntity> {
+        keep(&self.inner().owned.globals, global)
+    }
+
+    pub(crate) fn keep_tag(&self, tag: TagEntity) -> NonNull<TagEntity> {
+        keep(&self.inner().owned.tags, tag)
+    }
+
+    pub(crate) fn keep_func_ref(&self, func_ref: FuncRef) -> NonNull<FuncRef> {
+        keep(&self.inner().owned.func_refs, func_ref)
+    }
+
+    /// Keeps words that compiled code and host functions reach, and gives their address.
+    pub(crate) fn keep_words(&self, words: Vec<usize>) -> NonNull<usize> {
+        let words = NonNull::from(Box::leak(words.into_boxed_slice()));
+        self.inner().owned.words.borrow_mut().push(words);
+        words.cast()
+    }
+
+    pub(crate) fn keep_value(&self, value: RawVal) -> NonNull<RawVal> {
+        keep(&self.inner().owned.values, value)
+    }
+
+    pub(crate) fn keep_closure(&self, closure: Closure) -> NonNull<Closure> {
+        keep(&self.inner().owned.closures, closure)
+    }
+}
+
+fn keep<T>(owned: &RefCell<Vec<NonNull<T>>>, value: T) -> NonNull<T> {
+    let pointer = NonNull::from(Box::leak(Box::new(value)));
+    owned.borrow_mut().push(pointer);
+    pointer
+}
+
+/// Frees what [`keep`] kept.
+///
+/// # Safety
+/// Nobody follows the pointers any more.
+unsafe fn free<T: ?Sized>(owned: &RefCell<Vec<NonNull<T>>>) {
+    for pointer in owned.take() {
+        // SAFETY: it was leaked from a box once, and nobody else uses it.
+        drop(unsafe { Box::from_raw(pointer.as_ptr()) });
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Ends the fibers that were given up, whose frames use the store.
+        self.close_fibers();
+        self.inner().interrupt.disconnect();
+        let owned = &self.inner().owned;
+        // SAFETY: this is the store's owner, so nothing of it runs; handles cannot be used without a store.
+        unsafe {
+            free(&owned.closures);
+            free(&owned.instances);
+            free(&owned.memories);
+            free(&owned.tables);
+            free(&owned.globals);
+            free(&owned.tags);
+            free(&owned.func_refs);
+            free(&owned.words);
+            free(&owned.values);
+            drop(Box::from_raw(self.inner.as_ptr()));
+        }
+    }
+}
+
+impl StoreRef<'_> {
+    /// # Safety
+    /// `context` is that of a live store which this thread runs, and which outlives the result.
+    #[inline]
+    pub(crate) unsafe fn new(context: *mut StoreContext) -> Self {
+        // SAFETY: the caller's promise: a live store's context has an address.
+        let inner = unsafe { NonNull::new_unchecked(context) }.cast();
+        StoreRef { store: ManuallyDrop::new(Store { inner }), lifetime: PhantomData }
+    }
+}
+
+impl Deref for StoreRef<'_> {
+    type Target = Store;
+
+    #[inline]
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+/// Asks a store's guests to stop at their next check; for other threads. Does nothing once the store is gone.
+#[derive(Clone, Debug, Default)]
+pub struct InterruptHandle {
+    context: Arc<Mutex<Connection>>,
+}
+
+#[derive(Debug, Default)]
+struct Connection(Option<NonNull<StoreContext>>);
+
+// SAFETY: the address is followed only under the lock, to a field that is atomic, and is forgotten under the lock
+// before the context is freed.
+unsafe impl Send for Connection {}
+
+impl InterruptHandle {
+    /// Asks.
+    pub fn interrupt(&self) {
+        if let Connection(Some(context)) = *self.lock() {
+            // SAFETY: the context lives while the lock is held, and the field is only used atomically.
+            unsafe { &*ptr::addr_of!((*context.as_ptr()).interrupt) }.store(1, Ordering::Relaxed);
+        }
+    }
+
+    fn connect(&self, context: *mut StoreContext) {
+        *self.lock() = Connection(NonNull::new(context));
+    }
+
+    fn disconnect(&self) {
+        *self.lock() = Connection(None);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Connection> {
+        self.context.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const _: () = {
+    assert!(std::mem::offset_of!(StoreInner, context) == 0);
+    assert!(size_of::<HostContext>().is_multiple_of(size_of::<usize>()));
+};

@@ -1,0 +1,179 @@
+//! Tables.
+//!
+//! A table is a vector of words: addresses of [`FuncRef`]s of its store, or words of the host; 0 is null. Compiled code
+//! loads base and length anew after each call.
+
+use std::cell::RefCell;
+use std::ptr::NonNull;
+
+use tombolo_types::core::TableType;
+
+use crate::context::Definition;
+use crate::handle::handle;
+use crate::{ResourceError, Store, Val};
+
+/// Elements that a table may have at most.
+pub const MAX_TABLE_ELEMENTS: u64 = 10_000_000;
+
+handle! {
+    /// A table of a store.
+    TableHandle => TableEntity
+}
+
+/// A table as the runtime sees it. Its definition, which compiled code reads, is elsewhere.
+#[derive(Debug)]
+pub(crate) struct TableEntity {
+    definition: NonNull<Definition>,
+    ty: TableType,
+    elements: RefCell<Vec<u64>>,
+}
+
+/// Why a table or global could not be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetError {
+    /// There is no such element.
+    #[error("index {index} is not within the table of {length} elements")]
+    OutOfBounds {
+        /// The index.
+        index: u64,
+        /// The table's length.
+        length: u64,
+    },
+    /// The value is of another type.
+    #[error("the value is of another type")]
+    Type,
+    /// The global cannot be set.
+    #[error("the global is immutable")]
+    Immutable,
+}
+
+impl TableHandle {
+    /// The table's type. Its minimum is the length that it was made with.
+    pub fn ty(self, store: &Store) -> TableType {
+        self.entity(store).ty
+    }
+
+    /// Where base and length are, for compiled code. Valid while the store lives; the two change when it grows.
+    pub fn definition(self, store: &Store) -> NonNull<Definition> {
+        self.entity(store).definition
+    }
+
+    /// How many elements it has.
+    pub fn len(self, store: &Store) -> u64 {
+        self.entity(store).len()
+    }
+
+    /// Whether it has no elements.
+    pub fn is_empty(self, store: &Store) -> bool {
+        self.len(store) == 0
+    }
+
+    /// An element; `None` if there is none at the index.
+    pub fn get(self, store: &Store, index: u64) -> Option<Val> {
+        let entity = self.entity(store);
+        let element = entity.range(index, 1)?;
+        // SAFETY: it is an element of the table, which the guest does not change meanwhile; and elements are null or
+        // references of this store, of the table's type.
+        Some(unsafe { store.reference(entity.ty.element, element.read()) })
+    }
+
+    /// Sets an element.
+    ///
+    /// # Errors
+    /// When there is no such element, or the value is not of the table's type.
+    pub fn set(self, store: &Store, index: u64, value: Val) -> Result<(), SetError> {
+        let entity = self.entity(store);
+        let value = store.word_of(entity.ty.element, value).ok_or(SetError::Type)?;
+        let element = entity.range(index, 1).ok_or(SetError::OutOfBounds { index, length: entity.len() })?;
+        // SAFETY: it is an element of the table, which the guest does not look at meanwhile.
+        unsafe { element.write(value) };
+        Ok(())
+    }
+
+    /// Grows the table by elements of one value; returns its old length, or `None` if the value is of another type, or
+    /// the table's type, the store's limiter or the system does not allow that.
+    pub fn grow(self, store: &Store, delta: u64, value: Val) -> Option<u64> {
+        let entity = self.entity(store);
+        let value = store.word_of(entity.ty.element, value)?;
+        entity.grow(store, delta, value)
+    }
+}
+
+impl TableEntity {
+    /// Makes a table with null elements and writes its definition.
+    ///
+    /// # Safety
+    /// `definition` can be written, and will live as long as the store; nobody else writes it.
+    pub(crate) unsafe fn new(
+        store: &Store,
+        ty: TableType,
+        definition: NonNull<Definition>,
+    ) -> Result<TableEntity, ResourceError> {
+        let refused = || ResourceError::Table { elements: ty.minimum };
+        if ty.minimum > MAX_TABLE_ELEMENTS {
+            return Err(refused());
+        }
+        let length = usize::try_from(ty.minimum).map_err(|_| refused())?;
+        if !store.allow_table(0, length, ty.maximum) {
+            return Err(ResourceError::Limit("table"));
+        }
+        let mut elements = Vec::new();
+        elements.try_reserve_exact(length).map_err(|_| refused())?;
+        elements.resize(length, 0);
+        let table = TableEntity { definition, ty, elements: RefCell::new(elements) };
+        // SAFETY: the caller's promise.
+        unsafe { table.define() };
+        Ok(table)
+    }
+
+    /// # Safety
+    /// The definition can be written.
+    unsafe fn define(&self) {
+        let mut elements = self.elements.borrow_mut();
+        let definition = Definition { base: elements.as_mut_ptr().cast(), length: elements.len() as u64 };
+        // SAFETY: the caller's promise.
+        unsafe { self.definition.write(definition) };
+    }
+
+    pub(crate) fn ty(&self) -> &TableType {
+        &self.ty
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        // SAFETY: the definition lives as long as the store.
+        unsafe { (*self.definition.as_ptr()).length }
+    }
+
+    /// The address of a range of elements, if all of it is within the table.
+    pub(crate) fn range(&self, index: u64, count: u64) -> Option<*mut u64> {
+        let end = index.checked_add(count)?;
+        // SAFETY: the definition lives as long as the store.
+        let base = unsafe { (*self.definition.as_ptr()).base };
+        (end <= self.len()).then(|| base.cast::<u64>().wrapping_add(index as usize))
+    }
+
+    pub(crate) fn grow(&self, store: &Store, delta: u64, value: u64) -> Option<u64> {
+        let current = self.len();
+        if delta == 0 {
+            return Some(current);
+        }
+        let desired = current.checked_add(delta)?;
+        if desired > self.ty.maximum.unwrap_or(u64::MAX).min(MAX_TABLE_ELEMENTS) {
+            return None;
+        }
+        let length = usize::try_from(desired).ok()?;
+        if !store.allow_table(current as usize, length, self.ty.maximum) {
+            return None;
+        }
+        {
+            let mut elements = self.elements.borrow_mut();
+            let more = length - elements.len();
+            elements.try_reserve(more).ok()?;
+            elements.resize(length, value);
+        }
+        // SAFETY: the definition lives as long as the store.
+        unsafe { self.define() };
+        Some(current)
+    }
+}
