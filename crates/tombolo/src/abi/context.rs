@@ -22,6 +22,10 @@ impl<'a> LiftContext<'a> {
         LiftContext { types, side, width }
     }
 
+    pub(super) fn with_width(types: &'a Types, side: &'a mut dyn LiftSide, width: PtrWidth) -> Self {
+        LiftContext { types, side, width }
+    }
+
     pub(crate) fn types(&self) -> &'a Types {
         self.types
     }
@@ -145,6 +149,10 @@ pub struct LowerContext<'a> {
 impl<'a> LowerContext<'a> {
     pub(crate) fn new(types: &'a Types, side: &'a mut dyn LowerSide) -> Self {
         let width = side.width();
+        LowerContext { types, side, width }
+    }
+
+    pub(super) fn with_width(types: &'a Types, side: &'a mut dyn LowerSide, width: PtrWidth) -> Self {
         LowerContext { types, side, width }
     }
 

@@ -31,7 +31,7 @@ pub(crate) use layout::TypeList;
 pub(crate) use lift::{lift_values, load};
 pub(crate) use lower::{lower_values, store};
 pub(crate) use side::{Bridge, Encoding, Handle, LiftSide, LowerSide};
-pub(crate) use translate::{translate_elements, translate_flat};
+pub(crate) use translate::{Elements, Signature, translate_elements, translate_flat};
 pub(crate) use typed::{check_result, lift_result, lower_result};
 
 /// What the code that the derive macros write refers to.

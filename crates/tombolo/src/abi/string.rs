@@ -13,7 +13,7 @@ use super::side::{Encoding, LowerSide};
 use crate::error::{Error, Result};
 
 /// How many code points are transcoded between two looks at the memories.
-const CHUNK: usize = 256;
+pub(super) const CHUNK: usize = 256;
 
 /// The highest bit of a length: set if a `latin1+utf16` string is UTF-16 (`utf16_tag`).
 fn utf16_tag(width: PtrWidth) -> u64 {
@@ -36,9 +36,9 @@ pub(super) enum Units {
 pub(super) struct StringRange {
     pub(super) ptr: u64,
     pub(super) bytes: u64,
-    units: Units,
+    pub(super) units: Units,
     /// The guest chose among Latin-1 and UTF-16.
-    compact: bool,
+    pub(super) compact: bool,
 }
 
 impl StringRange {
