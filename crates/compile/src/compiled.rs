@@ -79,6 +79,52 @@ impl CompiledModule {
     }
 }
 
+/// A function of machine code that may call the interrupt shim.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UnlinkedFunction {
+    pub(crate) function: CompiledFunction,
+    /// Offsets of the displacements of the calls to the interrupt shim.
+    pub(crate) interrupt_calls: Vec<u32>,
+}
+
+impl UnlinkedFunction {
+    /// Makes the function whole with an interrupt shim of its own.
+    pub(crate) fn link(self, shim: Option<&CompiledFunction>) -> Result<CompiledFunction, CompileError> {
+        let UnlinkedFunction { mut function, interrupt_calls } = self;
+        if !interrupt_calls.is_empty() {
+            let start = append(&mut function.code, shim)?;
+            for call in interrupt_calls {
+                link_call(&mut function.code, call, start)?;
+            }
+        }
+        Ok(function)
+    }
+}
+
+/// Appends the interrupt shim to code and says where it is now.
+fn append(code: &mut Vec<u8>, shim: Option<&CompiledFunction>) -> Result<u32, CompileError> {
+    let shim = shim.ok_or_else(|| CompileError::internal("no interrupt shim", 0))?;
+    code.resize(code.len().next_multiple_of(FUNCTION_ALIGNMENT), PADDING);
+    let start = code.len() as u32;
+    code.extend_from_slice(&shim.code);
+    Ok(start)
+}
+
+/// Makes a call whose displacement lies at `call` go to `target`.
+fn link_call(code: &mut [u8], call: u32, target: u32) -> Result<(), CompileError> {
+    let at = call as usize;
+    // A displacement counts from its end.
+    let displacement = i64::from(target) - (i64::from(call) + 4);
+    match (code.get_mut(at..at + 4), i32::try_from(displacement)) {
+        (Some(bytes), Ok(displacement)) => bytes.copy_from_slice(&displacement.to_le_bytes()),
+        _ => return Err(CompileError::internal("a call out of reach", 0)),
+    }
+    Ok(())
+}
+
+/// `int3`: what lies between functions is never executed.
+const PADDING: u8 = 0xcc;
+
 /// Puts functions behind one another.
 #[derive(Default)]
 pub(crate) struct Text {
@@ -86,12 +132,12 @@ pub(crate) struct Text {
     pub(crate) functions: Vec<FunctionRange>,
     pub(crate) traps: Vec<(u32, TrapCode)>,
     pub(crate) addresses: Vec<(u32, u32)>,
+    interrupt_calls: Vec<u32>,
 }
 
 impl Text {
-    pub(crate) fn push(&mut self, function: &CompiledFunction, wasm_start: u32) -> Result<(), CompileError> {
-        /// `int3`: what lies between functions is never executed.
-        const PADDING: u8 = 0xcc;
+    pub(crate) fn push(&mut self, unlinked: &UnlinkedFunction, wasm_start: u32) -> Result<(), CompileError> {
+        let function = &unlinked.function;
         let too_large = || CompileError::too_large("more than 2 GiB of machine code", u64::from(wasm_start));
         let start = self.code.len().next_multiple_of(FUNCTION_ALIGNMENT);
         let end = start.checked_add(function.code.len()).filter(|end| *end <= i32::MAX as usize);
@@ -105,6 +151,19 @@ impl Text {
         self.traps.extend(function.traps.iter().map(|(at, code)| (start + at, *code)));
         for (at, wasm) in &function.addresses {
             push_address(&mut self.addresses, start + at, *wasm);
+        }
+        self.interrupt_calls.extend(unlinked.interrupt_calls.iter().map(|at| start + at));
+        Ok(())
+    }
+
+    /// Completes the text with the interrupt shim, if anything calls it.
+    pub(crate) fn link(&mut self, shim: Option<&CompiledFunction>) -> Result<(), CompileError> {
+        if self.interrupt_calls.is_empty() {
+            return Ok(());
+        }
+        let start = append(&mut self.code, shim)?;
+        for call in std::mem::take(&mut self.interrupt_calls) {
+            link_call(&mut self.code, call, start)?;
         }
         Ok(())
     }

@@ -4,14 +4,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use cranelift_codegen::Context;
+use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::ir::ExternalName;
+use cranelift_codegen::{Context, FinalizedRelocTarget};
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use tombolo_types::TypeRegistry;
 use tombolo_types::core::FuncType;
 use wasmparser::WasmFeatures;
 
-use crate::compiled::{CompiledFunction, CompiledModule, NO_ADDRESS, Text, push_address};
+use crate::compiled::{CompiledFunction, CompiledModule, NO_ADDRESS, Text, UnlinkedFunction, push_address};
 use crate::config::{self, Config, SUPPORTED_FEATURES};
 use crate::parse::ParsedModule;
 use crate::translate::{self, Env, Scratch};
@@ -21,6 +23,9 @@ use crate::{CompileError, trampoline};
 pub struct Compiler {
     isa: OwnedTargetIsa,
     config: Config,
+    fused_multiply_add: bool,
+    /// What functions call to be interrupted, if they can be.
+    interrupt_shim: Option<CompiledFunction>,
 }
 
 /// Modules with less code than this are compiled on the caller's thread: starting others takes longer.
@@ -38,7 +43,15 @@ impl Compiler {
             let names: Vec<_> = beyond.iter_names().map(|(name, _)| name).collect();
             return Err(CompileError::unsupported(format!("the features {}", names.join(", ")), 0));
         }
-        Ok(Compiler { isa: config::target(&config)?, config })
+        let isa = config::target(&config)?;
+        let fused_multiply_add = config::has_isa_flag(&*isa, "has_fma") || !cfg!(target_arch = "x86_64");
+        let mut compiler = Compiler { isa, config, fused_multiply_add, interrupt_shim: None };
+        if compiler.config.fuel || compiler.config.interruptible {
+            let mut context = Context::new();
+            trampoline::interrupt(&mut context.func, &*compiler.isa);
+            compiler.interrupt_shim = Some(compiler.finish(&mut context, 0)?.link(None)?);
+        }
+        Ok(compiler)
     }
 
     /// What modules may use.
@@ -68,10 +81,11 @@ impl Compiler {
         let module = self.parse_module(wasm, offset, registry)?;
         let functions = self.compile_functions(&module, wasm)?;
         let mut text = Text::default();
-        text.code.reserve(functions.iter().map(|function| function.code.len() + 16).sum());
+        text.code.reserve(functions.iter().map(|function| function.function.code.len() + 16).sum());
         for (defined, function) in functions.iter().enumerate() {
             text.push(function, module.body_start(defined))?;
         }
+        text.link(self.interrupt_shim.as_ref())?;
         Ok(CompiledModule {
             info: module.info,
             layout: module.layout,
@@ -108,7 +122,7 @@ impl Compiler {
         wasm: &[u8],
         defined: usize,
     ) -> Result<CompiledFunction, CompileError> {
-        Worker::default().compile(self, module, wasm, defined)
+        Worker::default().compile(self, module, wasm, defined)?.link(self.interrupt_shim.as_ref())
     }
 
     /// Compiles the function through which the host calls functions of a type.
@@ -118,7 +132,7 @@ impl Compiler {
     pub fn entry_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
         let mut context = Context::new();
         trampoline::entry(&mut context.func, ty, &*self.isa);
-        self.finish(&mut context, 0)
+        self.finish(&mut context, 0)?.link(None)
     }
 
     /// Compiles the function through which guests call the host's functions of a type.
@@ -128,21 +142,21 @@ impl Compiler {
     pub fn exit_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
         let mut context = Context::new();
         trampoline::exit(&mut context.func, ty, &*self.isa);
-        self.finish(&mut context, 0)
+        self.finish(&mut context, 0)?.link(None)
     }
 
     fn compile_functions(
         &self,
         module: &ParsedModule,
         wasm: &[u8],
-    ) -> Result<Vec<CompiledFunction>, CompileError> {
+    ) -> Result<Vec<UnlinkedFunction>, CompileError> {
         let count = module.defined_functions();
         // The largest first, so that no thread begins one when the others are done.
         let mut order: Vec<usize> = (0..count).collect();
         order.sort_by_key(|defined| std::cmp::Reverse(module.body_len(*defined)));
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
-        let done: Mutex<Vec<Option<CompiledFunction>>> = Mutex::new(vec![None; count]);
+        let done: Mutex<Vec<Option<UnlinkedFunction>>> = Mutex::new(vec![None; count]);
         let failed: Mutex<Option<(usize, CompileError)>> = Mutex::new(None);
         let work = || {
             let mut worker = Worker::default();
@@ -194,7 +208,7 @@ impl Compiler {
     }
 
     /// Turns intermediate code into machine code.
-    fn finish(&self, context: &mut Context, offset: u64) -> Result<CompiledFunction, CompileError> {
+    fn finish(&self, context: &mut Context, offset: u64) -> Result<UnlinkedFunction, CompileError> {
         let code = context.compile(&*self.isa, &mut ControlPlane::default()).map_err(|error| match error.inner {
             cranelift_codegen::CodegenError::ImplLimitExceeded
             | cranelift_codegen::CodegenError::CodeTooLarge => {
@@ -202,8 +216,16 @@ impl Compiler {
             }
             error => CompileError::internal(format!("{error:?}"), offset),
         })?;
-        if !code.buffer.relocs().is_empty() {
-            return Err(CompileError::internal("code that refers to other code", offset));
+        let mut interrupt_calls = Vec::new();
+        for reloc in code.buffer.relocs() {
+            // The one thing outside itself that code refers to is the interrupt shim.
+            let FinalizedRelocTarget::ExternalName(ExternalName::User(_)) = reloc.target else {
+                return Err(CompileError::internal("code that refers to a library", offset));
+            };
+            if reloc.kind != Reloc::X86CallPCRel4 || reloc.addend != -4 {
+                return Err(CompileError::internal("an unknown relocation", offset));
+            }
+            interrupt_calls.push(reloc.offset);
         }
         let traps = code
             .buffer
@@ -224,7 +246,7 @@ impl Compiler {
         push_address(&mut addresses, end, NO_ADDRESS);
         let mut function = CompiledFunction { code: code.code_buffer().to_vec(), traps, addresses };
         function.traps.sort_unstable_by_key(|(at, _)| *at);
-        Ok(function)
+        Ok(UnlinkedFunction { function, interrupt_calls })
     }
 }
 
@@ -247,7 +269,7 @@ impl Worker {
         module: &ParsedModule,
         wasm: &[u8],
         defined: usize,
-    ) -> Result<CompiledFunction, CompileError> {
+    ) -> Result<UnlinkedFunction, CompileError> {
         let offset = u64::from(module.body_start(defined));
         // Cranelift asserts what it believes of itself. Should it be wrong, that is this module's trouble only.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -280,6 +302,7 @@ impl Worker {
             function_types: &module.function_types,
             fuel: compiler.config.fuel,
             interruptible: compiler.config.interruptible,
+            fused_multiply_add: compiler.fused_multiply_add,
         };
         let (body, validation) =
             module.body(wasm, defined).ok_or_else(|| CompileError::internal("no such function", 0))?;

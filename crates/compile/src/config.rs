@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use wasmparser::WasmFeatures;
 
@@ -69,7 +69,10 @@ pub const SUPPORTED_FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::MEMORY64)
     .union(WasmFeatures::FUNCTION_REFERENCES)
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)
-    .union(WasmFeatures::WIDE_ARITHMETIC);
+    .union(WasmFeatures::WIDE_ARITHMETIC)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::RELAXED_SIMD)
+    .union(WasmFeatures::THREADS);
 
 /// The target: the machine this runs on, with the settings that the runtime relies on.
 pub(crate) fn target(config: &Config) -> Result<OwnedTargetIsa, CompileError> {
@@ -98,10 +101,15 @@ pub(crate) fn target(config: &Config) -> Result<OwnedTargetIsa, CompileError> {
     // Without these, rounding and shuffling would be calls into a library that the runtime does not bring.
     if cfg!(target_arch = "x86_64") {
         for needed in ["has_ssse3", "has_sse41"] {
-            if !isa.isa_flags().iter().any(|flag| flag.name == needed && flag.as_bool() == Some(true)) {
+            if !has_isa_flag(&*isa, needed) {
                 return Err(CompileError::Host(format!("the processor lacks {}", &needed[4..])));
             }
         }
     }
     Ok(isa)
+}
+
+/// Whether the machine has something that Cranelift can use.
+pub(crate) fn has_isa_flag(isa: &dyn TargetIsa, name: &str) -> bool {
+    isa.isa_flags().iter().any(|flag| flag.name == name && flag.as_bool() == Some(true))
 }

@@ -8,15 +8,16 @@
 //! at `EXIT_FP`.
 
 use cranelift_codegen::ir::{
-    Function, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, UserFuncName, Value, types,
+    AbiParam, Function, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, UserFuncName, Value,
+    types,
 };
-use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use tombolo_types::core::FuncType;
 
 use crate::signature::{POINTER, host_signature, value_type, wasm_signature};
 use crate::translate::{set_stack_limit, trap};
-use crate::vmctx::{TrapCode, VALUE_SIZE, host_context, store_context};
+use crate::vmctx::{Builtin, TrapCode, VALUE_SIZE, header, host_context, store_context};
 
 /// With more values than this, an exit trampoline checks that its own frame leaves the host its stack.
 const MANY_VALUES: usize = 16;
@@ -118,4 +119,39 @@ fn store_values(builder: &mut FunctionBuilder<'_>, base: Value, values: &[Value]
 /// Where a value is in an array of values. There are at most 1000, the limit on parameters and results.
 fn value_offset(index: usize) -> i32 {
     index as i32 * VALUE_SIZE as i32
+}
+
+/// What intermediate code calls the interrupt shim.
+pub(crate) const INTERRUPT_SHIM: (u32, u32) = (1, 2);
+
+/// `fn(vmctx)`, which changes no register.
+pub(crate) fn interrupt_signature() -> Signature {
+    let mut signature = Signature::new(CallConv::PreserveAll);
+    signature.params.push(AbiParam::new(POINTER));
+    signature
+}
+
+/// What a function that is to be interrupted calls: records the exit like an exit trampoline and calls
+/// [`Builtin::Interrupt`].
+pub(crate) fn interrupt(function: &mut Function, isa: &dyn TargetIsa) {
+    let mut allocations = FunctionBuilderContext::new();
+    let (namespace, index) = INTERRUPT_SHIM;
+    function.name = UserFuncName::user(namespace, index);
+    function.signature = interrupt_signature();
+    let mut builder = FunctionBuilder::new(function, &mut allocations);
+    let block = builder.create_block();
+    builder.append_block_params_for_function_params(block);
+    builder.switch_to_block(block);
+    builder.seal_block(block);
+    if let [vmctx] = *builder.block_params(block) {
+        let flags = MemFlagsData::trusted();
+        let store = builder.ins().load(POINTER, flags, vmctx, header::STORE as i32);
+        record_exit(&mut builder, store);
+        let builtins = builder.ins().load(POINTER, flags, vmctx, header::BUILTINS as i32);
+        let code = builder.ins().load(POINTER, flags, builtins, Builtin::Interrupt as i32 * 8);
+        let signature = builder.import_signature(host_signature(&[POINTER], &[]));
+        builder.ins().call_indirect(signature, code, &[vmctx]);
+    }
+    builder.ins().return_(&[]);
+    builder.finalize(isa.frontend_config());
 }

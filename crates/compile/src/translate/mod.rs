@@ -8,6 +8,7 @@
 //! * References are pointers: null is 0.
 //! * Code that cannot be reached is validated and not translated.
 
+mod atomic;
 mod bulk;
 mod call;
 mod control;
@@ -15,6 +16,7 @@ mod interrupt;
 mod memory;
 mod numeric;
 mod reference;
+mod simd;
 mod table;
 mod variable;
 
@@ -53,6 +55,8 @@ pub(crate) struct Env<'a> {
     pub(crate) function_types: &'a [u32],
     pub(crate) fuel: bool,
     pub(crate) interruptible: bool,
+    /// Whether the machine multiplies and adds with one rounding.
+    pub(crate) fused_multiply_add: bool,
 }
 
 /// Allocations that are reused from one function to the next.
@@ -236,7 +240,9 @@ impl<'a, 'b> Translator<'a, 'b> {
             || self.call_op(op)?
             || self.bulk_op(op)?
             || self.table_op(op)?
-            || self.reference_op(op)?;
+            || self.reference_op(op)?
+            || self.simd_op(op)?
+            || self.atomic_op(op)?;
         if translated { Ok(()) } else { Err(self.unsupported(instruction_name(op))) }
     }
 
