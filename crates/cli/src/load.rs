@@ -6,9 +6,10 @@ use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use wasmparser::BinaryReader;
+use wasmparser::{BinaryReader, Validator, WasmFeatures};
 use wat::Detect;
 
+use crate::contents::Part;
 use crate::diagnostics::Failure;
 
 /// No component comes near this size; an endless device does.
@@ -44,8 +45,19 @@ impl Source {
         Ok(Source { path: path.to_owned(), bytes, assembled })
     }
 
-    /// Says that the bytes do not decode or are not valid.
-    pub(crate) fn malformed(&self, error: &wasmparser::Error) -> Failure {
+    /// Validates the bytes and lists what they hold.
+    ///
+    /// # Errors
+    ///
+    /// They do not decode or are not valid: the failure says at which byte.
+    pub(crate) fn check(&self) -> Result<Part, Failure> {
+        Validator::new_with_features(WasmFeatures::all())
+            .validate_all(&self.bytes)
+            .and_then(|_types| Part::read(&self.bytes))
+            .map_err(|error| self.malformed(&error))
+    }
+
+    fn malformed(&self, error: &wasmparser::Error) -> Failure {
         let (path, offset) = (self.path.display(), error.offset());
         if self.assembled {
             let message =

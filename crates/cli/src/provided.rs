@@ -6,6 +6,8 @@
 use semver::Version;
 use serde::Serialize;
 
+use crate::contents::Part;
+
 /// An interface of WASI 0.3 that `tombolo run` provides.
 struct Interface {
     name: &'static str,
@@ -54,6 +56,51 @@ const INTERFACES: &[Interface] = &[
     granted("wasi:filesystem/types", FOLDERS),
     granted("wasi:filesystem/preopens", FOLDERS),
 ];
+
+/// A component's imports.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Needs {
+    /// What `tombolo run` provides.
+    pub(crate) provided: Vec<Provided>,
+    /// What nothing provides.
+    pub(crate) missing: Vec<Missing>,
+}
+
+/// An import that `tombolo run` provides.
+#[derive(Debug, Serialize)]
+pub(crate) struct Provided {
+    pub(crate) name: String,
+    /// The flag that grants what is behind it, where one is needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) grant: Option<Grant>,
+}
+
+/// An import that nothing provides.
+#[derive(Debug, Serialize)]
+pub(crate) struct Missing {
+    pub(crate) name: String,
+    /// Why, and what to do.
+    pub(crate) why: String,
+}
+
+impl Needs {
+    /// Sorts the imports of `component`.
+    pub(crate) fn of(component: &Part) -> Needs {
+        let mut needs = Needs::default();
+        for import in &component.common().imports {
+            // Types are imported along with what uses them.
+            if import.kind == "type" {
+                continue;
+            }
+            let name = import.name.clone();
+            match look_up(&name) {
+                Provision::Provided(grant) => needs.provided.push(Provided { name, grant }),
+                Provision::Missing(why) => needs.missing.push(Missing { name, why }),
+            }
+        }
+        needs
+    }
+}
 
 /// What becomes of an import when a component is run.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,15 @@
 //! `tombolo run`: runs a command.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+
+use crate::diagnostics::Failure;
+use crate::load::Source;
+use crate::provided::Needs;
+use crate::role::Role;
 
 /// Run a command: a component that exports wasi:cli/run
 #[derive(Debug, Args)]
@@ -94,6 +99,32 @@ impl RunArgs {
     }
 }
 
+/// Says why a file cannot be run, and what to do about it, after `error` has refused it.
+///
+/// Only then is the file looked at more closely: what runs does not pay for it.
+fn explain(source: &Source, error: impl Into<anyhow::Error>) -> Failure {
+    let file = source.path.display().to_string();
+    let part = match source.check() {
+        Ok(part) => part,
+        Err(malformed) => return malformed,
+    };
+    let role = Role::of(&part);
+    if !matches!(role, Role::Command { .. }) {
+        return Failure::new(format!("{file} is {}", role.phrase())).hint(role.next_step(&file));
+    }
+    let missing = Needs::of(&part).missing;
+    if missing.is_empty() {
+        return Failure::caused_by(format!("cannot run {file}"), error);
+    }
+    let names: Vec<&str> = missing.iter().map(|import| import.name.as_str()).collect();
+    let mut failure = Failure::new(format!("{file} imports what nothing provides: {}", names.join(", ")));
+    let reasons: BTreeSet<&str> = missing.iter().map(|import| import.why.as_str()).collect();
+    for reason in reasons {
+        failure = failure.hint(reason);
+    }
+    failure
+}
+
 /// Reads `HOST` or `HOST::GUEST`.
 fn parse_folder(text: &str) -> Result<Folder, String> {
     let (host, guest) = text.split_once("::").unwrap_or((text, text));
@@ -161,6 +192,35 @@ mod tests {
     fn options_of_our_own_must_exist() {
         assert!(parse(&[]).is_err());
         assert!(parse(&["--env", "A=1"]).is_err());
+    }
+
+    fn explanation(text: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.wat");
+        std::fs::write(&path, text).unwrap();
+        let failure = explain(&Source::read(&path).unwrap(), anyhow::anyhow!("the engine's own words"));
+        format!("{failure:?}")
+    }
+
+    #[test]
+    fn what_is_not_a_command_is_said() {
+        assert!(explanation("(module)").contains("a core module, not a component"));
+        assert!(explanation("(component)").contains("a library"));
+    }
+
+    #[test]
+    fn imports_that_nothing_provides_are_named() {
+        let command = |imports: &str| {
+            format!(
+                "(component {imports} (component $c) (instance $run (instantiate $c))
+                    (export \"wasi:cli/run@0.3.2\" (instance $run)))"
+            )
+        };
+        let missing = "(import \"acme:a/b\" (instance)) (import \"wasi:http/client@0.3.2\" (instance))";
+        let text = explanation(&command(missing));
+        assert!(text.contains("nothing provides: acme:a/b, wasi:http/client@0.3.2"), "{text}");
+        assert!(text.contains("wac plug") && text.contains("no HTTP"), "{text}");
+        assert!(explanation(&command("")).contains("the engine's own words"));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The report as text for people.
 
-use super::report::{Needs, Report};
+use super::report::Report;
 use super::wit::Wit;
 use crate::contents::{Common, Item, Part, Producer};
+use crate::provided::Needs;
 use crate::role::Role;
 
 /// Writes `report` as text.

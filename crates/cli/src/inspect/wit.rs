@@ -6,7 +6,6 @@ use anyhow::anyhow;
 use serde::Serialize;
 use wit_component::{DecodedWasm, WitPrinter};
 
-use super::report;
 use crate::contents::Part;
 use crate::diagnostics::Failure;
 use crate::load::Source;
@@ -39,7 +38,7 @@ impl Wit {
 /// Writes every interface that a component imports or exports, and its world.
 pub(super) fn whole(source: &Source) -> Result<String, Failure> {
     let file = source.path.display().to_string();
-    if let part @ Part::Module(_) = report::read(source)? {
+    if let part @ Part::Module(_) = source.check()? {
         let role = Role::of(&part);
         let failure = Failure::new(format!("{file} is {}: it has no WIT", role.phrase()));
         return Err(failure.hint(role.next_step(&file)));
