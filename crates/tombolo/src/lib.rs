@@ -1,5 +1,7 @@
 //! An implementation of the WebAssembly Component Model: the embedding API.
 
+extern crate self as tombolo;
+
 mod abi;
 mod async_value;
 mod error;
@@ -11,7 +13,8 @@ pub use abi::{
 };
 pub use error::{Error, ErrorKind, Frame, Result, Trap, TrapReason};
 pub use resource::{Resource, ResourceAny, ResourceTable, ResourceTableError};
+pub use tombolo_macros::{ComponentType, Lift, Lower, flags};
 pub use value::{ErrorContextAny, FutureAny, StreamAny, Type, TypeKind, Val};
 
 #[doc(hidden)]
-pub use abi::derived as __derived;
+pub use abi::derive as __derive;

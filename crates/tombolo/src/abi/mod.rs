@@ -36,9 +36,9 @@ pub(crate) use typed::{check_result, lift_result, lower_result};
 
 /// What the code that the derive macros write refers to.
 #[doc(hidden)]
-pub mod derived {
+pub mod derive {
     pub use tombolo_types::component::{TypeRef, Types};
 
-    pub use super::typed::derived::{check_enum, check_flags, check_record, check_variant};
+    pub use super::typed::derived::{Check, check_enum, check_flags, check_record, check_variant};
     pub use super::{Case, Fields, FlatSink, FlatSource, LiftContext, LowerContext};
 }

@@ -5,7 +5,7 @@ use tombolo_types::component::{Def, TypeRef, Types};
 use super::Mismatch;
 
 /// The check of a part: its label and the `check` of its Rust type.
-type Check = fn(&Types, TypeRef) -> Result<(), Mismatch>;
+pub type Check = fn(&Types, TypeRef) -> Result<(), Mismatch>;
 
 /// Checks that a type is a record with these fields in this order.
 pub fn check_record(types: &Types, ty: TypeRef, expected: &[(&str, Check)]) -> Result<(), Mismatch> {
