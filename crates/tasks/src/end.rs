@@ -382,12 +382,13 @@ impl<E: Embedder> Store<E> {
 
     /// Drops an end (`End.drop`): a guest's, the host's, or one on its way between instances.
     ///
-    /// The host may drop a writable future end without a value: the reader sees `DROPPED`, which guests are
-    /// not prepared for.
+    /// The host may do so during a copy of its own, which is cancelled; and it may drop a writable future end
+    /// without a value: the reader sees `DROPPED`, which guests are not prepared for.
     ///
     /// # Errors
     ///
-    /// Traps when a copy is in progress, or a guest's future was not written.
+    /// Traps when a guest's copy is in progress, or a guest's future was not written. [`Trap::Misuse`] while
+    /// the host works in the background: [`Store::end_direct`] comes first.
     pub fn drop_end(&mut self, id: EndId) -> Result<(), Trap> {
         let end = self.ends.get(id)?;
         let index = end.index;
@@ -395,14 +396,14 @@ impl<E: Embedder> Store<E> {
             return Err(Trap::Misuse("the host drops an end while it works on the other end's buffer"));
         }
         match end.state {
-            EndState::Copying | EndState::CancellingCopy => {
+            EndState::Copying | EndState::CancellingCopy if end.owner.is_some() => {
                 return Err(Trap::EndBusy { index, action: EndAction::Drop, kind: end.kind.handle_kind() });
             }
             EndState::Done => {}
             EndState::Idle if end.kind == EndKind::FutureWritable && end.owner.is_some() => {
                 return Err(Trap::FutureNotWritten(index));
             }
-            EndState::Idle => {}
+            EndState::Idle | EndState::Copying | EndState::CancellingCopy => {}
         }
         self.disown_end(id)?;
         self.release_end(id)
@@ -469,6 +470,22 @@ impl<E: Embedder> Store<E> {
     pub fn end_type(&self, end: EndId) -> Result<(EndKind, &E::Element), Trap> {
         let end = self.ends.get(end)?;
         Ok((end.kind, &end.element))
+    }
+
+    /// Decides the element type of a stream or future that the host made without one, at both ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the end was dropped.
+    pub fn set_element(&mut self, id: EndId, element: E::Element) -> Result<(), Trap> {
+        let end = self.ends.get_mut(id)?;
+        end.element = element.clone();
+        if let Some(other) = end.other
+            && let Some(other) = self.ends.find_mut(other)
+        {
+            other.element = element;
+        }
+        Ok(())
     }
 
     /// Returns the end that an end is paired with; `None` once that was dropped.

@@ -5,8 +5,8 @@
 //! [`Store::end_direct`]), while the peer's owner must leave the buffer alone. What the host must look at
 //! comes from [`Store::next_host_notification`] instead of a waitable set.
 //!
-//! Invariants: only host-owned ends are in `Store::host`, each at most once, and each that has a pending event
-//! is; an end is `direct` only while its peer has an active buffer.
+//! Invariants: only host-owned ends are in `Store::host`, each at most once, and each whose copy has a pending
+//! event is; an end is `direct` only while its peer has an active buffer.
 
 use crate::embedder::{Buffer, Embedder};
 use crate::end::{Delivered, EndState};
@@ -21,7 +21,8 @@ use crate::waitable::{WaitableId, WaitableLinks};
 pub struct HostNotification<E: Embedder> {
     /// The end.
     pub end: EndId,
-    /// The end's event, now delivered: its copy has ended, or the peer was dropped.
+    /// The event of the end's copy, now delivered. An idle end whose peer was dropped keeps its event, so that
+    /// it can still be passed on; a copy would return it at once.
     pub delivered: Option<Delivered<E>>,
     /// How many elements the peer's pending copy can still take or give; `None` if there is none.
     pub peer_remain: Option<u32>,
@@ -40,7 +41,11 @@ impl<E: Embedder> Store<E> {
         while let Some(id) = self.host.front() {
             self.unlink_host(id);
             let WaitableId::End(end) = id else { continue };
-            let Ok(delivered) = self.take_end_event(end) else { continue };
+            let Some(state) = self.ends.find(end) else { continue };
+            let delivered = match state.copying() {
+                true => self.take_end_event(end).ok().flatten(),
+                false => None,
+            };
             let Some(state) = self.ends.find(end) else { continue };
             let peer = state.other.and_then(|other| self.ends.find(other));
             return Some(HostNotification {

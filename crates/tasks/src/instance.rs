@@ -309,7 +309,8 @@ pub struct RemovedInstance<E: Embedder> {
     pub tasks: Vec<(TaskId, E::Task)>,
     /// Threads, to be destroyed with their stacks.
     pub threads: Vec<(ThreadId, E::Thread)>,
-    /// Calls out of the instance; those that have not resolved are to be cancelled or left to run unheard.
+    /// Calls out of the instance. Those that have not resolved run on unheard, or are cancelled; those that
+    /// have not started must be cancelled, as their arguments are gone.
     pub subtasks: Vec<(SubtaskId, E::Subtask)>,
     /// Resources that the instance owned: type and representation.
     pub resources: Vec<(E::Resource, u32)>,

@@ -206,10 +206,13 @@ impl<E: Embedder> Store<E> {
             } else {
                 assert_eq!(in_set, None);
             }
-            let host_owned =
-                matches!(id, WaitableId::End(end) if self.ends.get(end).unwrap().owner.is_none());
-            assert!(!in_host || host_owned);
-            assert!(!(host_owned && waitable.pending) || in_host);
+            if let WaitableId::End(end) = id {
+                let end = self.ends.get(end).unwrap();
+                assert!(!in_host || end.owner.is_none());
+                assert!(in_host || end.owner.is_some() || !waitable.pending || !end.copying());
+            } else {
+                assert!(!in_host);
+            }
         }
         assert!(listed.is_empty());
         for (id, set) in self.sets.iter() {

@@ -66,7 +66,7 @@ impl<E: Embedder> Store<E> {
 
     /// Traps inside realloc and post-return (`trap_if(not inst.may_leave)`).
     #[inline]
-    pub(crate) fn check_may_leave(&self, inst: InstanceId) -> Result<(), Trap> {
+    pub fn check_may_leave(&self, inst: InstanceId) -> Result<(), Trap> {
         if self.instances.get(inst)?.may_leave { Ok(()) } else { Err(Trap::CannotLeave) }
     }
 

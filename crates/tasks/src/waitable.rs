@@ -1,9 +1,9 @@
 //! Waitables: subtasks and the ends of streams and futures (CanonicalABI.md, "Waitable State").
 //!
 //! Invariants, where W is a waitable: `W.pending` says whether it has a pending event; the event itself is
-//! computed from W's state when it is delivered. While W is pending it is linked in its set's list of pending
-//! members, or, if it is a host-owned end, in the store's list for the host (which may hold other host-owned
-//! ends too). W has a waitable set or a synchronous waiter, never both.
+//! computed from W's state when it is delivered. W is linked in its set's list of pending members if and only
+//! if it is pending; a host-owned end is linked in the store's list for the host instead, if the host has to
+//! look at it. W has a waitable set or a synchronous waiter, never both.
 
 use crate::embedder::Embedder;
 use crate::end::End;
