@@ -31,6 +31,12 @@ pub enum ErrorKind {
         /// Where it is used.
         offset: Option<usize>,
     },
+    /// The text format does not parse.
+    #[error("{0}")]
+    Text(String),
+    /// The compiler gave up on a valid component.
+    #[error("{0}")]
+    Compile(tombolo_compile::CompileError),
     /// A core module where a component was expected.
     #[error("this is a core module, not a component")]
     NotAComponent,
@@ -86,7 +92,7 @@ pub struct Trap {
 pub enum TrapReason {
     /// An instruction of core WebAssembly trapped.
     #[error("{0}")]
-    Core(tombolo_vm::TrapCode),
+    Core(tombolo_compile::vmctx::TrapCode),
     /// A rule of the Component Model's concurrency or handles was broken.
     #[error("{0}")]
     Concurrency(#[from] tombolo_tasks::Trap),
@@ -125,6 +131,89 @@ impl Error {
 
     pub(crate) fn mismatch(what: impl Into<String>, message: impl Into<String>) -> Self {
         Error::new(ErrorKind::TypeMismatch { what: what.into(), message: message.into() })
+    }
+
+    pub(crate) fn system(what: &'static str, source: std::io::Error) -> Self {
+        Error::new(ErrorKind::System { what, source })
+    }
+
+    pub(crate) fn cancelled() -> Self {
+        Error::usage("the call was cancelled")
+    }
+
+    /// An error of the compiler.
+    pub(crate) fn compile(error: tombolo_compile::CompileError) -> Self {
+        use tombolo_compile::CompileError::{Invalid, Unsupported};
+        match error {
+            Invalid { message, offset, function } => {
+                let message = function.map_or(message.clone(), |function| format!("{message}, in {function}"));
+                Error::new(ErrorKind::Malformed { message, offset: offset as usize })
+            }
+            Unsupported { what, offset, .. } => Error::unsupported(what, offset as usize),
+            other => Error::new(ErrorKind::Compile(other)),
+        }
+    }
+
+    /// An error of instantiating a core module.
+    pub(crate) fn instantiation(error: tombolo_vm::InstantiationError) -> Self {
+        match error {
+            tombolo_vm::InstantiationError::Trap(trap) => Error::raised(trap),
+            tombolo_vm::InstantiationError::Import { .. } => Error::mismatch("core module", error.to_string()),
+            other => Error::host(other),
+        }
+    }
+
+    /// A trap that came out of guest frames. An error of ours that was raised through them comes back as itself, with
+    /// the backtrace of the innermost guest frames if it is a trap.
+    pub(crate) fn raised(trap: tombolo_vm::Trap) -> Self {
+        use tombolo_vm::TrapKind;
+        let backtrace = trap.frames().to_vec();
+        let reason = match trap.kind() {
+            TrapKind::Wasm(code) => TrapReason::Core(*code),
+            TrapKind::HostPanic(panic) => TrapReason::HostPanic(panic.message().to_owned()),
+            TrapKind::Cancelled => return Error::cancelled(),
+            TrapKind::Host(_) => match trap.downcast_host::<Error>() {
+                Ok(mut error) => {
+                    if let Some(trap) = error.trap_mut()
+                        && trap.backtrace.is_empty()
+                    {
+                        trap.backtrace = backtrace;
+                    }
+                    return error;
+                }
+                Err(trap) => return Error::host(trap),
+            },
+            _ => return Error::host(trap),
+        };
+        Error::new(ErrorKind::Trap(Trap { reason, backtrace, callee: None }))
+    }
+
+    /// An error of code memory.
+    pub(crate) fn code(error: tombolo_vm::CodeError) -> Self {
+        Error::host(error)
+    }
+
+    /// An error of the text format.
+    pub(crate) fn text(error: &wat::Error) -> Self {
+        Error::new(ErrorKind::Text(error.to_string()))
+    }
+
+    /// Notes which function the host called, on a trap.
+    pub(crate) fn called(mut self, name: &str) -> Self {
+        if let Some(trap) = self.trap_mut() {
+            trap.callee.get_or_insert_with(|| name.to_owned());
+        }
+        self
+    }
+
+    /// Says where a mismatch was found.
+    pub(crate) fn inside(self, place: &str) -> Self {
+        match *self.0 {
+            ErrorKind::TypeMismatch { what, message } => {
+                Error::mismatch(format!("`{place}`"), format!("{what}: {message}"))
+            }
+            kind => Error::new(kind),
+        }
     }
 
     pub(crate) fn unsupported(feature: impl Into<String>, offset: impl Into<Option<usize>>) -> Self {

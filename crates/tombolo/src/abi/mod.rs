@@ -28,8 +28,8 @@ pub use layout::{Case, Fields};
 pub use typed::{ComponentParams, ComponentType, Lift, LiftParams, Lower, LowerParams, Mismatch};
 
 pub(crate) use layout::TypeList;
-pub(crate) use lift::{lift_values, load};
-pub(crate) use lower::{lower_values, store};
+pub(crate) use lift::lift_values;
+pub(crate) use lower::lower_values;
 pub(crate) use side::{Bridge, Encoding, Handle, LiftSide, LowerSide};
 pub(crate) use translate::{Elements, Signature, translate_elements, translate_flat};
 pub(crate) use typed::{check_result, lift_result, lower_result};

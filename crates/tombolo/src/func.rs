@@ -1,0 +1,261 @@
+//! Calling a component's functions.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use tombolo_tasks::TaskId;
+use tombolo_types::component::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
+
+use crate::abi::{LiftContext, LowerContext, check_result, lift_result, lift_values, lower_values};
+use crate::error::{Error, Result};
+use crate::runtime::{Caller, FlatValues, FuncValue, HostCaller, LiftedFunc, Scope, StoreCore};
+use crate::slot::Slot;
+use crate::store::{Accessor, AsStoreMut, Store};
+use crate::value::{Type, Val};
+use crate::{Lift, LowerParams};
+
+/// A function of a component instance.
+#[derive(Clone)]
+pub struct Func {
+    value: FuncValue,
+    name: Arc<str>,
+    store: u64,
+}
+
+/// A function of a component instance whose type is known: parameters `P`, a tuple, and result `R`.
+pub struct TypedFunc<P, R> {
+    func: Func,
+    types: PhantomData<fn(P) -> R>,
+}
+
+impl<P, R> Clone for TypedFunc<P, R> {
+    fn clone(&self) -> Self {
+        TypedFunc { func: self.func.clone(), types: PhantomData }
+    }
+}
+
+impl Func {
+    pub(crate) fn new(value: FuncValue, name: &str, store: u64) -> Self {
+        Func { value, name: name.into(), store }
+    }
+
+    /// Whether the function is `async`: whether it may wait before it returns.
+    pub fn is_async(&self) -> bool {
+        matches!(&self.value, FuncValue::Guest(func) if func.sig.is_async)
+    }
+
+    /// Names and types of the parameters.
+    pub fn params(&self) -> Vec<(String, Type)> {
+        let FuncValue::Guest(func) = &self.value else { return Vec::new() };
+        let types = &func.guest.env.types;
+        let params = &types.func(func.sig.ty).params;
+        params.iter().map(|param| (param.name.clone(), Type::new(types.clone(), param.ty))).collect()
+    }
+
+    /// Type of the result.
+    pub fn result(&self) -> Option<Type> {
+        let FuncValue::Guest(func) = &self.value else { return None };
+        Some(Type::new(func.guest.env.types.clone(), func.sig.result?))
+    }
+
+    /// The function with Rust types.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TypeMismatch`](crate::ErrorKind::TypeMismatch) if they are not its types.
+    pub fn typed<P, R>(&self, mut store: impl AsStoreMut) -> Result<TypedFunc<P, R>>
+    where
+        P: LowerParams + Send + 'static,
+        R: Lift + Send + 'static,
+    {
+        let func = self.lifted(store.as_store_mut().core())?;
+        let types = &func.guest.env.types;
+        let ty = types.func(func.sig.ty);
+        P::check_params(types, ty)
+            .and_then(|()| check_result::<R>(types, ty))
+            .map_err(|mismatch| Error::mismatch(format!("function `{}`", self.name), mismatch.to_string()))?;
+        Ok(TypedFunc { func: self.clone(), types: PhantomData })
+    }
+
+    /// Calls a function that is not `async`, without an event loop.
+    ///
+    /// # Errors
+    /// If the function is `async`, the arguments are not of its types, or the guest traps.
+    pub fn call(&self, mut store: impl AsStoreMut, args: &[Val]) -> Result<Option<Val>> {
+        self.call_now(store.as_store_mut().core(), DynamicArgs(args.to_vec()))
+    }
+
+    /// Calls the function and drives the store until it has returned.
+    ///
+    /// # Errors
+    /// If the arguments are not of its types, or the guest traps or cannot go on.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the call where it is; it goes on when the store is driven again.
+    pub async fn call_async<T: Send + 'static>(
+        &self,
+        store: &mut Store<T>,
+        args: &[Val],
+    ) -> Result<Option<Val>> {
+        self.call_driven(store, DynamicArgs(args.to_vec())).await
+    }
+
+    fn lifted(&self, core: &StoreCore) -> Result<&Arc<LiftedFunc>> {
+        if core.id != self.store {
+            return Err(Error::usage(format!("function `{}` belongs to another store", self.name)));
+        }
+        match &self.value {
+            FuncValue::Guest(func) => Ok(func),
+            FuncValue::Host(_) => {
+                Err(Error::usage(format!("`{}` is a function of the host itself", self.name)))
+            }
+        }
+    }
+
+    fn start<A: Arguments>(&self, core: &StoreCore, args: A) -> Result<Arc<Slot<Result<A::Result>>>> {
+        let func = self.lifted(core)?;
+        core.check_alive()?;
+        let slot = Arc::new(Slot::default());
+        let call = HostCallOf { args, slot: slot.clone() };
+        core.call_guest(func, Caller::Host(Box::new(call))).map_err(|error| {
+            core.poison(&error);
+            error.called(&self.name)
+        })?;
+        Ok(slot)
+    }
+
+    fn call_now<A: Arguments>(&self, core: &StoreCore, args: A) -> Result<A::Result> {
+        if self.is_async() {
+            return Err(Error::usage(format!("function `{}` is async: call it with `call_async`", self.name)));
+        }
+        let slot = self.start(core, args)?;
+        slot.take().unwrap_or_else(|| Err(crate::store::stuck()))
+    }
+
+    async fn call_driven<T: Send + 'static, A: Arguments>(
+        &self,
+        store: &mut Store<T>,
+        args: A,
+    ) -> Result<A::Result> {
+        let slot = self.start(store.core(), args)?;
+        StoreCore::drive(store, || slot.take()).await.map_err(|error| error.called(&self.name))?
+    }
+}
+
+impl<P, R> TypedFunc<P, R>
+where
+    P: LowerParams + Send + 'static,
+    R: Lift + Send + 'static,
+{
+    /// The function without its types.
+    pub fn func(&self) -> &Func {
+        &self.func
+    }
+
+    /// Calls a function that is not `async`, without an event loop.
+    ///
+    /// # Errors
+    /// If the function is `async`, or the guest traps.
+    pub fn call(&self, mut store: impl AsStoreMut, params: P) -> Result<R> {
+        self.func.call_now(store.as_store_mut().core(), TypedArgs::new(params))
+    }
+
+    /// Calls the function and drives the store until it has returned.
+    ///
+    /// # Errors
+    /// If the guest traps or cannot go on.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the call where it is; it goes on when the store is driven again.
+    pub async fn call_async<T: Send + 'static>(&self, store: &mut Store<T>, params: P) -> Result<R> {
+        self.func.call_driven(store, TypedArgs::new(params)).await
+    }
+
+    /// Begins a call inside [`Store::run_concurrent`], and waits for its result while other calls go on.
+    ///
+    /// # Errors
+    /// If the guest traps.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the call where it is; it goes on when the store is driven again.
+    pub async fn call_concurrent<T: Send + 'static>(&self, store: &Accessor<T>, params: P) -> Result<R> {
+        let slot = store.with(|store| self.func.start(store.core(), TypedArgs::new(params)))?;
+        std::future::poll_fn(move |cx| slot.poll(cx.waker())).await
+    }
+}
+
+/// Arguments of the host and the result it expects for them.
+trait Arguments: Send + 'static {
+    type Result: Send;
+    fn lower(&self, cx: &mut LowerContext<'_>, func: &LiftedFunc) -> Result<FlatValues>;
+    fn lift(cx: &mut LiftContext<'_>, func: &LiftedFunc, max_flat: usize, flat: &[u64]) -> Result<Self::Result>;
+}
+
+struct TypedArgs<P, R> {
+    params: P,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<P, R> TypedArgs<P, R> {
+    fn new(params: P) -> Self {
+        TypedArgs { params, result: PhantomData }
+    }
+}
+
+impl<P, R> Arguments for TypedArgs<P, R>
+where
+    P: LowerParams + Send + 'static,
+    R: Lift + Send + 'static,
+{
+    type Result = R;
+
+    fn lower(&self, cx: &mut LowerContext<'_>, func: &LiftedFunc) -> Result<FlatValues> {
+        Ok(self.params.lower_params(cx, func.sig.ty, MAX_FLAT_PARAMS)?.values().into())
+    }
+
+    fn lift(cx: &mut LiftContext<'_>, func: &LiftedFunc, max_flat: usize, flat: &[u64]) -> Result<R> {
+        lift_result(cx, func.sig.result, max_flat, flat)
+    }
+}
+
+struct DynamicArgs(Vec<Val>);
+
+impl Arguments for DynamicArgs {
+    type Result = Option<Val>;
+
+    fn lower(&self, cx: &mut LowerContext<'_>, func: &LiftedFunc) -> Result<FlatValues> {
+        Ok(lower_values(cx, func.sig.params(), &self.0, MAX_FLAT_PARAMS, None)?.values().into())
+    }
+
+    fn lift(cx: &mut LiftContext<'_>, func: &LiftedFunc, max_flat: usize, flat: &[u64]) -> Result<Option<Val>> {
+        Ok(lift_values(cx, func.sig.result(), max_flat, flat)?.pop())
+    }
+}
+
+/// The host as a caller.
+struct HostCallOf<A: Arguments> {
+    args: A,
+    slot: Arc<Slot<Result<A::Result>>>,
+}
+
+impl<A: Arguments> HostCaller for HostCallOf<A> {
+    fn start(&mut self, core: &StoreCore, func: &LiftedFunc, task: TaskId) -> Result<FlatValues> {
+        let mut side = func.guest.lower(core, Some(task));
+        self.args.lower(&mut LowerContext::new(&func.guest.env.types, &mut side), func)
+    }
+
+    fn resolve(&mut self, core: &StoreCore, func: &LiftedFunc, results: Option<&[u64]>) -> Result<()> {
+        let result = match results {
+            Some(flat) => {
+                let max_flat = if func.is_async { MAX_FLAT_PARAMS } else { MAX_FLAT_RESULTS };
+                let mut side = func.guest.lift(core, Scope::None);
+                A::lift(&mut LiftContext::new(&func.guest.env.types, &mut side), func, max_flat, flat)?
+            }
+            None => {
+                self.slot.set(Err(Error::cancelled()));
+                return Ok(());
+            }
+        };
+        self.slot.set(Ok(result));
+        Ok(())
+    }
+}

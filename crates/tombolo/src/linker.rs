@@ -1,0 +1,300 @@
+//! Linking: what the host provides to components.
+
+use std::any::TypeId;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use semver::Version;
+use tombolo_types::component::Types;
+
+use crate::component::{Component, ItemType};
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::host_func::{AsyncHostFunc, DynamicHostFunc, SyncHostFunc};
+use crate::instance::Instance;
+use crate::resource::{Resource, ResourceType};
+use crate::runtime::{
+    ComponentValue, ExportItem, FuncValue, HostDrop, HostFunction, InstanceValue, StoreCore, instantiate,
+};
+use crate::store::{Accessor, AsStoreMut, StoreMut, host_drop};
+use crate::value::{Type, Val};
+use crate::{LiftParams, Lower};
+
+/// Functions, resources and interfaces of the host, by the names under which components import them.
+///
+/// An import `name@1.2.3` is also satisfied by a definition of a compatible version: of the same major version, or the
+/// same minor version below 1.0.
+pub struct Linker<T: 'static> {
+    engine: Engine,
+    root: Definitions,
+    data: PhantomData<fn() -> T>,
+}
+
+type Definitions = IndexMap<String, Definition>;
+
+#[derive(Clone)]
+enum Definition {
+    Instance(Definitions),
+    Func(Arc<dyn HostFunction>),
+    Resource(ResourceType, HostDrop),
+}
+
+/// A place in a [`Linker`] where things are defined: its root or an interface.
+pub struct LinkerInstance<'a, T: 'static> {
+    definitions: &'a mut Definitions,
+    data: PhantomData<fn() -> T>,
+}
+
+impl<T: 'static> Clone for Linker<T> {
+    fn clone(&self) -> Self {
+        Linker { engine: self.engine.clone(), root: self.root.clone(), data: PhantomData }
+    }
+}
+
+impl<T: Send + 'static> Linker<T> {
+    /// Makes an empty linker.
+    pub fn new(engine: &Engine) -> Self {
+        Linker { engine: engine.clone(), root: Definitions::new(), data: PhantomData }
+    }
+
+    /// Where functions that a component imports by their plain names are defined.
+    pub fn root(&mut self) -> LinkerInstance<'_, T> {
+        LinkerInstance { definitions: &mut self.root, data: PhantomData }
+    }
+
+    /// The interface called `name`, made if it is not there yet.
+    ///
+    /// # Errors
+    /// If something else has this name.
+    pub fn instance(&mut self, name: &str) -> Result<LinkerInstance<'_, T>> {
+        let definition =
+            self.root.entry(name.to_owned()).or_insert_with(|| Definition::Instance(Definitions::new()));
+        match definition {
+            Definition::Instance(definitions) => Ok(LinkerInstance { definitions, data: PhantomData }),
+            _ => Err(Error::usage(format!("`{name}` is defined already, and not as an interface"))),
+        }
+    }
+
+    /// Takes a definition away, so that components that need it are refused. Returns whether it was there.
+    pub fn remove(&mut self, name: &str) -> bool {
+        self.root.shift_remove(name).is_some()
+    }
+
+    /// What a component imports that is not defined here, as `name` or `interface#name`.
+    pub fn missing(&self, component: &Component) -> Vec<String> {
+        let inner = component.inner();
+        inner
+            .plan
+            .imports
+            .iter()
+            .filter_map(|import| match self.resolve(&import.name, &import.ty, &inner.types, None).err()?.kind() {
+                ErrorKind::MissingImport { name, .. } => Some(name.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Instantiates a component.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MissingImport`] or [`ErrorKind::TypeMismatch`] when the component needs what is not defined here,
+    /// and whatever its start functions end with.
+    pub fn instantiate(&self, mut store: impl AsStoreMut<Data = T>, component: &Component) -> Result<Instance> {
+        let store = store.as_store_mut();
+        let core = store.core();
+        if !core.engine.same(&self.engine) || !core.engine.same(&component.inner().engine) {
+            return Err(Error::usage("store, linker and component belong to different engines"));
+        }
+        core.check_alive()?;
+        let root = core.roots.get();
+        core.roots.set(root.wrapping_add(1));
+        let component = ComponentValue::root(component.inner().clone());
+        let value = instantiate(core, &component, root, &mut |name, ty, types| {
+            self.resolve(name, ty, types, Some(core))
+        })?;
+        Ok(Instance::new(Arc::new(value), core.id))
+    }
+
+    fn resolve(&self, name: &str, ty: &ItemType, types: &Types, core: Option<&StoreCore>) -> Result<ExportItem> {
+        resolve(lookup(&self.root, name), name, name, ty, types, core)
+    }
+}
+
+/// Finds a definition by name, or by another version that is compatible.
+pub(crate) fn lookup<'a, V>(items: &'a IndexMap<String, V>, name: &str) -> Option<&'a V> {
+    if let Some(item) = items.get(name) {
+        return Some(item);
+    }
+    let track = track(name)?;
+    items.iter().filter(|(name, _)| self::track(name).as_ref() == Some(&track)).map(|(_, item)| item).next_back()
+}
+
+/// A name with the part of its version that compatible versions share.
+fn track(name: &str) -> Option<(&str, u64, u64)> {
+    let (name, version) = name.split_once('@')?;
+    let version = Version::parse(version).ok().filter(|version| version.pre.is_empty())?;
+    match (version.major, version.minor) {
+        (0, 0) => None,
+        (0, minor) => Some((name, 0, minor)),
+        (major, _) => Some((name, major, 0)),
+    }
+}
+
+fn resolve(
+    definition: Option<&Definition>,
+    name: &str,
+    path: &str,
+    ty: &ItemType,
+    types: &Types,
+    core: Option<&StoreCore>,
+) -> Result<ExportItem> {
+    let missing = |kind| Err(Error::new(ErrorKind::MissingImport { kind, name: path.to_owned() }));
+    match (definition, ty) {
+        (Some(Definition::Func(func)), ItemType::Func(id)) => {
+            func.check(types, *id).map_err(|error| error.inside(path))?;
+            Ok(ExportItem::Func(FuncValue::Host(func.clone())))
+        }
+        (Some(Definition::Resource(ty, drop)), ItemType::Resource(_)) => {
+            if let Some(core) = core {
+                core.host_drops.borrow_mut().entry(*ty).or_insert_with(|| drop.clone());
+            }
+            Ok(ExportItem::Resource(*ty))
+        }
+        (definition, ItemType::Instance(instance)) => {
+            let empty = Definitions::new();
+            let members = match definition {
+                Some(Definition::Instance(members)) => members,
+                Some(_) => return missing("instance"),
+                None => &empty,
+            };
+            let needs_definition = |(_, ty): &(String, ItemType)| {
+                !matches!(ty, ItemType::Type(_) | ItemType::OtherType)
+            };
+            if definition.is_none() && instance.exports.iter().any(needs_definition) {
+                return missing("instance");
+            }
+            let mut value = InstanceValue::default();
+            for (member, ty) in &instance.exports {
+                let path = format!("{name}#{member}");
+                let item = resolve(members.get(member), member, &path, ty, types, core)?;
+                value.exports.insert(member.clone(), item);
+            }
+            Ok(ExportItem::Instance(Arc::new(value)))
+        }
+        (_, ItemType::Type(_) | ItemType::OtherType) => Ok(ExportItem::Type),
+        (_, ItemType::Func(_)) => missing("function"),
+        (_, ItemType::Resource(_)) => missing("resource"),
+        (_, ItemType::Module) => missing("core module"),
+        (_, ItemType::Component) => missing("component"),
+    }
+}
+
+impl<T: Send + 'static> LinkerInstance<'_, T> {
+    fn define(&mut self, name: &str, definition: Definition) -> Result<&mut Self> {
+        if self.definitions.contains_key(name) {
+            return Err(Error::usage(format!("`{name}` is defined already")));
+        }
+        self.definitions.insert(name.to_owned(), definition);
+        Ok(self)
+    }
+
+    /// Defines a function that answers at once. Components may import it as `async` or not.
+    ///
+    /// Its parameters are a tuple `P`; its result is one value, or `()` for none. An error ends the guest.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn func<P, R>(
+        &mut self,
+        name: &str,
+        f: impl Fn(StoreMut<'_, T>, P) -> Result<R> + Send + Sync + 'static,
+    ) -> Result<&mut Self>
+    where
+        P: LiftParams + 'static,
+        R: Lower + 'static,
+    {
+        self.define(name, Definition::Func(Arc::new(SyncHostFunc::new(f))))
+    }
+
+    /// Defines a function that may wait before it answers. While it does, guests go on where they can.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    ///
+    /// # Cancel safety
+    /// When the guest cancels the call, the future is dropped.
+    pub fn func_async<P, R, F>(
+        &mut self,
+        name: &str,
+        f: impl Fn(Accessor<T>, P) -> F + Send + Sync + 'static,
+    ) -> Result<&mut Self>
+    where
+        P: LiftParams + 'static,
+        R: Lower + Send + 'static,
+        F: Future<Output = Result<R>> + Send + 'static,
+    {
+        self.define(name, Definition::Func(Arc::new(AsyncHostFunc::new(f))))
+    }
+
+    /// Defines a function whose type is whatever the component imports it with.
+    ///
+    /// `f` receives the result's type, if the function has a result.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn func_dynamic(
+        &mut self,
+        name: &str,
+        f: impl Fn(StoreMut<'_, T>, &[Val], Option<&Type>) -> Result<Option<Val>> + Send + Sync + 'static,
+    ) -> Result<&mut Self> {
+        self.define(name, Definition::Func(Arc::new(DynamicHostFunc::new(f))))
+    }
+
+    /// Defines a resource type whose handles stand for a [`Resource<R>`]; `drop` runs when an owned handle is dropped.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn resource<R: 'static>(
+        &mut self,
+        name: &str,
+        drop: impl Fn(StoreMut<'_, T>, Resource<R>) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<&mut Self> {
+        let drop = host_drop(move |store: StoreMut<'_, T>, rep| drop(store, Resource::new_own(rep)));
+        self.define(name, Definition::Resource(ResourceType::Host(TypeId::of::<R>()), drop))
+    }
+
+    /// An interface inside this one, made if it is not there yet.
+    ///
+    /// # Errors
+    /// If something else has this name.
+    pub fn instance(&mut self, name: &str) -> Result<LinkerInstance<'_, T>> {
+        let definition =
+            self.definitions.entry(name.to_owned()).or_insert_with(|| Definition::Instance(Definitions::new()));
+        match definition {
+            Definition::Instance(definitions) => Ok(LinkerInstance { definitions, data: PhantomData }),
+            _ => Err(Error::usage(format!("`{name}` is defined already, and not as an interface"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compatible_versions_match() {
+        let items: IndexMap<String, u32> = [("a:b/c@0.3.2".to_owned(), 1), ("a:b/d@1.4.0".to_owned(), 2)].into();
+        for (name, expected) in [
+            ("a:b/c@0.3.2", Some(1)),
+            ("a:b/c@0.3.0", Some(1)),
+            ("a:b/c@0.2.9", None),
+            ("a:b/c@0.3.0-rc-1", None),
+            ("a:b/d@1.0.0", Some(2)),
+            ("a:b/d@2.0.0", None),
+            ("a:b/c", None),
+        ] {
+            assert_eq!(lookup(&items, name).copied(), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The built-ins of streams and futures.
+
+use std::sync::Arc;
+
+use tombolo_tasks::{BLOCKED, CancelStep, EndId, EndKind, InstanceId, WaitFor};
+use tombolo_vm::RawVal;
+
+use crate::error::{Error, Result};
+use crate::runtime::copy::CopyBuffer;
+use crate::runtime::core::StoreCore;
+use crate::runtime::env::Element;
+use crate::runtime::guest::Guest;
+
+impl StoreCore {
+    pub(super) fn stream_new(
+        &self,
+        instance: InstanceId,
+        element: &Element,
+        values: &mut [RawVal],
+    ) -> Result<()> {
+        let ends = self.tasks.borrow_mut().stream_new(Some(instance), element.clone())?;
+        self.return_ends(ends, values)
+    }
+
+    pub(super) fn future_new(
+        &self,
+        instance: InstanceId,
+        element: &Element,
+        values: &mut [RawVal],
+    ) -> Result<()> {
+        let ends = self.tasks.borrow_mut().future_new(Some(instance), element.clone())?;
+        self.return_ends(ends, values)
+    }
+
+    fn return_ends(&self, (readable, writable): (EndId, EndId), values: &mut [RawVal]) -> Result<()> {
+        let tasks = self.tasks.borrow();
+        let packed = u64::from(tasks.end_index(readable)?) | u64::from(tasks.end_index(writable)?) << 32;
+        if let Some(result) = values.first_mut() {
+            *result = RawVal::from_u64(packed);
+        }
+        Ok(())
+    }
+
+    /// `stream.read`, `stream.write`, `future.read` and `future.write`.
+    pub(super) fn copy(
+        &self,
+        guest: &Arc<Guest>,
+        element: &Element,
+        kind: EndKind,
+        is_async: bool,
+        values: &[RawVal],
+    ) -> Result<u32> {
+        let index = values.first().map_or(0, |value| value.u32());
+        let ptr = guest.pointer(values.get(1));
+        let length = if kind.is_stream() { guest.pointer(values.get(2)) } else { 1 };
+        let length = u32::try_from(length)
+            .map_err(|_| Error::abi(format!("a stream buffer of {length} elements is too long")))?;
+        let end = self.tasks.borrow().end_to_copy(guest.instance, index, kind, element, is_async)?;
+        let buffer = CopyBuffer::new(self, guest, element.ty, ptr, length)?;
+        let step = self.tasks.borrow_mut().copy(end, buffer)?;
+        if let Some(delivered) = self.finish_copy(step)? {
+            return Ok(delivered.event.payload());
+        }
+        self.serve_host_ends()?;
+        self.take_or_wait(end, is_async)
+    }
+
+    /// The payload of an end's event, if it has one; else waits for it or says that the built-in is blocked.
+    fn take_or_wait(&self, end: EndId, is_async: bool) -> Result<u32> {
+        let mut delivered = self.tasks.borrow_mut().take_end_event(end)?;
+        if delivered.is_none() && !is_async {
+            self.block(WaitFor::End(end))?;
+            delivered = self.tasks.borrow_mut().take_end_event(end)?;
+        }
+        Ok(delivered.map_or(BLOCKED, |delivered| delivered.event.payload()))
+    }
+
+    /// `{stream,future}.cancel-{read,write}`.
+    pub(super) fn cancel_copy(
+        &self,
+        instance: InstanceId,
+        element: &Element,
+        kind: EndKind,
+        is_async: bool,
+        index: u32,
+    ) -> Result<u32> {
+        let end = self.tasks.borrow().end_to_cancel(instance, index, kind, element, is_async)?;
+        let step = self.tasks.borrow_mut().cancel(end)?;
+        match step {
+            CancelStep::Done(delivered) => Ok(delivered.event.payload()),
+            CancelStep::Blocked => {
+                self.serve_host_ends()?;
+                self.take_or_wait(end, is_async)
+            }
+        }
+    }
+
+    /// `{stream,future}.drop-{readable,writable}`.
+    pub(super) fn drop_end(
+        &self,
+        instance: InstanceId,
+        element: &Element,
+        kind: EndKind,
+        index: u32,
+    ) -> Result<()> {
+        self.tasks.borrow_mut().end_drop(instance, index, kind, element)?;
+        self.serve_host_ends()
+    }
+}

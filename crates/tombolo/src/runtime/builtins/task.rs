@@ -1,0 +1,102 @@
+//! `task.*`, `context.*`, `thread.yield` and `subtask.cancel`.
+
+use tombolo_tasks::{BLOCKED, InstanceId, SubtaskCancel, TaskId, WaitFor};
+use tombolo_types::component::{MAX_FLAT_PARAMS, TypeRef};
+use tombolo_vm::RawVal;
+
+use crate::error::{Error, Result};
+use crate::runtime::FlatValues;
+use crate::runtime::core::StoreCore;
+use crate::runtime::guest::Guest;
+
+impl StoreCore {
+    pub(super) fn task_return(&self, guest: &Guest, result: Option<TypeRef>, values: &[RawVal]) -> Result<()> {
+        self.check_may_leave(guest.instance)?;
+        let task = self.current_task()?;
+        let func = self.tasks.borrow().task(task)?.func.clone();
+        let Some(func) = func.filter(|func| func.is_async) else {
+            return Err(Error::abi("task.return in a function that is not lifted with `async`"));
+        };
+        if func.sig.result != result {
+            return Err(Error::abi("task.return with another result type than the function has"));
+        }
+        if guest.encoding != func.guest.encoding || guest.memory != func.guest.memory {
+            return Err(Error::abi("task.return with another memory or string encoding than the function has"));
+        }
+        let flat: FlatValues = values.iter().take(MAX_FLAT_PARAMS).map(|value| value.u64()).collect();
+        self.resolve_task(task, &func, &flat)
+    }
+
+    pub(super) fn task_cancel(&self, instance: InstanceId) -> Result<()> {
+        self.check_may_leave(instance)?;
+        let task = self.current_task()?;
+        let func = self.tasks.borrow().task(task)?.func.clone();
+        let Some(func) = func.filter(|func| func.is_async) else {
+            return Err(Error::abi("task.cancel in a function that is not lifted with `async`"));
+        };
+        self.tasks.borrow_mut().task_cancel(task)?;
+        let caller = self.take_caller(task)?;
+        self.resolve_cancelled(&func, caller)
+    }
+
+    pub(super) fn context_get(&self, slot: u32, values: &mut [RawVal]) -> Result<()> {
+        let storage = match self.current.get().thread {
+            Some(thread) => *self.tasks.borrow_mut().thread_storage(thread)?,
+            None => self.scratch.get(),
+        };
+        if let (Some(value), Some(result)) = (storage.get(slot as usize), values.first_mut()) {
+            *result = RawVal::from_u64(*value);
+        }
+        Ok(())
+    }
+
+    pub(super) fn context_set(&self, slot: u32, values: &[RawVal]) -> Result<()> {
+        let value = values.first().map_or(0, |value| value.u64());
+        let set = |storage: &mut [u64; 2]| {
+            if let Some(place) = storage.get_mut(slot as usize) {
+                *place = value;
+            }
+        };
+        match self.current.get().thread {
+            Some(thread) => set(self.tasks.borrow_mut().thread_storage(thread)?),
+            None => {
+                let mut storage = self.scratch.get();
+                set(&mut storage);
+                self.scratch.set(storage);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn thread_yield(&self, instance: InstanceId) -> Result<u32> {
+        self.check_may_leave(instance)?;
+        self.block(WaitFor::Ready)?;
+        Ok(0)
+    }
+
+    pub(super) fn subtask_cancel(&self, instance: InstanceId, is_async: bool, index: u32) -> Result<u32> {
+        let begun = self.tasks.borrow_mut().subtask_cancel(instance, index)?;
+        let subtask = match begun {
+            SubtaskCancel::Resolved(state) => return Ok(state as u32),
+            SubtaskCancel::Request(subtask) => subtask,
+        };
+        self.cancel_callee(subtask)?;
+        let finish = |core: &StoreCore| core.tasks.borrow_mut().finish_subtask_cancel(subtask, is_async);
+        let mut state = finish(self)?;
+        if state.is_none() && !is_async {
+            self.block(WaitFor::SubtaskResolved(subtask))?;
+            state = finish(self)?;
+        }
+        Ok(state.map_or(BLOCKED, |state| state as u32))
+    }
+
+    /// `Task.request_cancellation`.
+    pub fn cancel_task(&self, task: TaskId) -> Result<()> {
+        use tombolo_tasks::CancelOutcome::{NotStarted, Pending, Resolved, Resume};
+        let outcome = self.tasks.borrow_mut().request_cancellation(task);
+        match outcome {
+            NotStarted(thread) | Resume(thread) => self.resume_thread(thread),
+            Pending | Resolved => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Calling a guest: `canon lift` (CanonicalABI.md).
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use tombolo_tasks::{Enter, Event, InstanceId, Lenders, SubtaskState, TaskId, ThreadExit, ThreadId, WaitFor};
+use tombolo_types::component::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
+use tombolo_vm::RawVal;
+
+use super::core::{Current, StoreCore};
+use super::func::{LiftedFunc, LoweredFunc};
+use super::guest::{Callable, GuestBridge, Scope};
+use super::{Caller, FlatValues, Runtime, TaskData, ThreadData};
+use crate::abi::{Signature, translate_flat};
+use crate::error::{Error, Result};
+
+/// The host as the caller of a guest.
+pub(crate) trait HostCaller: Send {
+    /// Lowers the arguments into the guest (`OnStart`).
+    fn start(&mut self, core: &StoreCore, func: &LiftedFunc, task: TaskId) -> Result<FlatValues>;
+    /// Lifts the result out of the guest (`OnResolve`); `None` if the call was cancelled.
+    fn resolve(&mut self, core: &StoreCore, func: &LiftedFunc, results: Option<&[u64]>) -> Result<()>;
+}
+
+/// Values of a core call; parameters and results share the slots.
+type Slots = SmallVec<[RawVal; 17]>;
+
+/// What a callback returns to say what it wants (`CallbackCode`).
+enum CallbackCode {
+    Exit,
+    Yield,
+    Wait(u32),
+}
+
+impl CallbackCode {
+    fn unpack(packed: u32) -> Result<Self> {
+        match packed & 0xf {
+            0 => Ok(CallbackCode::Exit),
+            1 => Ok(CallbackCode::Yield),
+            2 => Ok(CallbackCode::Wait(packed >> 4)),
+            code => Err(Error::abi(format!("unsupported callback code {code}"))),
+        }
+    }
+}
+
+impl StoreCore {
+    /// Calls a lifted function on behalf of the host or of a subtask, and returns once it has resolved or blocks.
+    pub fn call_guest(&self, func: &Arc<LiftedFunc>, caller: Caller) -> Result<TaskId> {
+        let sync = !func.sig.is_async;
+        let needs_exclusive = !func.is_async || func.callback.is_some();
+        let (task, thread, entered) = {
+            let mut tasks = self.tasks.borrow_mut();
+            let data = TaskData { func: Some(func.clone()), caller };
+            let task = tasks.new_task(func.guest.instance, func.sig.is_async, needs_exclusive, data)?;
+            let thread = tasks.new_thread(task, ThreadData::OnStack)?;
+            let entered = tasks.enter_implicit_thread(task, thread)?;
+            if entered == Enter::MustWait {
+                *tasks.thread_mut(thread)? = ThreadData::Entering;
+            }
+            (task, thread, entered)
+        };
+        if entered == Enter::Entered {
+            if sync {
+                let current = Current { instance: Some(func.guest.instance), thread: Some(thread) };
+                self.with_current(current, || self.run_callee(thread))?;
+            } else {
+                self.begin_thread(thread)?;
+            }
+        }
+        Ok(task)
+    }
+
+    /// Calls a sync-typed function for a guest: parameters in, results out, with nothing left over.
+    pub fn call_sync(&self, lowered: &LoweredFunc, func: &Arc<LiftedFunc>, args: &[u64]) -> Result<FlatValues> {
+        let data = TaskData { func: Some(func.clone()), caller: Caller::Nobody };
+        let (task, thread) = {
+            let mut tasks = self.tasks.borrow_mut();
+            let task = tasks.new_task(func.guest.instance, false, false, data)?;
+            let thread = tasks.new_thread(task, ThreadData::OnStack)?;
+            tasks.enter_implicit_thread(task, thread)?;
+            tasks.task_start(task)?;
+            (task, thread)
+        };
+        let mut lenders = Lenders::new();
+        let current = Current { instance: Some(func.guest.instance), thread: Some(thread) };
+        let flat = self.with_current(current, || {
+            let args = self.translate_params(lowered, func, args, Scope::Lenders(&mut lenders), task)?;
+            self.call_core(func, &args)
+        })?;
+        let results = self.translate_results(lowered, func, &flat, args)?;
+        self.tasks.borrow_mut().task_return(task)?;
+        self.with_current(current, || self.post_return(func, &flat))?;
+        let mut tasks = self.tasks.borrow_mut();
+        tasks.exit_implicit_thread(task, thread)?;
+        tasks.release_lenders(lowered.guest.instance, lenders);
+        Ok(results)
+    }
+
+    /// Calls a core function of an instance that is no component function: a start function or a destructor.
+    pub fn call_in_instance(&self, instance: InstanceId, callable: &Callable, values: &mut [RawVal]) -> Result<()> {
+        let data = TaskData { func: None, caller: Caller::Nobody };
+        let (task, thread) = {
+            let mut tasks = self.tasks.borrow_mut();
+            let task = tasks.new_task(instance, false, false, data)?;
+            let thread = tasks.new_thread(task, ThreadData::OnStack)?;
+            tasks.enter_implicit_thread(task, thread)?;
+            tasks.task_start(task)?;
+            (task, thread)
+        };
+        let current = Current { instance: Some(instance), thread: Some(thread) };
+        self.with_current(current, || self.call(callable, values))?;
+        let mut tasks = self.tasks.borrow_mut();
+        tasks.task_return(task)?;
+        tasks.exit_implicit_thread(task, thread)?;
+        Ok(())
+    }
+
+    /// The body of a task's implicit thread: starts it, calls the core function, and follows its callback.
+    pub(super) fn run_callee(&self, thread: ThreadId) -> Result<()> {
+        let (task, _) = self.tasks.borrow().thread_scope(thread)?;
+        let func = self.func_of(task)?;
+        let args = self.start_task(task, &func)?;
+        let flat = self.call_core(&func, &args)?;
+        if !func.is_async {
+            self.resolve_task(task, &func, &flat)?;
+            self.post_return(&func, &flat)?;
+            return self.exit(task, thread);
+        }
+        match (&func.callback, flat.first()) {
+            (Some(_), Some(packed)) => self.follow_callback(task, thread, &func, *packed as u32),
+            _ => self.exit(task, thread),
+        }
+    }
+
+    /// Delivers an event to a thread's callback.
+    pub(super) fn run_callback(&self, thread: ThreadId, event: Event) -> Result<()> {
+        let (task, _) = self.tasks.borrow().thread_scope(thread)?;
+        let func = self.func_of(task)?;
+        let packed = self.call_callback(&func, event)?;
+        self.follow_callback(task, thread, &func, packed)
+    }
+
+    fn follow_callback(&self, task: TaskId, thread: ThreadId, func: &LiftedFunc, mut packed: u32) -> Result<()> {
+        loop {
+            let code = CallbackCode::unpack(packed)?;
+            if let CallbackCode::Exit = code {
+                return self.exit(task, thread);
+            }
+            let cancelled = self.tasks.borrow_mut().deliver_pending_cancel(task)?;
+            if !cancelled {
+                let mut tasks = self.tasks.borrow_mut();
+                let wait = match code {
+                    CallbackCode::Wait(set) => WaitFor::CallbackSet(tasks.set_handle(func.guest.instance, set)?),
+                    _ => WaitFor::CallbackYield,
+                };
+                tasks.release_exclusive(task)?;
+                *tasks.thread_mut(thread)? = ThreadData::Callback;
+                tasks.start_waiting(thread, wait)?;
+                return Ok(());
+            }
+            packed = self.call_callback(func, Event::TASK_CANCELLED)?;
+        }
+    }
+
+    fn call_callback(&self, func: &LiftedFunc, event: Event) -> Result<u32> {
+        let Some(callback) = &func.callback else {
+            return Err(Error::usage("an event for a function without a callback"));
+        };
+        let mut values =
+            [RawVal::from_u32(event.code as u32), RawVal::from_u32(event.p1), RawVal::from_u32(event.p2)];
+        self.call(callback, &mut values)?;
+        Ok(values[0].u32())
+    }
+
+    fn exit(&self, task: TaskId, thread: ThreadId) -> Result<()> {
+        let _: ThreadExit<Runtime> = self.tasks.borrow_mut().exit_implicit_thread(task, thread)?;
+        Ok(())
+    }
+
+    fn func_of(&self, task: TaskId) -> Result<Arc<LiftedFunc>> {
+        let tasks = self.tasks.borrow();
+        tasks.task(task)?.func.clone().ok_or_else(|| Error::usage("a start function has no component function"))
+    }
+
+    /// `Task.start`: the arguments as the callee's core function takes them.
+    fn start_task(&self, task: TaskId, func: &LiftedFunc) -> Result<FlatValues> {
+        let caller = self.take_caller(task)?;
+        self.tasks.borrow_mut().task_start(task)?;
+        let (caller, args) = match caller {
+            Caller::Nobody => (Caller::Nobody, Ok(FlatValues::new())),
+            Caller::Host(mut host) => {
+                let args = host.start(self, func, task);
+                (Caller::Host(host), args)
+            }
+            Caller::Guest(subtask) => {
+                let (lowered, args) = {
+                    let mut tasks = self.tasks.borrow_mut();
+                    tasks.subtask_started(subtask)?;
+                    let data = tasks.subtask(subtask)?;
+                    (data.lowered.clone(), data.args.clone())
+                };
+                let args = self.translate_params(&lowered, func, &args, Scope::Subtask(subtask), task);
+                (Caller::Guest(subtask), args)
+            }
+        };
+        self.tasks.borrow_mut().task_mut(task)?.caller = caller;
+        args
+    }
+
+    /// `Task.return_` with the flat results of the callee.
+    pub(super) fn resolve_task(&self, task: TaskId, func: &LiftedFunc, flat: &[u64]) -> Result<()> {
+        let caller = self.take_caller(task)?;
+        self.tasks.borrow_mut().task_return(task)?;
+        match caller {
+            Caller::Nobody => Ok(()),
+            Caller::Host(mut host) => host.resolve(self, func, Some(flat)),
+            Caller::Guest(subtask) => {
+                let (lowered, args) = {
+                    let tasks = self.tasks.borrow();
+                    let data = tasks.subtask(subtask)?;
+                    (data.lowered.clone(), data.args.clone())
+                };
+                let results = self.translate_results(&lowered, func, flat, &args)?;
+                let mut tasks = self.tasks.borrow_mut();
+                tasks.subtask_mut(subtask)?.results = results;
+                Ok(tasks.subtask_resolve(subtask, SubtaskState::Returned)?)
+            }
+        }
+    }
+
+    /// Tells the caller that the task was cancelled.
+    pub(super) fn resolve_cancelled(&self, func: &LiftedFunc, caller: Caller) -> Result<()> {
+        match caller {
+            Caller::Nobody => Ok(()),
+            Caller::Host(mut host) => host.resolve(self, func, None),
+            Caller::Guest(subtask) => {
+                let mut tasks = self.tasks.borrow_mut();
+                let state = match tasks.subtask_state(subtask)? {
+                    SubtaskState::Starting => SubtaskState::CancelledBeforeStarted,
+                    _ => SubtaskState::CancelledBeforeReturned,
+                };
+                Ok(tasks.subtask_resolve(subtask, state)?)
+            }
+        }
+    }
+
+    fn translate_params(
+        &self,
+        lowered: &LoweredFunc,
+        func: &LiftedFunc,
+        args: &[u64],
+        scope: Scope<'_>,
+        task: TaskId,
+    ) -> Result<FlatValues> {
+        let mut bridge =
+            GuestBridge { from: lowered.guest.lift(self, scope), to: func.guest.lower(self, Some(task)) };
+        let (from, to) = (&lowered.guest.env.types, &func.guest.env.types);
+        let sink = translate_flat(
+            &mut bridge,
+            Signature { types: from, list: lowered.sig.params(), max_flat: lowered.max_flat_params() },
+            args,
+            Signature { types: to, list: func.sig.params(), max_flat: MAX_FLAT_PARAMS },
+            None,
+        )?;
+        Ok(sink.values().into())
+    }
+
+    fn translate_results(
+        &self,
+        lowered: &LoweredFunc,
+        func: &LiftedFunc,
+        flat: &[u64],
+        args: &[u64],
+    ) -> Result<FlatValues> {
+        let mut bridge =
+            GuestBridge { from: func.guest.lift(self, Scope::None), to: lowered.guest.lower(self, None) };
+        let (from, to) = (&func.guest.env.types, &lowered.guest.env.types);
+        let from_max = if func.is_async { MAX_FLAT_PARAMS } else { MAX_FLAT_RESULTS };
+        let sink = translate_flat(
+            &mut bridge,
+            Signature { types: from, list: func.sig.result(), max_flat: from_max },
+            flat,
+            Signature { types: to, list: lowered.sig.result(), max_flat: lowered.max_flat_results() },
+            lowered.out_pointer(args),
+        )?;
+        Ok(sink.values().into())
+    }
+
+    /// Calls a lifted function's core function with flat arguments.
+    fn call_core(&self, func: &LiftedFunc, args: &[u64]) -> Result<FlatValues> {
+        let slots = func.core.trampoline.slots();
+        let mut values: Slots = args.iter().map(|value| RawVal::from_u64(*value)).collect();
+        values.resize(slots.max(args.len()), RawVal::default());
+        self.call(&func.core, &mut values)?;
+        Ok(values.iter().take(func.core_results).map(|value| value.u64()).collect())
+    }
+
+    fn post_return(&self, func: &LiftedFunc, flat: &[u64]) -> Result<()> {
+        let Some(post_return) = &func.post_return else { return Ok(()) };
+        let mut values: Slots = flat.iter().map(|value| RawVal::from_u64(*value)).collect();
+        self.without_leaving(func.guest.instance, || self.call(post_return, &mut values))
+    }
+}

@@ -1,0 +1,126 @@
+//! Copying stream and future elements between guests.
+
+use std::sync::Arc;
+
+use tombolo_tasks::{Buffer, CopyStep, Delivered, EndId, Transfer};
+use tombolo_types::component::TypeRef;
+
+use super::Runtime;
+use super::core::StoreCore;
+use super::guest::{Guest, GuestBridge, Scope, copy_between};
+use crate::abi::{Elements, translate_elements};
+use crate::error::{Error, Result};
+
+/// Where a pending read or write of a guest has its elements.
+#[derive(Clone)]
+pub(crate) struct CopyBuffer {
+    pub guest: Arc<Guest>,
+    pub ty: Option<TypeRef>,
+    ptr: u64,
+    size: u64,
+    length: u32,
+    progress: u32,
+}
+
+impl Buffer for CopyBuffer {
+    fn remain(&self) -> u32 {
+        self.length.saturating_sub(self.progress)
+    }
+
+    fn progress(&self) -> u32 {
+        self.progress
+    }
+
+    fn advance(&mut self, count: u32) {
+        self.progress = self.progress.saturating_add(count);
+    }
+}
+
+impl CopyBuffer {
+    /// Checks a buffer that a guest names (`GuestBuffer.__init__`).
+    pub fn new(core: &StoreCore, guest: &Arc<Guest>, ty: Option<TypeRef>, ptr: u64, length: u32) -> Result<Self> {
+        if length > tombolo_tasks::MAX_BUFFER_LENGTH {
+            return Err(Error::abi(format!("a stream buffer of {length} elements is too long")));
+        }
+        let mut size = 0;
+        if let Some(ty) = ty {
+            let abi = guest.env.types.abi(ty, guest.width);
+            size = abi.size;
+            if length > 0 {
+                if ptr % u64::from(abi.align) != 0 {
+                    return Err(Error::abi(format!("the buffer {ptr:#x} is not aligned to {}", abi.align)));
+                }
+                let end = size.checked_mul(length.into()).and_then(|bytes| ptr.checked_add(bytes));
+                if end.is_none_or(|end| end > guest.bytes(core).len() as u64) {
+                    return Err(Error::abi(format!("the buffer {ptr:#x} of {length} elements is out of bounds")));
+                }
+            }
+        }
+        Ok(CopyBuffer { guest: guest.clone(), ty, ptr, size, length, progress: 0 })
+    }
+
+    /// Address of the first element that was not copied yet.
+    pub fn position(&self) -> u64 {
+        self.ptr.saturating_add(self.size.saturating_mul(self.progress.into()))
+    }
+
+    /// Bytes per element.
+    pub fn element_size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl StoreCore {
+    /// Carries a copy to its end, or to where it has to wait.
+    pub(super) fn finish_copy(&self, step: CopyStep<Runtime>) -> Result<Option<Delivered<Runtime>>> {
+        let mut step = step;
+        loop {
+            match step {
+                CopyStep::Pending => return Ok(None),
+                CopyStep::Done(delivered) => return Ok(Some(delivered)),
+                CopyStep::Transfer(transfer) => {
+                    self.transfer(&transfer)?;
+                    step = self.tasks.borrow_mut().finish_transfer(transfer)?;
+                }
+            }
+        }
+    }
+
+    fn transfer(&self, transfer: &Transfer) -> Result<()> {
+        let (to, from) = {
+            let mut tasks = self.tasks.borrow_mut();
+            let (to, from) = tasks.buffers_mut(transfer.reader, transfer.writer)?;
+            (to.clone(), from.clone())
+        };
+        let (Some(from_ty), Some(to_ty)) = (from.ty, to.ty) else { return Ok(()) };
+        if from_ty.is_plain() {
+            let bytes = from.size.saturating_mul(transfer.count.into());
+            return copy_between(self, &from.guest, from.position(), &to.guest, to.position(), bytes);
+        }
+        let mut bridge =
+            GuestBridge { from: from.guest.lift(self, Scope::None), to: to.guest.lower(self, None) };
+        translate_elements(
+            &mut bridge,
+            Elements { types: &from.guest.env.types, element: from_ty, ptr: from.position() },
+            Elements { types: &to.guest.env.types, element: to_ty, ptr: to.position() },
+            transfer.count.into(),
+        )
+    }
+
+    /// Lets the host's ends work that have something to do, in place.
+    pub(crate) fn serve_host_ends(&self) -> Result<()> {
+        loop {
+            let end = match self.tasks.borrow_mut().next_host_notification() {
+                Some(notification) => notification.end,
+                None => return Ok(()),
+            };
+            if let Some(task) = self.host_end_task(end) {
+                self.host_tasks.poll_now(self, task)?;
+            }
+        }
+    }
+
+    pub(crate) fn host_end_task(&self, end: EndId) -> Option<super::HostTaskId> {
+        self.host_ends.borrow().get(&end).copied()
+    }
+}

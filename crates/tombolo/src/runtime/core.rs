@@ -1,0 +1,163 @@
+//! The part of a store that does not depend on the host's data.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tombolo_tasks::{EndId, InstanceId, TaskId, ThreadId};
+
+use super::guest::Callable;
+use super::host_task::{HostTaskId, HostTasks};
+use super::{LoweredFunc, Runtime, TaskData, ThreadData, builtins::BuiltinFunc};
+use crate::component::ComponentInner;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::resource::ResourceType;
+use crate::store::next_store_id;
+
+/// What runs now: an instance, and a thread of it unless it is the guest's own `realloc` or a start function.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Current {
+    pub instance: Option<InstanceId>,
+    pub thread: Option<ThreadId>,
+}
+
+/// A resource type that a guest defined.
+pub(crate) struct GuestResource {
+    pub instance: InstanceId,
+    pub dtor: Option<Callable>,
+}
+
+/// Everything in a store but the host's data.
+///
+/// No borrow of a part may be held across a call into a guest.
+pub(crate) struct StoreCore {
+    /// No other store has it.
+    pub id: u64,
+    pub engine: Engine,
+    pub vm: tombolo_vm::Store,
+    pub tasks: RefCell<tombolo_tasks::Store<Runtime>>,
+    pub current: Cell<Current>,
+    /// Storage of `context.get` and `.set` where there is no thread.
+    pub scratch: Cell<[u64; 2]>,
+    pub host_tasks: HostTasks,
+    /// What works on each stream or future end that the host owns.
+    pub host_ends: RefCell<HashMap<EndId, HostTaskId>>,
+    pub resources: RefCell<Vec<Arc<GuestResource>>>,
+    /// Keeps alive what core code's contexts point to.
+    pub lowered: RefCell<Vec<Arc<LoweredFunc>>>,
+    pub builtins: RefCell<Vec<Box<BuiltinFunc>>>,
+    pub components: RefCell<Vec<Arc<ComponentInner>>>,
+    pub instances: RefCell<Vec<InstanceId>>,
+    /// The error that a thread ended with, on its way from its fiber to whoever resumed it.
+    pub failure: RefCell<Option<Error>>,
+    /// Why nothing may run in this store any more.
+    pub poisoned: RefCell<Option<String>>,
+    pub roots: Cell<u32>,
+    /// What to do when the last handle to a host's resource is dropped.
+    pub host_drops: RefCell<HashMap<ResourceType, HostDrop>>,
+}
+
+/// Drops a host's resource, given its representation.
+pub(crate) type HostDrop = Arc<dyn Fn(&StoreCore, u32) -> Result<()> + Send + Sync>;
+
+impl StoreCore {
+    pub fn new(engine: &Engine) -> Self {
+        StoreCore {
+            id: next_store_id(),
+            engine: engine.clone(),
+            vm: tombolo_vm::Store::new(engine.trampolines().clone(), tombolo_vm::StoreConfig::default()),
+            tasks: RefCell::new(tombolo_tasks::Store::new()),
+            current: Cell::default(),
+            scratch: Cell::default(),
+            host_tasks: HostTasks::default(),
+            host_ends: RefCell::default(),
+            resources: RefCell::default(),
+            lowered: RefCell::default(),
+            builtins: RefCell::default(),
+            components: RefCell::default(),
+            instances: RefCell::default(),
+            failure: RefCell::default(),
+            poisoned: RefCell::default(),
+            roots: Cell::new(0),
+            host_drops: RefCell::default(),
+        }
+    }
+
+    /// The instance that runs now.
+    pub fn current_instance(&self) -> Result<InstanceId> {
+        self.current.get().instance.ok_or_else(|| Error::abi("a built-in was called while no instance runs"))
+    }
+
+    /// The thread that runs now.
+    pub fn current_thread(&self) -> Result<ThreadId> {
+        self.current.get().thread.ok_or_else(|| Error::abi("this cannot be done inside `realloc`"))
+    }
+
+    /// The task that runs now.
+    pub fn current_task(&self) -> Result<TaskId> {
+        Ok(self.tasks.borrow().thread_scope(self.current_thread()?)?.0)
+    }
+
+    /// Traps unless the instance may call out of itself (`may_leave`).
+    pub fn check_may_leave(&self, instance: InstanceId) -> Result<()> {
+        Ok(self.tasks.borrow().check_may_leave(instance)?)
+    }
+
+    /// Runs `f` with `current` as what runs now.
+    pub fn with_current<R>(&self, current: Current, f: impl FnOnce() -> R) -> R {
+        let outer = self.current.replace(current);
+        let result = f();
+        self.current.set(outer);
+        result
+    }
+
+    /// Runs `f` while the instance may not call out of itself.
+    pub fn without_leaving<R>(&self, instance: InstanceId, f: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.tasks.borrow_mut().instance_mut(instance)?.may_leave = false;
+        let result = f();
+        if let Ok(instance) = self.tasks.borrow_mut().instance_mut(instance) {
+            instance.may_leave = true;
+        }
+        result
+    }
+
+    /// Fails if the store is no longer fit to run guests.
+    pub fn check_alive(&self) -> Result<()> {
+        match &*self.poisoned.borrow() {
+            Some(why) => Err(Error::usage(format!("the store cannot run guests any more: {why}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes that a trap or a host's error tore through guest frames, so that nothing may run any more.
+    pub fn poison(&self, error: &Error) {
+        self.poisoned.borrow_mut().get_or_insert_with(|| {
+            format!("it ended earlier with: {}", error.to_string().lines().next().unwrap_or_default())
+        });
+    }
+
+    /// The data of a task, taken out of it.
+    pub fn take_caller(&self, task: TaskId) -> Result<super::Caller> {
+        let mut tasks = self.tasks.borrow_mut();
+        let TaskData { caller, .. } = tasks.task_mut(task)?;
+        Ok(std::mem::replace(caller, super::Caller::Nobody))
+    }
+}
+
+impl Drop for StoreCore {
+    /// Ends everything in the store. Suspended threads leave their stacks in an orderly way: what the host had on
+    /// them is dropped.
+    fn drop(&mut self) {
+        self.host_tasks.clear();
+        for instance in self.instances.take() {
+            let removed = self.tasks.borrow_mut().remove_instance(instance);
+            let threads = removed.map(|removed| removed.threads).unwrap_or_default();
+            for (_, thread) in threads {
+                if let ThreadData::Fiber(fiber) = thread {
+                    self.vm.cancel(fiber);
+                }
+            }
+        }
+    }
+}

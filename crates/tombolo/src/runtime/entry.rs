@@ -1,0 +1,88 @@
+//! Where guest code enters the host, and the host enters guest code.
+#![allow(unsafe_code, reason = "turns the pointers that compiled code carries into references")]
+
+use std::sync::Arc;
+
+use tombolo_types::TypeId;
+use tombolo_vm::{FuncHandle, HostContext, RawVal};
+
+use super::LoweredFunc;
+use super::builtins::BuiltinFunc;
+use super::core::StoreCore;
+use super::guest::Callable;
+use crate::error::{Error, Result};
+
+impl StoreCore {
+    /// Calls a core function; parameters and results share `values`.
+    pub fn call(&self, callable: &Callable, values: &mut [RawVal]) -> Result<()> {
+        self.check_alive()?;
+        // SAFETY: the trampoline is the one of the function's type, and `values` has the slots it needs: every
+        // caller sizes it by the type that validation gave the function.
+        unsafe { self.vm.call_raw(callable.func, &callable.trampoline, values) }.map_err(|trap| {
+            let error = Error::raised(trap);
+            self.poison(&error);
+            error
+        })
+    }
+
+    /// A core function together with its entry trampoline.
+    pub fn callable(&self, func: FuncHandle) -> Result<Callable> {
+        let trampoline = self.vm.trampolines().entry(func.type_id(&self.vm)).map_err(Error::code)?;
+        Ok(Callable { func, trampoline })
+    }
+
+    /// Makes a core function of a lowered one.
+    pub fn lower_to_core(&self, lowered: LoweredFunc, ty: TypeId) -> Result<FuncHandle> {
+        let lowered = Arc::new(lowered);
+        let data = [std::ptr::from_ref(self) as usize, Arc::as_ptr(&lowered) as usize];
+        self.lowered.borrow_mut().push(lowered);
+        // SAFETY: `enter_lowered` reads just these words; the store keeps what they point to.
+        unsafe { self.vm.raw_host_func(ty, enter_lowered, &data) }.map_err(Error::code)
+    }
+
+    /// Makes a core function of a built-in.
+    pub fn builtin_to_core(&self, builtin: BuiltinFunc, ty: TypeId) -> Result<FuncHandle> {
+        let builtin = Box::new(builtin);
+        let data = [std::ptr::from_ref(self) as usize, std::ptr::from_ref(&*builtin) as usize];
+        self.builtins.borrow_mut().push(builtin);
+        // SAFETY: `enter_builtin` reads just these words; the store keeps what they point to.
+        unsafe { self.vm.raw_host_func(ty, enter_builtin, &data) }.map_err(Error::code)
+    }
+}
+
+/// What a lowered function's core function calls.
+unsafe extern "sysv64" fn enter_lowered(host: *mut HostContext, values: *mut RawVal) -> usize {
+    // SAFETY: compiled code passes the context that `lower_to_core` made, and an array as long as the larger of the
+    // parameter and result lists; store and function outlive the code.
+    unsafe {
+        tombolo_vm::guard(host, |_| {
+            let data = HostContext::data(host);
+            let core = &*(*data as *const StoreCore);
+            let pointer = *data.add(1) as *const LoweredFunc;
+            Arc::increment_strong_count(pointer);
+            let lowered = Arc::from_raw(pointer);
+            let len = lowered.core_params.max(lowered.core_results);
+            let values = std::slice::from_raw_parts_mut(values, len);
+            core.call_lowered(&lowered, values).map_err(trap_of)
+        })
+    }
+}
+
+/// What a built-in's core function calls.
+unsafe extern "sysv64" fn enter_builtin(host: *mut HostContext, values: *mut RawVal) -> usize {
+    // SAFETY: as in `enter_lowered`.
+    unsafe {
+        tombolo_vm::guard(host, |_| {
+            let data = HostContext::data(host);
+            let core = &*(*data as *const StoreCore);
+            let builtin = &*(*data.add(1) as *const BuiltinFunc);
+            let values = std::slice::from_raw_parts_mut(values, builtin.slots);
+            core.call_builtin(builtin, values).map_err(trap_of)
+        })
+    }
+}
+
+/// Our error, to be raised through guest frames.
+fn trap_of(error: Error) -> tombolo_vm::Trap {
+    tombolo_vm::Trap::host(error)
+}

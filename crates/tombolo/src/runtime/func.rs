@@ -1,0 +1,93 @@
+//! Component functions at run time.
+
+use std::sync::Arc;
+
+use tombolo_types::component::{FuncTypeId, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, TypeRef};
+
+use super::call_host::HostFunction;
+use super::env::Env;
+use super::guest::{Callable, Guest};
+use crate::abi::TypeList;
+
+/// A component function: what a component imports, exports and lowers.
+#[derive(Clone)]
+pub(crate) enum FuncValue {
+    /// A guest's core function, lifted.
+    Guest(Arc<LiftedFunc>),
+    /// A function of the host.
+    Host(Arc<dyn HostFunction>),
+}
+
+/// A function's type.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FuncSig {
+    pub ty: FuncTypeId,
+    pub result: Option<TypeRef>,
+    pub is_async: bool,
+}
+
+impl FuncSig {
+    pub fn new(env: &Env, id: FuncTypeId) -> Self {
+        let func = env.types.func(id);
+        FuncSig {
+            ty: id,
+            result: func.result,
+            is_async: func.is_async,
+        }
+    }
+
+    /// The parameters, as the Canonical ABI passes them.
+    pub fn params(&self) -> TypeList {
+        TypeList::Params(self.ty)
+    }
+
+    /// The result, as the Canonical ABI passes it.
+    pub fn result(&self) -> TypeList {
+        TypeList::Result(self.result)
+    }
+}
+
+/// `canon lift`: a core function as a component function.
+pub(crate) struct LiftedFunc {
+    pub guest: Guest,
+    pub sig: FuncSig,
+    pub core: Callable,
+    pub callback: Option<Callable>,
+    pub post_return: Option<Callable>,
+    /// Whether the core function uses the async ABI.
+    pub is_async: bool,
+    /// Results of the core function.
+    pub core_results: usize,
+}
+
+/// `canon lower`: a component function as a core function.
+pub(crate) struct LoweredFunc {
+    pub guest: Guest,
+    pub sig: FuncSig,
+    pub callee: FuncValue,
+    /// Whether the caller uses the async ABI.
+    pub is_async: bool,
+    /// Parameters of the core function.
+    pub core_params: usize,
+    /// Results of the core function.
+    pub core_results: usize,
+    /// Whether the last core parameter says where the result goes.
+    pub has_out_pointer: bool,
+}
+
+impl LoweredFunc {
+    /// More flat parameters than this lie in memory.
+    pub fn max_flat_params(&self) -> usize {
+        if self.is_async { MAX_FLAT_ASYNC_PARAMS } else { MAX_FLAT_PARAMS }
+    }
+
+    /// More flat results than this go to memory.
+    pub fn max_flat_results(&self) -> usize {
+        if self.is_async { 0 } else { MAX_FLAT_RESULTS }
+    }
+
+    /// Where the caller wants the result.
+    pub fn out_pointer(&self, args: &[u64]) -> Option<u64> {
+        if self.has_out_pointer { args.last().copied() } else { None }
+    }
+}

@@ -1,0 +1,296 @@
+//! One guest's side of a call: its memory, its `realloc` and its handles behind the Canonical ABI's traits.
+#![allow(unsafe_code, reason = "reads and writes guest memory; each block says why it may")]
+
+use std::sync::Arc;
+
+use tombolo_tasks::{EndId, InstanceId, Lenders, SubtaskId, TaskId};
+use tombolo_types::component::{Def, DefId, PtrWidth, ResourceIdx};
+use tombolo_vm::{FuncHandle, MemoryHandle, RawVal, Trampoline};
+
+use super::core::{Current, StoreCore};
+use super::env::{Element, Env};
+use crate::abi::{Bridge, Encoding, Handle, LiftSide, LowerSide};
+use crate::error::{Error, Result};
+use crate::resource::{ResourceAny, ResourceType};
+
+/// A core function and the trampoline through which the host calls it.
+#[derive(Clone)]
+pub(crate) struct Callable {
+    pub func: FuncHandle,
+    pub trampoline: Trampoline,
+}
+
+/// A component instance as one function's canonical options see it.
+#[derive(Clone)]
+pub(crate) struct Guest {
+    pub instance: InstanceId,
+    pub env: Arc<Env>,
+    pub encoding: Encoding,
+    pub width: PtrWidth,
+    pub memory: Option<MemoryHandle>,
+    pub realloc: Option<Callable>,
+}
+
+/// Who is responsible for the handles that are lent while values are lifted.
+pub(crate) enum Scope<'a> {
+    /// Nothing can be lent: results, stream elements.
+    None,
+    Subtask(SubtaskId),
+    Lenders(&'a mut Lenders),
+}
+
+impl Guest {
+    /// The guest as a source of values.
+    pub fn lift<'a>(&'a self, core: &'a StoreCore, scope: Scope<'a>) -> GuestLift<'a> {
+        GuestLift { core, guest: self, scope, budget: HOST_BUDGET }
+    }
+
+    /// The guest as a target of values; borrows belong to `task`.
+    pub fn lower<'a>(&'a self, core: &'a StoreCore, task: Option<TaskId>) -> GuestLower<'a> {
+        GuestLower { core, guest: self, task }
+    }
+
+    /// The guest's memory.
+    pub fn bytes<'a>(&self, core: &'a StoreCore) -> &'a [u8] {
+        // SAFETY: the memory belongs to this store, and nothing in it runs or grows while the Canonical ABI holds
+        // the slice: each user drops it before it calls the guest.
+        self.memory.map_or(&[], |memory| unsafe { memory.bytes(&core.vm) })
+    }
+
+    /// The guest's memory, to write to.
+    #[allow(clippy::mut_from_ref, reason = "the memory lies outside of Rust's objects")]
+    pub fn bytes_mut<'a>(&self, core: &'a StoreCore) -> &'a mut [u8] {
+        // SAFETY: as in `bytes`, and each user holds no other slice of this store's memories while it writes.
+        self.memory.map_or(&mut [], |memory| unsafe { memory.bytes_mut(&core.vm) })
+    }
+
+    /// Calls the guest's `realloc` and checks what it returns.
+    pub fn realloc(&self, core: &StoreCore, old: u64, old_size: u64, align: u32, new_size: u64) -> Result<u64> {
+        let Some(realloc) = &self.realloc else {
+            return Err(Error::abi("values must be stored in a guest's memory, but it names no `realloc`"));
+        };
+        let value = |v: u64| match self.width {
+            PtrWidth::Bits32 => RawVal::from_u32(v as u32),
+            PtrWidth::Bits64 => RawVal::from_u64(v),
+        };
+        let mut values = [value(old), value(old_size), value(align.into()), value(new_size)];
+        core.scratch.set([0; 2]);
+        core.with_current(Current { instance: Some(self.instance), thread: None }, || {
+            core.without_leaving(self.instance, || core.call(realloc, &mut values))
+        })?;
+        let ptr = self.pointer(values.first());
+        let len = self.bytes(core).len() as u64;
+        if ptr % u64::from(align.max(1)) != 0 {
+            return Err(Error::abi(format!("realloc returned {ptr:#x}, which is not aligned to {align}")));
+        }
+        if ptr.checked_add(new_size).is_none_or(|end| end > len) {
+            return Err(Error::abi(format!(
+                "realloc returned {ptr:#x} for {new_size} bytes, beyond the memory's {len} bytes"
+            )));
+        }
+        Ok(ptr)
+    }
+
+    /// A core value as a pointer into this guest's memory.
+    pub fn pointer(&self, value: Option<&RawVal>) -> u64 {
+        let value = value.copied().unwrap_or_default();
+        match self.width {
+            PtrWidth::Bits32 => value.u32().into(),
+            PtrWidth::Bits64 => value.u64(),
+        }
+    }
+
+    fn element(&self, def: DefId) -> Element {
+        Element::of(&self.env, self.env.types.def(def))
+    }
+}
+
+/// Bytes that one call may make the host hold as values.
+const HOST_BUDGET: usize = 256 << 20;
+
+/// A guest as a source of values.
+pub(crate) struct GuestLift<'a> {
+    pub core: &'a StoreCore,
+    pub guest: &'a Guest,
+    scope: Scope<'a>,
+    budget: usize,
+}
+
+impl LiftSide for GuestLift<'_> {
+    fn width(&self) -> PtrWidth {
+        self.guest.width
+    }
+
+    fn encoding(&self) -> Encoding {
+        self.guest.encoding
+    }
+
+    fn memory(&self) -> &[u8] {
+        self.guest.bytes(self.core)
+    }
+
+    fn charge(&mut self, bytes: usize) -> Result<()> {
+        match self.budget.checked_sub(bytes) {
+            Some(rest) => {
+                self.budget = rest;
+                Ok(())
+            }
+            None => Err(Error::abi(format!("a call passes more than {HOST_BUDGET} bytes of values to the host"))),
+        }
+    }
+
+    fn lift_own(&mut self, resource: ResourceIdx, index: u32) -> Result<ResourceAny> {
+        let ty = self.guest.env.resource(resource)?;
+        let rep = self.core.tasks.borrow_mut().lift_own(self.guest.instance, ty, index)?;
+        Ok(ResourceAny { ty, rep, owned: true })
+    }
+
+    fn lift_borrow(&mut self, resource: ResourceIdx, index: u32) -> Result<ResourceAny> {
+        let ty = self.guest.env.resource(resource)?;
+        let mut tasks = self.core.tasks.borrow_mut();
+        let rep = match &mut self.scope {
+            Scope::None => return Err(Error::abi("a borrow handle where none can be lent")),
+            Scope::Subtask(subtask) => tasks.lift_borrow(self.guest.instance, ty, index, *subtask)?,
+            Scope::Lenders(lenders) => tasks.lift_borrow(self.guest.instance, ty, index, &mut **lenders)?,
+        };
+        Ok(ResourceAny { ty, rep, owned: false })
+    }
+
+    fn lift_async_value(&mut self, def: DefId, index: u32) -> Result<Handle> {
+        let kind = match self.guest.env.types.def(def) {
+            Def::Future(_) => tombolo_tasks::EndKind::FutureReadable,
+            _ => tombolo_tasks::EndKind::StreamReadable,
+        };
+        let element = self.guest.element(def);
+        let end = self.core.tasks.borrow_mut().lift_readable(self.guest.instance, index, kind, &element)?;
+        Ok(handle_of(end))
+    }
+
+    fn lift_error_context(&mut self, index: u32) -> Result<Handle> {
+        let _ = index;
+        Err(Error::unsupported("error-context values", None))
+    }
+}
+
+/// A guest as a target of values.
+pub(crate) struct GuestLower<'a> {
+    pub core: &'a StoreCore,
+    pub guest: &'a Guest,
+    task: Option<TaskId>,
+}
+
+impl LowerSide for GuestLower<'_> {
+    fn width(&self) -> PtrWidth {
+        self.guest.width
+    }
+
+    fn encoding(&self) -> Encoding {
+        self.guest.encoding
+    }
+
+    fn memory(&mut self) -> &mut [u8] {
+        self.guest.bytes_mut(self.core)
+    }
+
+    fn realloc(&mut self, old: u64, old_size: u64, align: u32, new_size: u64) -> Result<u64> {
+        self.guest.realloc(self.core, old, old_size, align, new_size)
+    }
+
+    fn lower_own(&mut self, resource: ResourceIdx, value: &ResourceAny) -> Result<u32> {
+        let ty = self.guest.env.resource(resource)?;
+        self.check(resource, ty, value)?;
+        Ok(self.core.tasks.borrow_mut().lower_own(self.guest.instance, ty, value.rep)?)
+    }
+
+    fn lower_borrow(&mut self, resource: ResourceIdx, value: &ResourceAny) -> Result<u32> {
+        let ty = self.guest.env.resource(resource)?;
+        self.check(resource, ty, value)?;
+        if let ResourceType::Guest { id } = ty
+            && self.core.resources.borrow().get(id as usize).is_some_and(|r| r.instance == self.guest.instance)
+        {
+            return Ok(value.rep);
+        }
+        let task = self.task.ok_or_else(|| Error::abi("a borrow handle can only be passed as a parameter"))?;
+        Ok(self.core.tasks.borrow_mut().lower_borrow(self.guest.instance, ty, value.rep, task)?)
+    }
+
+    fn lower_async_value(&mut self, def: DefId, value: Handle) -> Result<u32> {
+        let end = end_of(value)?;
+        let mut tasks = self.core.tasks.borrow_mut();
+        if tasks.end_type(end)?.1.env.is_none() {
+            let element = self.guest.element(def);
+            tasks.set_element(end, element)?;
+        }
+        Ok(tasks.lower_readable(self.guest.instance, end)?)
+    }
+
+    fn lower_error_context(&mut self, value: Handle) -> Result<u32> {
+        let _ = value;
+        Err(Error::unsupported("error-context values", None))
+    }
+}
+
+impl GuestLower<'_> {
+    fn check(&self, resource: ResourceIdx, ty: ResourceType, value: &ResourceAny) -> Result<()> {
+        if ty == value.ty {
+            return Ok(());
+        }
+        let name = self.guest.env.types.resource_name(resource);
+        Err(Error::mismatch(format!("resource `{name}`"), "the value is a resource of another type"))
+    }
+}
+
+/// Two guests of one store.
+pub(crate) struct GuestBridge<'a> {
+    pub from: GuestLift<'a>,
+    pub to: GuestLower<'a>,
+}
+
+impl Bridge for GuestBridge<'_> {
+    fn source(&mut self) -> &mut dyn LiftSide {
+        &mut self.from
+    }
+
+    fn target(&mut self) -> &mut dyn LowerSide {
+        &mut self.to
+    }
+
+    fn copy(&mut self, from: u64, to: u64, len: u64) -> Result<()> {
+        copy_between(self.from.core, self.from.guest, from, self.to.guest, to, len)
+    }
+}
+
+/// Copies bytes from one guest's memory to another's, or within one.
+pub(crate) fn copy_between(
+    core: &StoreCore,
+    from: &Guest,
+    from_ptr: u64,
+    to: &Guest,
+    to_ptr: u64,
+    len: u64,
+) -> Result<()> {
+    let range = |ptr: u64, size: usize| {
+        let end = ptr.checked_add(len).filter(|end| *end <= size as u64);
+        end.map(|_| ptr as usize).ok_or_else(|| Error::abi(format!("{len} bytes at {ptr:#x} are out of bounds")))
+    };
+    let source = from.bytes(core);
+    let at = range(from_ptr, source.len())?;
+    let source = source.as_ptr();
+    let target = to.bytes_mut(core);
+    let target_at = range(to_ptr, target.len())?;
+    // SAFETY: both ranges were checked against memories that cannot change before the copy; they may overlap.
+    unsafe { std::ptr::copy(source.add(at), target.as_mut_ptr().add(target_at), len as usize) };
+    Ok(())
+}
+
+/// A stream or future end as the Canonical ABI carries it.
+pub(crate) fn handle_of(end: EndId) -> Handle {
+    let bits = end.to_bits();
+    Handle(bits as u32, (bits >> 32) as u32)
+}
+
+/// The end that a handle stands for.
+pub(crate) fn end_of(handle: Handle) -> Result<EndId> {
+    EndId::from_bits(u64::from(handle.1) << 32 | u64::from(handle.0))
+        .ok_or_else(|| Error::usage("this stream or future is closed"))
+}

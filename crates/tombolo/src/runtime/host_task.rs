@@ -1,0 +1,249 @@
+//! The host's own work inside a store: async host functions, and the host's ends of streams and futures.
+//!
+//! A small executor. Its tasks are polled by whoever drives the store, and once in place when a guest starts them, so
+//! that what is ready at once never waits for a turn. Wakers may be called from any thread.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+use super::core::StoreCore;
+use crate::error::{Error, Result};
+
+/// Work that the host does in a store.
+pub(crate) trait HostTask: Any + Send {
+    /// Goes on with it. It is removed once it is ready; an error ends whoever drives the store.
+    fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>>;
+
+    /// Whether it waits for nothing but a guest. Asked after each poll.
+    fn is_idle(&self) -> bool {
+        false
+    }
+}
+
+/// Names a [`HostTask`] of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HostTaskId {
+    slot: u32,
+    generation: u32,
+}
+
+/// The host's work in one store.
+#[derive(Default)]
+pub(crate) struct HostTasks {
+    slots: RefCell<Slots>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Slots {
+    entries: Vec<Slot>,
+    free: Vec<u32>,
+    /// Tasks that something outside of the store may wake.
+    busy: usize,
+}
+
+struct Slot {
+    generation: u32,
+    busy: bool,
+    state: State,
+}
+
+enum State {
+    Free,
+    Idle(Box<dyn HostTask>, Arc<TaskWaker>),
+    /// Being polled, further out on this stack.
+    Polling(Arc<TaskWaker>),
+}
+
+#[derive(Default)]
+struct Shared {
+    woken: Mutex<VecDeque<HostTaskId>>,
+    driver: AtomicWaker,
+}
+
+struct TaskWaker {
+    shared: Arc<Shared>,
+    id: HostTaskId,
+    queued: AtomicBool,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            self.shared.woken.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.id);
+            self.shared.driver.wake();
+        }
+    }
+}
+
+impl HostTasks {
+    /// Adds a task. It runs when it is polled for the first time: see [`HostTasks::poll_now`] and
+    /// [`HostTasks::wake`].
+    pub fn spawn(&self, task: Box<dyn HostTask>) -> Result<HostTaskId> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = match slots.free.pop() {
+            Some(slot) => slot,
+            None => {
+                let slot = u32::try_from(slots.entries.len())
+                    .map_err(|_| Error::usage("more than four billion host tasks in a store"))?;
+                slots.entries.push(Slot { generation: 0, busy: false, state: State::Free });
+                slot
+            }
+        };
+        slots.busy += 1;
+        let entry = slots.entries.get_mut(slot as usize).ok_or_else(|| Error::usage("a host task's slot is gone"))?;
+        let id = HostTaskId { slot, generation: entry.generation };
+        let waker = TaskWaker { shared: self.shared.clone(), id, queued: AtomicBool::new(false) };
+        entry.state = State::Idle(task, Arc::new(waker));
+        entry.busy = true;
+        Ok(id)
+    }
+
+    /// Removes a task and drops it, unless it is being polled now; then it is dropped after that.
+    pub fn remove(&self, id: HostTaskId) {
+        let state = self.slots.borrow_mut().take(id);
+        drop(state);
+    }
+
+    /// Has a task polled at the next turn.
+    pub fn wake(&self, id: HostTaskId) {
+        let slots = self.slots.borrow();
+        if let Some(Slot { generation, state: State::Idle(_, waker) | State::Polling(waker), .. }) =
+            slots.entries.get(id.slot as usize)
+            && *generation == id.generation
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Polls a task in place. Does nothing if it is gone or being polled.
+    pub fn poll_now(&self, core: &StoreCore, id: HostTaskId) -> Result<()> {
+        let Some((mut task, waker)) = self.slots.borrow_mut().begin(id) else { return Ok(()) };
+        waker.queued.store(false, Ordering::Release);
+        let std_waker = Waker::from(waker.clone());
+        let poll = task.poll(core, &mut Context::from_waker(&std_waker));
+        let mut slots = self.slots.borrow_mut();
+        match poll {
+            Poll::Pending => {
+                let unused = slots.end(id, task, waker);
+                drop(slots);
+                drop(unused);
+                Ok(())
+            }
+            Poll::Ready(result) => {
+                slots.take(id);
+                drop(slots);
+                drop(task);
+                result
+            }
+        }
+    }
+
+    /// Polls every task that was woken before this call, once. Returns whether there was any.
+    pub fn poll_woken(&self, core: &StoreCore) -> Result<bool> {
+        let mut woken = std::mem::take(&mut *self.lock());
+        let any = !woken.is_empty();
+        while let Some(id) = woken.pop_front() {
+            if let Err(error) = self.poll_now(core, id) {
+                self.lock().extend(woken);
+                return Err(error);
+            }
+        }
+        Ok(any)
+    }
+
+    /// Has the waker called when a task is woken.
+    pub fn register(&self, waker: &Waker) {
+        self.shared.driver.register(waker);
+    }
+
+    /// Whether something outside of the store may yet make a task go on.
+    pub fn busy(&self) -> bool {
+        self.slots.borrow().busy > 0 || !self.lock().is_empty()
+    }
+
+    /// Whether a task is of type `H` and not being polled.
+    pub fn is<H: 'static>(&self, id: HostTaskId) -> bool {
+        match self.slots.borrow_mut().entry(id) {
+            Some(Slot { state: State::Idle(task, _), .. }) => (&**task as &dyn Any).is::<H>(),
+            _ => false,
+        }
+    }
+
+    /// Takes a task out that is not being polled, for somebody else to go on with.
+    pub fn take(&self, id: HostTaskId) -> Option<Box<dyn Any>> {
+        let mut slots = self.slots.borrow_mut();
+        match slots.entry(id)?.state {
+            State::Idle(..) => match slots.take(id)? {
+                State::Idle(task, _) => Some(task),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Drops all tasks.
+    pub fn clear(&self) {
+        let slots = std::mem::take(&mut *self.slots.borrow_mut());
+        drop(slots);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<HostTaskId>> {
+        self.shared.woken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    fn entry(&mut self, id: HostTaskId) -> Option<&mut Slot> {
+        self.entries.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)
+    }
+
+    fn take(&mut self, id: HostTaskId) -> Option<State> {
+        let entry = self.entry(id)?;
+        entry.generation = entry.generation.wrapping_add(1);
+        let state = std::mem::replace(&mut entry.state, State::Free);
+        let busy = std::mem::take(&mut entry.busy);
+        self.busy -= usize::from(busy);
+        self.free.push(id.slot);
+        Some(state)
+    }
+
+    fn begin(&mut self, id: HostTaskId) -> Option<(Box<dyn HostTask>, Arc<TaskWaker>)> {
+        let entry = self.entry(id)?;
+        match std::mem::replace(&mut entry.state, State::Free) {
+            State::Idle(task, waker) => {
+                entry.state = State::Polling(waker.clone());
+                Some((task, waker))
+            }
+            other => {
+                entry.state = other;
+                None
+            }
+        }
+    }
+
+    /// Puts a task back that was polled; returns it if it was removed meanwhile.
+    fn end(
+        &mut self,
+        id: HostTaskId,
+        task: Box<dyn HostTask>,
+        waker: Arc<TaskWaker>,
+    ) -> Option<Box<dyn HostTask>> {
+        let Some(entry) = self.entry(id) else { return Some(task) };
+        let (was, is) = (entry.busy, !task.is_idle());
+        entry.busy = is;
+        entry.state = State::Idle(task, waker);
+        self.busy = self.busy - usize::from(was) + usize::from(is);
+        None
+    }
+}

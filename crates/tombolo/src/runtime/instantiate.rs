@@ -1,0 +1,500 @@
+//! Instantiation: carrying out a component's plan.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use tombolo_tasks::{EndKind, InstanceId, Limits};
+use tombolo_types::component::{Def, DefId, FlatType, ResourceIdx, Types};
+use tombolo_vm::{Extern, FuncHandle, Module};
+
+use super::builtins::{BuiltinFunc, BuiltinKind};
+use super::core::{GuestResource, StoreCore};
+use super::env::{Element, Env};
+use super::func::{FuncSig, FuncValue, LiftedFunc, LoweredFunc};
+use super::guest::Guest;
+use super::{InstanceData, same_func};
+use crate::component::{
+    Builtin, ComponentInner, ComponentPlan, CoreItem, InstanceType, Item, ItemType, Kind, Options, Side, Step,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::resource::ResourceType;
+
+/// An instance as its importers see it: names and what they stand for.
+#[derive(Clone, Default)]
+pub(crate) struct InstanceValue {
+    pub exports: IndexMap<String, ExportItem>,
+}
+
+/// Something that a component exports.
+#[derive(Clone)]
+pub(crate) enum ExportItem {
+    /// A function and its type in the environment of whoever exports it.
+    Func(FuncValue),
+    Instance(Arc<InstanceValue>),
+    Component(ComponentValue),
+    Module(Arc<Module>),
+    Resource(ResourceType),
+    /// A type that says nothing at run time.
+    Type,
+}
+
+/// A component that can be instantiated: its plan and the definitions of enclosing components that it refers to.
+#[derive(Clone)]
+pub(crate) struct ComponentValue {
+    pub file: Arc<ComponentInner>,
+    pub plan: Arc<ComponentPlan>,
+    outer: Option<Arc<Scope>>,
+}
+
+impl ComponentValue {
+    /// The outermost component of a file.
+    pub fn root(file: Arc<ComponentInner>) -> Self {
+        ComponentValue { plan: file.plan.clone(), file, outer: None }
+    }
+}
+
+/// Modules and components of an enclosing component, as they were where a nested one was defined.
+struct Scope {
+    modules: Vec<Arc<Module>>,
+    components: Vec<ComponentValue>,
+    outer: Option<Arc<Scope>>,
+}
+
+/// Instantiates a component with its imports, found by `import`.
+pub(crate) fn instantiate(
+    core: &StoreCore,
+    component: &ComponentValue,
+    root: u32,
+    import: &mut dyn FnMut(&str, &ItemType, &Types) -> Result<ExportItem>,
+) -> Result<InstanceValue> {
+    core.components.borrow_mut().push(component.file.clone());
+    let instance =
+        core.tasks.borrow_mut().new_instance(InstanceData { root }, Limits::default()).map_err(Error::from)?;
+    core.instances.borrow_mut().push(instance);
+    let mut instantiator = Instantiator {
+        core,
+        component,
+        root,
+        instance,
+        env: Arc::new(Env::new(component.file.types.clone())),
+        funcs: Vec::new(),
+        instances: Vec::new(),
+        components: Vec::new(),
+        modules: Vec::new(),
+        core_funcs: Vec::new(),
+        core_tables: Vec::new(),
+        core_memories: Vec::new(),
+        core_globals: Vec::new(),
+        core_tags: Vec::new(),
+        core_instances: Vec::new(),
+        exports: InstanceValue::default(),
+    };
+    for step in &component.plan.steps {
+        instantiator.step(step, import)?;
+    }
+    Ok(instantiator.exports)
+}
+
+/// A core instance: one that was instantiated, or names put together.
+enum CoreInstance {
+    Module(tombolo_vm::InstanceHandle),
+    Names(IndexMap<String, Extern>),
+}
+
+struct Instantiator<'a> {
+    core: &'a StoreCore,
+    component: &'a ComponentValue,
+    root: u32,
+    instance: InstanceId,
+    env: Arc<Env>,
+    funcs: Vec<FuncValue>,
+    instances: Vec<Arc<InstanceValue>>,
+    components: Vec<ComponentValue>,
+    modules: Vec<Arc<Module>>,
+    core_funcs: Vec<FuncHandle>,
+    core_tables: Vec<Extern>,
+    core_memories: Vec<tombolo_vm::MemoryHandle>,
+    core_globals: Vec<Extern>,
+    core_tags: Vec<Extern>,
+    core_instances: Vec<CoreInstance>,
+    exports: InstanceValue,
+}
+
+/// An entry of an index space. Validation proved that it is there; a hole would be a defect of this runtime.
+fn at<T>(space: &[T], index: u32) -> Result<&T> {
+    space.get(index as usize).ok_or_else(|| Error::usage(format!("index {index} is missing from an index space")))
+}
+
+impl Instantiator<'_> {
+    fn step(
+        &mut self,
+        step: &Step,
+        import: &mut dyn FnMut(&str, &ItemType, &Types) -> Result<ExportItem>,
+    ) -> Result<()> {
+        match step {
+            Step::Import(index) => {
+                let declared = at(&self.component.plan.imports, *index)?;
+                let item = import(&declared.name, &declared.ty, &self.env.types)?;
+                self.bind(&item, &declared.ty, &declared.name)?;
+                self.define(item);
+            }
+            Step::Module(index) => self.modules.push(at(&self.component.file.modules, *index)?.clone()),
+            Step::Component(plan) => {
+                let outer = plan.captures.then(|| {
+                    Arc::new(Scope {
+                        modules: self.modules.clone(),
+                        components: self.components.clone(),
+                        outer: self.component.outer.clone(),
+                    })
+                });
+                let file = self.component.file.clone();
+                self.components.push(ComponentValue { file, plan: plan.clone(), outer });
+            }
+            Step::OuterModule { count, index } => {
+                let module = match count {
+                    0 => at(&self.modules, *index)?.clone(),
+                    count => at(&self.scope(*count)?.modules, *index)?.clone(),
+                };
+                self.modules.push(module);
+            }
+            Step::OuterComponent { count, index } => {
+                let component = match count {
+                    0 => at(&self.components, *index)?.clone(),
+                    count => at(&self.scope(*count)?.components, *index)?.clone(),
+                };
+                self.components.push(component);
+            }
+            Step::CoreInstantiate { module, args } => self.core_instantiate(*module, args)?,
+            Step::CoreInstanceOf(items) => {
+                let names = items
+                    .iter()
+                    .map(|(name, item)| Ok((name.clone(), self.core_item(*item)?)))
+                    .collect::<Result<_>>()?;
+                self.core_instances.push(CoreInstance::Names(names));
+            }
+            Step::CoreAlias { instance, name } => {
+                match self.core_export(*instance, name)? {
+                    Extern::Func(func) => self.core_funcs.push(func),
+                    Extern::Memory(memory) => self.core_memories.push(memory),
+                    table @ Extern::Table(_) => self.core_tables.push(table),
+                    global @ Extern::Global(_) => self.core_globals.push(global),
+                    tag @ Extern::Tag(_) => self.core_tags.push(tag),
+                };
+            }
+            Step::Instantiate { component, args, ty } => self.instantiate(*component, args, ty)?,
+            Step::InstanceOf(items) => {
+                let exports = items
+                    .iter()
+                    .map(|(name, item)| Ok((name.clone(), self.item(*item)?)))
+                    .collect::<Result<_>>()?;
+                self.instances.push(Arc::new(InstanceValue { exports }));
+            }
+            Step::Alias { instance, name, kind, binding } => self.alias(*instance, name, *kind, *binding)?,
+            Step::Resource { id, dtor } => {
+                let dtor = dtor.map(|index| self.core.callable(*at(&self.core_funcs, index)?)).transpose()?;
+                let mut resources = self.core.resources.borrow_mut();
+                let number = resources.len() as u32;
+                resources.push(Arc::new(GuestResource { instance: self.instance, dtor }));
+                self.env.bind(*id, ResourceType::Guest { id: number });
+            }
+            Step::Lift { core, ty, options } => {
+                let lifted = self.lift(*core, *ty, options)?;
+                self.funcs.push(FuncValue::Guest(Arc::new(lifted)));
+            }
+            Step::Lower { func, ty, options, core_type } => {
+                let lowered = self.lower(*func, *ty, options)?;
+                self.core_funcs.push(self.core.lower_to_core(lowered, *core_type)?);
+            }
+            Step::Builtin { builtin, core_type } => {
+                let kind = self.builtin(builtin)?;
+                let ty = self.core.engine.registry().get(*core_type);
+                let slots = ty.map_or(0, |ty| ty.params.len().max(ty.results.len()));
+                let builtin = BuiltinFunc { instance: self.instance, kind, slots };
+                self.core_funcs.push(self.core.builtin_to_core(builtin, *core_type)?);
+            }
+            Step::Export { name, item, ty } => {
+                let item = self.item(*item)?;
+                self.bind(&item, ty, name)?;
+                self.exports.exports.insert(name.clone(), item.clone());
+                self.define(item);
+            }
+        }
+        Ok(())
+    }
+
+    fn scope(&self, count: u32) -> Result<&Scope> {
+        let mut scope = self.component.outer.as_deref();
+        for _ in 1..count {
+            scope = scope.and_then(|scope| scope.outer.as_deref());
+        }
+        scope.ok_or_else(|| Error::usage("an enclosing component is missing"))
+    }
+
+    /// Adds an item to the index space of its kind.
+    fn define(&mut self, item: ExportItem) {
+        match item {
+            ExportItem::Func(func) => self.funcs.push(func),
+            ExportItem::Instance(instance) => self.instances.push(instance),
+            ExportItem::Component(component) => self.components.push(component),
+            ExportItem::Module(module) => self.modules.push(module),
+            ExportItem::Resource(_) | ExportItem::Type => {}
+        }
+    }
+
+    /// Binds the resource types that a type names to what the item has there, and checks functions.
+    fn bind(&self, item: &ExportItem, ty: &ItemType, name: &str) -> Result<()> {
+        match (item, ty) {
+            (ExportItem::Resource(resource), ItemType::Resource(id)) => self.env.bind(*id, *resource),
+            (ExportItem::Instance(value), ItemType::Instance(ty)) => {
+                for (name, ty) in &ty.exports {
+                    match (value.exports.get(name), ty) {
+                        (Some(item), _) => self.bind(item, ty, name)?,
+                        (None, ItemType::Type(_) | ItemType::OtherType) => {}
+                        (None, _) => {
+                            let name = name.clone();
+                            return Err(Error::new(ErrorKind::MissingImport { kind: "export", name }));
+                        }
+                    }
+                }
+            }
+            (ExportItem::Func(FuncValue::Guest(func)), ItemType::Func(id)) => {
+                if !same_func(&self.env, *id, &func.guest.env, func.sig.ty) {
+                    return Err(Error::mismatch(format!("function `{name}`"), "its type differs from the import"));
+                }
+            }
+            (ExportItem::Func(FuncValue::Host(func)), ItemType::Func(id)) => {
+                func.check(&self.env.types, *id).map_err(|error| error.inside(name))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn item(&self, item: Item) -> Result<ExportItem> {
+        Ok(match item {
+            Item::Func(index) => ExportItem::Func(at(&self.funcs, index)?.clone()),
+            Item::Instance(index) => ExportItem::Instance(at(&self.instances, index)?.clone()),
+            Item::Component(index) => ExportItem::Component(at(&self.components, index)?.clone()),
+            Item::Module(index) => ExportItem::Module(at(&self.modules, index)?.clone()),
+            Item::Resource(id) => ExportItem::Resource(self.env.resource(id)?),
+            Item::OtherType => ExportItem::Type,
+        })
+    }
+
+    fn alias(&mut self, instance: u32, name: &str, kind: Kind, binding: Option<ResourceIdx>) -> Result<()> {
+        let item = at(&self.instances, instance)?.exports.get(name).cloned();
+        match (kind, item) {
+            (Kind::Type, Some(ExportItem::Resource(resource))) => {
+                if let Some(id) = binding {
+                    self.env.bind(id, resource);
+                }
+            }
+            (Kind::Type, _) => {}
+            (_, Some(item)) => self.define(item),
+            (_, None) => {
+                let name = name.to_owned();
+                return Err(Error::new(ErrorKind::MissingImport { kind: "export", name }));
+            }
+        }
+        Ok(())
+    }
+
+    fn instantiate(&mut self, component: u32, args: &[(String, Item)], ty: &Arc<InstanceType>) -> Result<()> {
+        let component = at(&self.components, component)?.clone();
+        let args: IndexMap<&str, ExportItem> = args
+            .iter()
+            .map(|(name, item)| Ok((name.as_str(), self.item(*item)?)))
+            .collect::<Result<_>>()?;
+        let instance = instantiate(self.core, &component, self.root, &mut |name, ty, _| {
+            match (args.get(name), ty) {
+                (Some(item), _) => Ok(item.clone()),
+                (None, ItemType::Type(_) | ItemType::OtherType) => Ok(ExportItem::Type),
+                (None, _) => {
+                    let name = name.to_owned();
+                    Err(Error::new(ErrorKind::MissingImport { kind: "argument", name }))
+                }
+            }
+        })?;
+        let instance = Arc::new(instance);
+        self.bind(&ExportItem::Instance(instance.clone()), &ItemType::Instance(ty.clone()), "")?;
+        self.instances.push(instance);
+        Ok(())
+    }
+
+    fn core_instantiate(&mut self, module: u32, args: &[(String, u32)]) -> Result<()> {
+        let module = at(&self.modules, module)?.clone();
+        let imports = module
+            .info()
+            .imports
+            .iter()
+            .map(|import| {
+                let instance = args.iter().find(|(name, _)| *name == import.module).map(|(_, index)| *index);
+                match instance {
+                    Some(instance) => self.core_export(instance, &import.name),
+                    None => Err(Error::new(ErrorKind::MissingImport {
+                        kind: "core module",
+                        name: format!("{}#{}", import.module, import.name),
+                    })),
+                }
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let instance = self.core.vm.instantiate(&module, &imports).map_err(Error::instantiation)?;
+        if let Some(start) = module.info().start
+            && let Some(Extern::Func(start)) =
+                instance.export_item(&self.core.vm, tombolo_compile::module::Item::Func(start))
+        {
+            let start = self.core.callable(start)?;
+            self.core.call_in_instance(self.instance, &start, &mut [])?;
+        }
+        self.core_instances.push(CoreInstance::Module(instance));
+        Ok(())
+    }
+
+    fn core_item(&self, item: CoreItem) -> Result<Extern> {
+        Ok(match item {
+            CoreItem::Func(index) => Extern::Func(*at(&self.core_funcs, index)?),
+            CoreItem::Memory(index) => Extern::Memory(*at(&self.core_memories, index)?),
+            CoreItem::Table(index) => *at(&self.core_tables, index)?,
+            CoreItem::Global(index) => *at(&self.core_globals, index)?,
+            CoreItem::Tag(index) => *at(&self.core_tags, index)?,
+        })
+    }
+
+    fn core_export(&self, instance: u32, name: &str) -> Result<Extern> {
+        let export = match at(&self.core_instances, instance)? {
+            CoreInstance::Module(instance) => instance.export(&self.core.vm, name),
+            CoreInstance::Names(names) => names.get(name).copied(),
+        };
+        export.ok_or_else(|| {
+            Error::new(ErrorKind::MissingImport { kind: "core export", name: name.to_owned() })
+        })
+    }
+
+    fn guest(&self, options: &Options) -> Result<Guest> {
+        Ok(Guest {
+            instance: self.instance,
+            env: self.env.clone(),
+            encoding: options.encoding,
+            width: options.width,
+            memory: options.memory.map(|index| at(&self.core_memories, index).copied()).transpose()?,
+            realloc: self.callable(options.realloc)?,
+        })
+    }
+
+    fn callable(&self, index: Option<u32>) -> Result<Option<super::guest::Callable>> {
+        index.map(|index| self.core.callable(*at(&self.core_funcs, index)?)).transpose()
+    }
+
+    fn lift(
+        &self,
+        core: u32,
+        ty: tombolo_types::component::FuncTypeId,
+        options: &Options,
+    ) -> Result<LiftedFunc> {
+        let core = self.core.callable(*at(&self.core_funcs, core)?)?;
+        let core_type = self.core.engine.registry().get(core.func.type_id(&self.core.vm));
+        Ok(LiftedFunc {
+            guest: self.guest(options)?,
+            sig: FuncSig::new(&self.env, ty),
+            callback: self.callable(options.callback)?,
+            post_return: self.callable(options.post_return)?,
+            is_async: options.is_async,
+            core_results: core_type.map_or(0, |ty| ty.results.len()),
+            core,
+        })
+    }
+
+    fn lower(
+        &self,
+        func: u32,
+        ty: tombolo_types::component::FuncTypeId,
+        options: &Options,
+    ) -> Result<LoweredFunc> {
+        let sig = FuncSig::new(&self.env, ty);
+        let types = &self.env.types;
+        let mut lowered = LoweredFunc {
+            guest: self.guest(options)?,
+            callee: at(&self.funcs, func)?.clone(),
+            is_async: options.is_async,
+            core_params: 0,
+            core_results: 0,
+            has_out_pointer: false,
+            sig,
+        };
+        let params = types.params_abi(ty, options.width).flat.as_deref();
+        let result = match sig.result {
+            Some(ty) => types.abi(ty, options.width).flat.as_deref(),
+            None => Some([].as_slice()),
+        };
+        let (fits, count) = fitting(params, lowered.max_flat_params());
+        lowered.core_params = if fits { count } else { 1 };
+        let (fits, count) = fitting(result, lowered.max_flat_results());
+        lowered.has_out_pointer = !fits;
+        lowered.core_params += usize::from(!fits);
+        lowered.core_results = if options.is_async { 1 } else if fits { count } else { 0 };
+        Ok(lowered)
+    }
+
+    fn element(&self, def: DefId) -> Element {
+        Element::of(&self.env, self.env.types.def(def))
+    }
+
+    fn end_kind(&self, def: DefId, side: Side) -> EndKind {
+        match (self.env.types.def(def), side) {
+            (Def::Future(_), Side::Readable) => EndKind::FutureReadable,
+            (Def::Future(_), Side::Writable) => EndKind::FutureWritable,
+            (_, Side::Readable) => EndKind::StreamReadable,
+            (_, Side::Writable) => EndKind::StreamWritable,
+        }
+    }
+
+    fn builtin(&self, builtin: &Builtin) -> Result<BuiltinKind> {
+        Ok(match builtin {
+            Builtin::ResourceNew(id) => BuiltinKind::ResourceNew(self.env.resource(*id)?),
+            Builtin::ResourceRep(id) => BuiltinKind::ResourceRep(self.env.resource(*id)?),
+            Builtin::ResourceDrop(id) => BuiltinKind::ResourceDrop(self.env.resource(*id)?),
+            Builtin::BackpressureInc => BuiltinKind::BackpressureInc,
+            Builtin::BackpressureDec => BuiltinKind::BackpressureDec,
+            Builtin::TaskReturn { result, options } => {
+                BuiltinKind::TaskReturn { guest: self.guest(options)?, result: *result }
+            }
+            Builtin::TaskCancel => BuiltinKind::TaskCancel,
+            Builtin::ContextGet(slot) => BuiltinKind::ContextGet(*slot),
+            Builtin::ContextSet(slot) => BuiltinKind::ContextSet(*slot),
+            Builtin::ThreadYield => BuiltinKind::ThreadYield,
+            Builtin::SubtaskDrop => BuiltinKind::SubtaskDrop,
+            Builtin::SubtaskCancel { is_async } => BuiltinKind::SubtaskCancel { is_async: *is_async },
+            Builtin::New(def) => match self.env.types.def(*def) {
+                Def::Future(_) => BuiltinKind::FutureNew(self.element(*def)),
+                _ => BuiltinKind::StreamNew(self.element(*def)),
+            },
+            Builtin::Copy { ty, side, options } => BuiltinKind::Copy {
+                guest: Arc::new(self.guest(options)?),
+                element: self.element(*ty),
+                kind: self.end_kind(*ty, *side),
+                is_async: options.is_async,
+            },
+            Builtin::CancelCopy { ty, side, is_async } => BuiltinKind::CancelCopy {
+                element: self.element(*ty),
+                kind: self.end_kind(*ty, *side),
+                is_async: *is_async,
+            },
+            Builtin::DropEnd { ty, side } => {
+                BuiltinKind::DropEnd { element: self.element(*ty), kind: self.end_kind(*ty, *side) }
+            }
+            Builtin::WaitableSetNew => BuiltinKind::WaitableSetNew,
+            Builtin::WaitableSetWait { options } => BuiltinKind::WaitableSetWait(self.guest(options)?),
+            Builtin::WaitableSetPoll { options } => BuiltinKind::WaitableSetPoll(self.guest(options)?),
+            Builtin::WaitableSetDrop => BuiltinKind::WaitableSetDrop,
+            Builtin::WaitableJoin => BuiltinKind::WaitableJoin,
+        })
+    }
+}
+
+/// Whether flat values stay within a limit, and how many they are.
+fn fitting(flat: Option<&[FlatType]>, max: usize) -> (bool, usize) {
+    match flat {
+        Some(flat) => (flat.len() <= max, flat.len()),
+        None => (false, 0),
+    }
+}

@@ -1,0 +1,107 @@
+//! The component runtime: how functions are lifted, lowered and called, how threads run, and what the canonical
+//! built-ins do. The rules live in `tombolo-tasks`; this room carries out their effects.
+//!
+//! Everything hangs off [`StoreCore`], which compiled code finds through its context. Guest code calls the host,
+//! which calls the guest again, so no part of it may be borrowed across a call into a guest: its parts are cells,
+//! borrowed for the length of a statement.
+
+mod builtins;
+mod call_guest;
+mod call_host;
+mod copy;
+mod core;
+mod entry;
+mod env;
+mod func;
+mod guest;
+mod host_task;
+mod instantiate;
+mod thread;
+
+pub(crate) use self::core::{HostDrop, StoreCore};
+pub(crate) use call_guest::HostCaller;
+pub(crate) use call_host::{HostCall, HostFunction, HostOutcome, LowerLater};
+pub(crate) use copy::CopyBuffer;
+pub(crate) use env::{Element, same_func};
+pub(crate) use func::{FuncValue, LiftedFunc, LoweredFunc};
+pub(crate) use guest::{Scope, end_of, handle_of};
+pub(crate) use host_task::{HostTask, HostTaskId};
+pub(crate) use instantiate::{ComponentValue, ExportItem, InstanceValue, instantiate};
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use tombolo_tasks::{Embedder, TaskId};
+use tombolo_vm::Fiber;
+
+use crate::resource::ResourceType;
+
+/// Flat values on their way between two guests: parameters and an out pointer at most.
+pub(crate) type FlatValues = SmallVec<[u64; 17]>;
+
+/// What this runtime plugs into the state machine.
+pub(crate) struct Runtime;
+
+impl Embedder for Runtime {
+    type Task = TaskData;
+    type Thread = ThreadData;
+    type Subtask = SubtaskData;
+    type Instance = InstanceData;
+    type Buffer = CopyBuffer;
+    type Element = Element;
+    type Resource = ResourceType;
+    type ErrorContext = String;
+}
+
+/// A call into a guest.
+pub(crate) struct TaskData {
+    /// `None` while a core start function runs.
+    pub func: Option<Arc<LiftedFunc>>,
+    pub caller: Caller,
+}
+
+/// Who called, and so where arguments come from and results go (`OnStart` and `OnResolve` of the specification).
+pub(crate) enum Caller {
+    /// Nobody waits for a result.
+    Nobody,
+    /// A guest, through the subtask.
+    Guest(tombolo_tasks::SubtaskId),
+    /// The host.
+    Host(Box<dyn HostCaller>),
+}
+
+/// Where a thread's stack is while it does not run.
+pub(crate) enum ThreadData {
+    /// It runs, or it runs on the stack of whoever called it.
+    OnStack,
+    /// It has not begun: it waits to enter its instance.
+    Entering,
+    /// Its callback will be called with the next event; it needs no stack until then.
+    Callback,
+    /// Suspended in the middle of guest code.
+    Fiber(Fiber),
+}
+
+/// A call out of a guest.
+pub(crate) struct SubtaskData {
+    pub lowered: Arc<LoweredFunc>,
+    /// The caller's flat arguments, with the out pointer last if there is one.
+    pub args: FlatValues,
+    pub callee: Callee,
+    /// Results of a sync-lowered call, for the caller to pick up.
+    pub results: FlatValues,
+}
+
+/// What works on a subtask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Callee {
+    Starting,
+    Guest(TaskId),
+    Host(HostTaskId),
+}
+
+/// A component instance.
+pub(crate) struct InstanceData {
+    /// Which instance of the store's outermost components it belongs to.
+    pub root: u32,
+}

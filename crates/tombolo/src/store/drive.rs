@@ -1,0 +1,128 @@
+//! The event loop: guests' threads and the host's work, in turns, until something in particular has happened.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use super::{Accessor, Store, enter};
+use crate::error::{Error, Result, TrapReason};
+use crate::runtime::StoreCore;
+
+/// Threads that run between two looks at the host's work.
+const THREADS_PER_TURN: usize = 64;
+/// Turns after which the executor gets to do something else.
+const TURNS: usize = 64;
+
+impl<T: Send + 'static> Store<T> {
+    /// Runs `f` inside the store: while its future waits, guests run, and it may start calls that run at once with
+    /// each other.
+    ///
+    /// # Errors
+    /// If a guest traps that no call waits for.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the store where it is. What had begun goes on when the store is driven again.
+    pub async fn run_concurrent<R, F>(&mut self, f: impl FnOnce(Accessor<T>) -> F) -> Result<R>
+    where
+        F: Future<Output = R>,
+    {
+        // SAFETY: the core is that of this `Store<T>`.
+        #[allow(unsafe_code, reason = "see above")]
+        let accessor = unsafe { Accessor::new(self.core()) };
+        let mut future = pin!(f(accessor));
+        let store = self;
+        poll_fn(move |cx| {
+            let core = store.core();
+            poll_store(core, cx, Waits::Outside, &mut |cx| enter(core, || future.as_mut().poll(cx)))
+        })
+        .await
+    }
+}
+
+impl StoreCore {
+    /// Runs the store until `done` returns something.
+    pub async fn drive<R>(store: &mut impl Driven, mut done: impl FnMut() -> Option<R>) -> Result<R> {
+        poll_fn(move |cx| {
+            let done = &mut done;
+            poll_store(store.core(), cx, Waits::Inside, &mut |_| done().map_or(Poll::Pending, Poll::Ready))
+        })
+        .await
+    }
+}
+
+/// A store as the event loop holds it.
+pub(crate) trait Driven {
+    fn core(&self) -> &StoreCore;
+}
+
+impl<T: Send + 'static> Driven for Store<T> {
+    fn core(&self) -> &StoreCore {
+        Store::core(self)
+    }
+}
+
+/// Where what the event loop waits for comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// From the store: when nothing in it can go on, nothing will come.
+    Inside,
+    /// Perhaps from elsewhere in the program.
+    Outside,
+}
+
+fn poll_store<R>(
+    core: &StoreCore,
+    cx: &mut Context<'_>,
+    waits: Waits,
+    goal: &mut dyn FnMut(&mut Context<'_>) -> Poll<R>,
+) -> Poll<Result<R>> {
+    core.host_tasks.register(cx.waker());
+    for _ in 0..TURNS {
+        if let Poll::Ready(result) = goal(cx) {
+            return Poll::Ready(Ok(result));
+        }
+        match turn(core) {
+            Ok(true) => {}
+            Ok(false) if core.host_tasks.busy() => return Poll::Pending,
+            Ok(false) => {
+                // The goal may have been reached, or wait for something outside of the store.
+                return match goal(cx) {
+                    Poll::Ready(result) => Poll::Ready(Ok(result)),
+                    Poll::Pending if waits == Waits::Outside => Poll::Pending,
+                    Poll::Pending => Poll::Ready(Err(TrapReason::Deadlock(
+                        "every task waits for another, and nothing will happen".to_owned(),
+                    )
+                    .into())),
+                };
+            }
+            Err(error) => {
+                // A call whose guest failed hears of it from its goal.
+                return match goal(cx) {
+                    Poll::Ready(result) => Poll::Ready(Ok(result)),
+                    Poll::Pending => Poll::Ready(Err(error)),
+                };
+            }
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// Runs what is ready. Returns whether anything was.
+fn turn(core: &StoreCore) -> Result<bool> {
+    core.check_alive()?;
+    let mut any = false;
+    for _ in 0..THREADS_PER_TURN {
+        let Some(thread) = core.tasks.borrow_mut().next_ready() else { break };
+        any = true;
+        core.resume_thread(thread).inspect_err(|error| core.poison(error))?;
+    }
+    core.serve_host_ends()?;
+    any |= core.host_tasks.poll_woken(core).inspect_err(|error| core.poison(error))?;
+    Ok(any)
+}
+
+/// The error of a store that cannot make progress, where only its own threads could.
+pub(crate) fn stuck() -> Error {
+    TrapReason::Deadlock("the call waits for something that only an event loop can bring".to_owned()).into()
+}

@@ -1,0 +1,158 @@
+//! Stores: what runs, and the host's data beside it.
+#![allow(unsafe_code, reason = "a store's two halves are reached through one pointer; each block says why it may")]
+
+mod accessor;
+mod drive;
+
+use std::cell::UnsafeCell;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use accessor::Accessor;
+pub(crate) use accessor::enter;
+pub(crate) use drive::stuck;
+
+use crate::engine::Engine;
+use crate::runtime::StoreCore;
+
+/// Instances, their tasks and streams, and the host's data `T` that host functions work on.
+///
+/// A store runs on one thread at a time and may move between threads while nothing in it runs.
+pub struct Store<T: 'static> {
+    inner: Box<StoreInner<T>>,
+}
+
+/// A store's two halves. The core comes first, so that its address is the store's.
+#[repr(C)]
+struct StoreInner<T> {
+    core: StoreCore,
+    data: UnsafeCell<T>,
+}
+
+// SAFETY: the core holds pointers into itself and into mappings that it owns, fibers that run only while the store is
+// driven, and host tasks that are `Send`. Nothing in it is bound to a thread.
+unsafe impl<T: Send> Send for Store<T> {}
+
+/// A store as a host function sees it: the only way to its data while the function runs.
+pub struct StoreMut<'a, T: 'static> {
+    inner: &'a StoreInner<T>,
+    exclusive: PhantomData<&'a mut T>,
+}
+
+static NEXT_STORE: AtomicU64 = AtomicU64::new(1);
+
+/// A number that no other store has.
+pub(crate) fn next_store_id() -> u64 {
+    NEXT_STORE.fetch_add(1, Ordering::Relaxed)
+}
+
+impl<T: Send + 'static> Store<T> {
+    /// Makes a store.
+    pub fn new(engine: &Engine, data: T) -> Self {
+        Store { inner: Box::new(StoreInner { core: StoreCore::new(engine), data: UnsafeCell::new(data) }) }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.inner.core.engine
+    }
+
+    /// The host's data.
+    pub fn data(&self) -> &T {
+        // SAFETY: every `&mut` to the data is borrowed from a `&mut Store`.
+        unsafe { &*self.inner.data.get() }
+    }
+
+    /// The host's data, to change.
+    pub fn data_mut(&mut self) -> &mut T {
+        self.inner.data.get_mut()
+    }
+
+    /// Ends the store and returns the host's data.
+    pub fn into_data(self) -> T {
+        let inner = *self.inner;
+        drop(inner.core);
+        inner.data.into_inner()
+    }
+
+    pub(crate) fn core(&self) -> &StoreCore {
+        &self.inner.core
+    }
+}
+
+/// Something that gives access to a store: `&mut Store<T>` and [`StoreMut`].
+pub trait AsStoreMut {
+    /// The host's data.
+    type Data: Send + 'static;
+
+    /// Borrows the store.
+    fn as_store_mut(&mut self) -> StoreMut<'_, Self::Data>;
+}
+
+impl<T: Send + 'static> AsStoreMut for Store<T> {
+    type Data = T;
+
+    fn as_store_mut(&mut self) -> StoreMut<'_, T> {
+        StoreMut { inner: &self.inner, exclusive: PhantomData }
+    }
+}
+
+impl<T: Send + 'static> AsStoreMut for StoreMut<'_, T> {
+    type Data = T;
+
+    fn as_store_mut(&mut self) -> StoreMut<'_, T> {
+        StoreMut { inner: self.inner, exclusive: PhantomData }
+    }
+}
+
+impl<S: AsStoreMut> AsStoreMut for &mut S {
+    type Data = S::Data;
+
+    fn as_store_mut(&mut self) -> StoreMut<'_, S::Data> {
+        S::as_store_mut(self)
+    }
+}
+
+impl<'a, T: 'static> StoreMut<'a, T> {
+    /// The store that a core belongs to.
+    ///
+    /// # Safety
+    /// `core` is the core of a `Store<T>`, and nobody else reaches the store's data during `'a`.
+    pub(crate) unsafe fn from_core(core: &'a StoreCore) -> Self {
+        // SAFETY: the core is the first field of a `StoreInner<T>`, whose whole the caller may use.
+        let inner = unsafe { &*std::ptr::from_ref(core).cast::<StoreInner<T>>() };
+        StoreMut { inner, exclusive: PhantomData }
+    }
+
+    /// Borrows the store for a shorter time.
+    pub fn as_mut(&mut self) -> StoreMut<'_, T> {
+        StoreMut { inner: self.inner, exclusive: PhantomData }
+    }
+
+    /// The host's data.
+    pub fn data(&self) -> &T {
+        // SAFETY: a `StoreMut` is the only access to the data while it lives.
+        unsafe { &*self.inner.data.get() }
+    }
+
+    /// The host's data, to change.
+    pub fn data_mut(&mut self) -> &mut T {
+        // SAFETY: a `StoreMut` is the only access to the data while it lives, and it is borrowed mutably.
+        unsafe { &mut *self.inner.data.get() }
+    }
+
+    pub(crate) fn core(&self) -> &'a StoreCore {
+        &self.inner.core
+    }
+}
+
+/// Work of the host that knows the store's data type: erases it, and finds it again.
+pub(crate) fn host_drop<T: Send + 'static>(
+    f: impl Fn(StoreMut<'_, T>, u32) -> crate::Result<()> + Send + Sync + 'static,
+) -> crate::runtime::HostDrop {
+    Arc::new(move |core, rep| {
+        // SAFETY: the linker of a `Store<T>` put this into that store; guests call it while no host code runs.
+        f(unsafe { StoreMut::from_core(core) }, rep)
+    })
+}

@@ -1,0 +1,188 @@
+//! Streams that the host reads.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tombolo_tasks::EndId;
+
+use super::{StreamState, misbehaved};
+use crate::Lift;
+use crate::abi::LiftContext;
+use crate::error::Result;
+use crate::runtime::{CopyBuffer, HostTask, Scope, StoreCore};
+use crate::store::{StoreMut, enter};
+
+/// Where the elements of a stream go that the host reads.
+pub trait StreamConsumer<T: 'static>: Send + 'static {
+    /// What it consumes.
+    type Item;
+
+    /// Called when the writer offers [`Source::remaining`] elements (0 if it asks to be told when there is room), and
+    /// at the end, when [`Source::is_closed`].
+    ///
+    /// Takes what it can, at least one element if there are any, and returns `Ready(Open)`; at the end it finishes
+    /// what it has begun and returns `Ready(Closed)`. `Ready(Closed)` before the end closes the stream.
+    ///
+    /// # Errors
+    /// An error ends the guest.
+    ///
+    /// # Cancel safety
+    /// When it returns `Pending`, only what it took from the source is its own: the write may have been cancelled.
+    fn poll_consume(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        source: &mut Source<'_, T, Self::Item>,
+    ) -> Poll<Result<StreamState>>;
+}
+
+/// Elements that a writer offers: the writer's own memory.
+pub struct Source<'a, T: 'static, I> {
+    core: &'a StoreCore,
+    stock: Stock<'a, I>,
+    remaining: usize,
+    taken: usize,
+    closed: bool,
+    data: PhantomData<fn() -> T>,
+}
+
+enum Stock<'a, I> {
+    Nothing,
+    Guest(CopyBuffer),
+    /// Elements that came from a producer of the host; those taken are gone.
+    Host(&'a mut Vec<I>),
+}
+
+impl<'a, T: Send + 'static, I: 'static> Source<'a, T, I> {
+    pub(super) fn host(core: &'a StoreCore, items: &'a mut Vec<I>, skip: usize, closed: bool) -> Self {
+        let remaining = items.len().saturating_sub(skip);
+        Source { core, stock: Stock::Host(items), remaining, taken: skip, closed, data: PhantomData }
+    }
+
+    /// Elements that are offered now.
+    pub fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    /// Whether nothing more will come.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The store.
+    pub fn store(&mut self) -> StoreMut<'_, T> {
+        // SAFETY: consumers are attached to stores of their data type, and polled while no other host code runs.
+        #[allow(unsafe_code, reason = "see above")]
+        unsafe {
+            StoreMut::from_core(self.core)
+        }
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken
+    }
+}
+
+impl<T: Send + 'static, I: Lift + 'static> Source<'_, T, I> {
+    /// Takes up to `count` elements.
+    ///
+    /// # Errors
+    /// If the guest's memory does not hold valid values.
+    pub fn take(&mut self, count: usize) -> Result<Vec<I>> {
+        let count = count.min(self.remaining);
+        let items = match &mut self.stock {
+            Stock::Nothing => Vec::new(),
+            Stock::Host(items) => items.drain(self.taken..self.taken + count).collect(),
+            Stock::Guest(buffer) => {
+                let Some(ty) = buffer.ty else {
+                    self.remaining -= count;
+                    self.taken += count;
+                    return (0..count).map(|_| I::absent()).collect();
+                };
+                let offset = buffer.element_size().saturating_mul(self.taken as u64);
+                let mut side = buffer.guest.lift(self.core, Scope::None);
+                let mut cx = LiftContext::new(&buffer.guest.env.types, &mut side);
+                I::load_list(&mut cx, ty, buffer.position().saturating_add(offset), count)?
+            }
+        };
+        self.remaining -= count;
+        if !matches!(self.stock, Stock::Host(_)) {
+            self.taken += count;
+        }
+        Ok(items)
+    }
+}
+
+impl<T: Send + 'static> Source<'_, T, u8> {
+    /// The elements themselves: use the beginning, then say how much with [`Source::consume`].
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.stock {
+            Stock::Nothing => &[],
+            Stock::Host(items) => items.get(self.taken..).unwrap_or_default(),
+            Stock::Guest(buffer) => {
+                let start = usize::try_from(buffer.position()).unwrap_or(usize::MAX).saturating_add(self.taken);
+                let end = start.saturating_add(self.remaining);
+                buffer.guest.bytes(self.core).get(start..end).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Takes the first `count` bytes.
+    pub fn consume(&mut self, count: usize) {
+        let count = count.min(self.remaining);
+        self.remaining -= count;
+        self.taken += count;
+    }
+}
+
+/// Feeds a consumer from a guest's writes.
+pub(super) struct ConsumerTask<T: 'static, I> {
+    end: EndId,
+    consumer: Pin<Box<dyn StreamConsumer<T, Item = I>>>,
+    idle: bool,
+}
+
+impl<T: 'static, I> ConsumerTask<T, I> {
+    pub fn new(end: EndId, consumer: Pin<Box<dyn StreamConsumer<T, Item = I>>>) -> Self {
+        ConsumerTask { end, consumer, idle: true }
+    }
+}
+
+impl<T: Send + 'static, I: Lift + Send + 'static> HostTask for ConsumerTask<T, I> {
+    fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let end = self.end;
+        loop {
+            self.idle = true;
+            let (closed, buffer) = {
+                let mut tasks = core.tasks.borrow_mut();
+                let closed = tasks.other_end(end)?.is_none();
+                (closed, if closed { None } else { tasks.peer_buffer_mut(end)?.map(|buffer| buffer.clone()) })
+            };
+            if buffer.is_none() && !closed {
+                return Poll::Pending;
+            }
+            self.idle = false;
+            let remaining = buffer.as_ref().map_or(0, |buffer| tombolo_tasks::Buffer::remain(buffer) as usize);
+            let stock = buffer.map_or(Stock::Nothing, Stock::Guest);
+            let mut source = Source { core, stock, remaining, taken: 0, closed, data: PhantomData };
+            let poll = enter(core, || self.consumer.as_mut().poll_consume(cx, &mut source));
+            let taken = source.taken();
+            if !closed && (taken > 0 || matches!(poll, Poll::Ready(Ok(_)))) {
+                core.tasks.borrow_mut().advance_peer(end, taken as u32)?;
+            }
+            match poll {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(StreamState::Closed)) => return Poll::Ready(core.release_end(end)),
+                Poll::Ready(Ok(StreamState::Open)) if taken == 0 && (remaining > 0 || closed) => {
+                    return Poll::Ready(Err(misbehaved("a stream's consumer")));
+                }
+                Poll::Ready(Ok(StreamState::Open)) => {}
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.idle
+    }
+}

@@ -1,0 +1,198 @@
+//! Streams and futures between host and guests.
+//!
+//! The host gives a stream to a guest by making a [`StreamReader`] of a [`StreamProducer`], and takes the elements of
+//! a guest's stream by [`StreamReader::pipe`] to a [`StreamConsumer`]. Producers and consumers work on the guest's own
+//! memory. A stream that is piped back to the host without a guest reading from it is relayed there.
+#![allow(unsafe_code, reason = "producers and consumers know the store's data type")]
+
+mod consumer;
+mod future;
+mod producer;
+mod relay;
+
+use std::marker::PhantomData;
+
+pub use consumer::{Source, StreamConsumer};
+pub use future::FutureReader;
+pub use producer::{Destination, StreamProducer};
+
+use consumer::ConsumerTask;
+use producer::ProducerTask;
+use relay::RelayTask;
+use tombolo_tasks::EndId;
+use tombolo_types::component::{Def, TypeRef, Types};
+
+use crate::abi::{FlatSink, FlatSource, Handle, LiftContext, LowerContext, Mismatch};
+use crate::error::{Error, Result};
+use crate::runtime::{Element, HostTask, HostTaskId, StoreCore, end_of, handle_of};
+use crate::store::AsStoreMut;
+use crate::{ComponentType, Lift, Lower};
+
+/// Whether more may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamState {
+    /// The stream goes on.
+    Open,
+    /// This end of the stream is done.
+    Closed,
+}
+
+/// The readable end of a stream of `I`, in the hands of the host.
+///
+/// Dropping it does not close the stream; [`StreamReader::close`] does, and so does dropping the store.
+pub struct StreamReader<I> {
+    handle: Handle,
+    item: PhantomData<fn() -> I>,
+}
+
+impl<I: 'static> StreamReader<I> {
+    /// Makes a stream whose elements come from `producer`.
+    ///
+    /// # Errors
+    /// If the store cannot hold another stream.
+    pub fn new<S: AsStoreMut>(
+        mut store: S,
+        producer: impl StreamProducer<S::Data, Item = I>,
+    ) -> Result<Self>
+    where
+        I: Lower + Send,
+    {
+        let store = store.as_store_mut();
+        let core = store.core();
+        let (readable, writable) = core.tasks.borrow_mut().stream_new(None, Element::open())?;
+        core.attach(writable, ProducerTask::new(writable, Box::pin(producer)))?;
+        Ok(StreamReader::of(readable))
+    }
+
+    /// Has `consumer` take all elements. It is polled whenever the store is driven.
+    ///
+    /// # Errors
+    /// If the stream was closed or given away.
+    pub fn pipe<S: AsStoreMut>(
+        self,
+        mut store: S,
+        consumer: impl StreamConsumer<S::Data, Item = I>,
+    ) -> Result<()>
+    where
+        I: Lift + Lower + Send,
+    {
+        let store = store.as_store_mut();
+        let core = store.core();
+        let end = end_of(self.handle)?;
+        let writable = core.tasks.borrow().other_end(end)?;
+        let producer = writable.and_then(|writable| core.detach::<ProducerTask<S::Data, I>>(writable));
+        match (writable, producer) {
+            (Some(writable), Some(producer)) => {
+                let task = RelayTask::new(producer.into_producer(), Box::pin(consumer));
+                let mut tasks = core.tasks.borrow_mut();
+                tasks.drop_end(writable)?;
+                tasks.drop_end(end)?;
+                drop(tasks);
+                let id = core.host_tasks.spawn(Box::new(task))?;
+                core.host_tasks.wake(id);
+            }
+            _ => {
+                let id = core.attach(end, ConsumerTask::new(end, Box::pin(consumer)))?;
+                core.host_tasks.wake(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the stream: whoever writes learns that nobody reads.
+    ///
+    /// # Errors
+    /// If the stream was closed or given away.
+    pub fn close(self, mut store: impl AsStoreMut) -> Result<()> {
+        close(store.as_store_mut().core(), self.handle)
+    }
+
+    fn of(end: EndId) -> Self {
+        StreamReader { handle: handle_of(end), item: PhantomData }
+    }
+}
+
+fn close(core: &StoreCore, handle: Handle) -> Result<()> {
+    core.tasks.borrow_mut().drop_end(end_of(handle)?)?;
+    core.wake_host_ends();
+    Ok(())
+}
+
+impl StoreCore {
+    /// Puts a task to work on an end that the host owns.
+    fn attach(&self, end: EndId, task: impl HostTask + 'static) -> Result<HostTaskId> {
+        let id = self.host_tasks.spawn(Box::new(task))?;
+        self.host_ends.borrow_mut().insert(end, id);
+        Ok(id)
+    }
+
+    /// Takes over the task that works on an end, if it is of this type.
+    fn detach<H: HostTask + 'static>(&self, end: EndId) -> Option<Box<H>> {
+        let id = self.host_ends.borrow().get(&end).copied()?;
+        if !self.host_tasks.is::<H>(id) {
+            return None;
+        }
+        self.host_ends.borrow_mut().remove(&end);
+        self.host_tasks.take(id)?.downcast().ok()
+    }
+
+    /// Drops an end of the host's after its task is done.
+    fn release_end(&self, end: EndId) -> Result<()> {
+        self.host_ends.borrow_mut().remove(&end);
+        let mut tasks = self.tasks.borrow_mut();
+        match tasks.end_state(end) {
+            Ok(_) => Ok(tasks.drop_end(end)?),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Has the tasks polled whose ends have something to do.
+    fn wake_host_ends(&self) {
+        while let Some(notification) = { self.tasks.borrow_mut().next_host_notification() } {
+            if let Some(task) = self.host_end_task(notification.end) {
+                self.host_tasks.wake(task);
+            }
+        }
+    }
+}
+
+fn check_element<I: ComponentType>(types: &Types, element: Option<TypeRef>) -> Result<(), Mismatch> {
+    I::check_payload(types, element).map_err(|mismatch| mismatch.within("element"))
+}
+
+impl<I: ComponentType> ComponentType for StreamReader<I> {
+    fn check(types: &Types, ty: TypeRef) -> Result<(), Mismatch> {
+        match types.get(ty) {
+            Some(Def::Stream(element)) => check_element::<I>(types, *element),
+            _ => Err(Mismatch::expected("stream", types, ty)),
+        }
+    }
+}
+
+impl<I: ComponentType> Lift for StreamReader<I> {
+    fn lift_flat(cx: &mut LiftContext<'_>, ty: TypeRef, src: &mut FlatSource<'_>) -> Result<Self> {
+        let index = src.next_u32()?;
+        Ok(StreamReader { handle: cx.lift_async_value(ty, index)?, item: PhantomData })
+    }
+
+    fn load(cx: &mut LiftContext<'_>, ty: TypeRef, ptr: u64) -> Result<Self> {
+        let index = u32::from_le_bytes(cx.load(ptr)?);
+        Ok(StreamReader { handle: cx.lift_async_value(ty, index)?, item: PhantomData })
+    }
+}
+
+impl<I: ComponentType> Lower for StreamReader<I> {
+    fn lower_flat(&self, cx: &mut LowerContext<'_>, ty: TypeRef, dst: &mut FlatSink) -> Result<()> {
+        let index = cx.lower_async_value(ty, self.handle)?;
+        dst.push_u32(index)
+    }
+
+    fn store(&self, cx: &mut LowerContext<'_>, ty: TypeRef, ptr: u64) -> Result<()> {
+        let index = cx.lower_async_value(ty, self.handle)?;
+        cx.store(ptr, index.to_le_bytes())
+    }
+}
+
+fn misbehaved(who: &str) -> Error {
+    Error::usage(format!("{who} says that it is ready but has done nothing"))
+}

@@ -1,0 +1,200 @@
+//! Streams that the host writes.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tombolo_tasks::EndId;
+
+use super::{StreamState, misbehaved};
+use crate::Lower;
+use crate::abi::LowerContext;
+use crate::error::{Error, Result};
+use crate::runtime::{CopyBuffer, HostTask, StoreCore};
+use crate::store::{StoreMut, enter};
+
+/// Where the elements of a host's stream come from.
+pub trait StreamProducer<T: 'static>: Send + 'static {
+    /// What it produces.
+    type Item;
+
+    /// Called when the reader has room for [`Destination::remaining`] elements, or, if that is 0, asks to be told when
+    /// there is something.
+    ///
+    /// Writes what there is, at least one element unless `remaining` is 0, and returns `Ready(Open)`; `Ready(Closed)`
+    /// when nothing more will come, after what was written in this call.
+    ///
+    /// # Errors
+    /// An error ends the guest. Errors that the guest should see belong into a future beside the stream.
+    ///
+    /// # Cancel safety
+    /// When it returns `Pending` nothing may be lost if it is not polled again: the read may have been cancelled.
+    fn poll_produce(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        destination: &mut Destination<'_, T, Self::Item>,
+    ) -> Poll<Result<StreamState>>;
+}
+
+/// Room for the elements of a stream: the reader's own memory.
+pub struct Destination<'a, T: 'static, I> {
+    core: &'a StoreCore,
+    room: Room<'a, I>,
+    remaining: usize,
+    written: usize,
+    data: PhantomData<fn() -> T>,
+}
+
+enum Room<'a, I> {
+    Guest(CopyBuffer),
+    /// The elements on their way to a consumer of the host.
+    Host(&'a mut Vec<I>),
+}
+
+impl<'a, T: Send + 'static, I: 'static> Destination<'a, T, I> {
+    pub(super) fn host(core: &'a StoreCore, items: &'a mut Vec<I>, remaining: usize) -> Self {
+        Destination { core, room: Room::Host(items), remaining, written: 0, data: PhantomData }
+    }
+
+    /// Elements for which there is room now.
+    pub fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    /// The store.
+    pub fn store(&mut self) -> StoreMut<'_, T> {
+        // SAFETY: producers are attached to stores of their data type, and polled while no other host code runs.
+        #[allow(unsafe_code, reason = "see above")]
+        unsafe {
+            StoreMut::from_core(self.core)
+        }
+    }
+
+    pub(super) fn written(&self) -> usize {
+        self.written
+    }
+}
+
+impl<T: Send + 'static, I: Lower + 'static> Destination<'_, T, I> {
+    /// Writes one element.
+    ///
+    /// # Errors
+    /// If there is no room, or the guest's memory cannot take what the element refers to.
+    pub fn push(&mut self, item: I) -> Result<()> {
+        if self.remaining == 0 {
+            return Err(Error::usage("a stream's destination is full"));
+        }
+        match &mut self.room {
+            Room::Host(items) => items.push(item),
+            Room::Guest(buffer) => {
+                if let Some(ty) = buffer.ty {
+                    let offset = buffer.element_size().saturating_mul(self.written as u64);
+                    let mut side = buffer.guest.lower(self.core, None);
+                    let mut cx = LowerContext::new(&buffer.guest.env.types, &mut side);
+                    item.store(&mut cx, ty, buffer.position().saturating_add(offset))?;
+                }
+            }
+        }
+        self.remaining -= 1;
+        self.written += 1;
+        Ok(())
+    }
+
+    /// Writes elements until there is no more room, and returns how many.
+    ///
+    /// # Errors
+    /// As [`Destination::push`].
+    pub fn extend(&mut self, items: impl IntoIterator<Item = I>) -> Result<usize> {
+        let before = self.written;
+        for item in items.into_iter().take(self.remaining) {
+            self.push(item)?;
+        }
+        Ok(self.written - before)
+    }
+}
+
+impl<T: Send + 'static> Destination<'_, T, u8> {
+    /// The room itself: fill its beginning, then say how much with [`Destination::advance`].
+    pub fn as_bytes(&mut self) -> &mut [u8] {
+        match &mut self.room {
+            Room::Host(items) => {
+                items.resize(self.written + self.remaining, 0);
+                items.get_mut(self.written..).unwrap_or_default()
+            }
+            Room::Guest(buffer) => {
+                let start = usize::try_from(buffer.position()).unwrap_or(usize::MAX).saturating_add(self.written);
+                let end = start.saturating_add(self.remaining);
+                buffer.guest.bytes_mut(self.core).get_mut(start..end).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Says that the first `count` bytes of the room are filled.
+    pub fn advance(&mut self, count: usize) {
+        let count = count.min(self.remaining);
+        self.remaining -= count;
+        self.written += count;
+    }
+}
+
+/// Feeds a guest's reads from a producer.
+pub(super) struct ProducerTask<T: 'static, I> {
+    end: EndId,
+    producer: Pin<Box<dyn StreamProducer<T, Item = I>>>,
+    idle: bool,
+}
+
+impl<T: 'static, I> ProducerTask<T, I> {
+    pub fn new(end: EndId, producer: Pin<Box<dyn StreamProducer<T, Item = I>>>) -> Self {
+        ProducerTask { end, producer, idle: true }
+    }
+
+    pub fn into_producer(self: Box<Self>) -> Pin<Box<dyn StreamProducer<T, Item = I>>> {
+        self.producer
+    }
+}
+
+impl<T: Send + 'static, I: Lower + Send + 'static> HostTask for ProducerTask<T, I> {
+    fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let end = self.end;
+        loop {
+            self.idle = true;
+            let (gone, buffer) = {
+                let mut tasks = core.tasks.borrow_mut();
+                let gone = tasks.other_end(end)?.is_none();
+                (gone, if gone { None } else { tasks.peer_buffer_mut(end)?.map(|buffer| buffer.clone()) })
+            };
+            if gone {
+                return Poll::Ready(core.release_end(end));
+            }
+            let Some(buffer) = buffer else { return Poll::Pending };
+            self.idle = false;
+            let remaining = tombolo_tasks::Buffer::remain(&buffer) as usize;
+            let mut destination = Destination {
+                core,
+                room: Room::Guest(buffer),
+                remaining,
+                written: 0,
+                data: PhantomData,
+            };
+            let poll = enter(core, || self.producer.as_mut().poll_produce(cx, &mut destination));
+            let written = destination.written();
+            if written > 0 || matches!(poll, Poll::Ready(Ok(_))) {
+                core.tasks.borrow_mut().advance_peer(end, written as u32)?;
+            }
+            match poll {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(StreamState::Closed)) => return Poll::Ready(core.release_end(end)),
+                Poll::Ready(Ok(StreamState::Open)) if written == 0 && remaining > 0 => {
+                    return Poll::Ready(Err(misbehaved("a stream's producer")));
+                }
+                Poll::Ready(Ok(StreamState::Open)) => {}
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.idle
+    }
+}

@@ -1,0 +1,93 @@
+//! A host's stream that came back to the host: its elements never enter a guest.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::consumer::{Source, StreamConsumer};
+use super::producer::{Destination, StreamProducer};
+use super::{StreamState, misbehaved};
+use crate::error::Result;
+use crate::runtime::{HostTask, StoreCore};
+use crate::store::enter;
+use crate::{Lift, Lower};
+
+/// Bytes of elements that are on their way at most.
+const WINDOW: usize = 256 << 10;
+
+/// Rounds before others get a turn.
+const ROUNDS: usize = 16;
+
+/// Carries elements from a producer to a consumer.
+pub(super) struct RelayTask<T: 'static, I> {
+    producer: Option<Pin<Box<dyn StreamProducer<T, Item = I>>>>,
+    consumer: Pin<Box<dyn StreamConsumer<T, Item = I>>>,
+    items: Vec<I>,
+    taken: usize,
+}
+
+impl<T: 'static, I> RelayTask<T, I> {
+    pub fn new(
+        producer: Pin<Box<dyn StreamProducer<T, Item = I>>>,
+        consumer: Pin<Box<dyn StreamConsumer<T, Item = I>>>,
+    ) -> Self {
+        RelayTask { producer: Some(producer), consumer, items: Vec::new(), taken: 0 }
+    }
+}
+
+impl<T: Send + 'static, I: Lift + Lower + Send + 'static> RelayTask<T, I> {
+    /// Takes more from the producer. Pending if it has none.
+    fn fill(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some(producer) = &mut self.producer else { return Poll::Ready(Ok(())) };
+        self.items.clear();
+        self.taken = 0;
+        let room = (WINDOW / size_of::<I>().max(1)).max(1);
+        let mut destination = Destination::host(core, &mut self.items, room);
+        let poll = enter(core, || producer.as_mut().poll_produce(cx, &mut destination));
+        let written = destination.written();
+        self.items.truncate(written);
+        match poll {
+            Poll::Pending if written == 0 => Poll::Pending,
+            Poll::Pending => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(StreamState::Closed)) => {
+                self.producer = None;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Ok(StreamState::Open)) if written == 0 => {
+                Poll::Ready(Err(misbehaved("a stream's producer")))
+            }
+            Poll::Ready(Ok(StreamState::Open)) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl<T: Send + 'static, I: Lift + Lower + Send + 'static> HostTask for RelayTask<T, I> {
+    fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self;
+        for _ in 0..ROUNDS {
+            if this.taken >= this.items.len() && this.producer.is_some() {
+                match this.fill(core, cx) {
+                    Poll::Ready(Ok(())) => {}
+                    other => return other,
+                }
+            }
+            let closed = this.producer.is_none() && this.taken >= this.items.len();
+            let offered = this.items.len().saturating_sub(this.taken);
+            let mut source = Source::host(core, &mut this.items, this.taken, closed);
+            let poll = enter(core, || this.consumer.as_mut().poll_consume(cx, &mut source));
+            this.taken = source.taken();
+            let left = this.items.len().saturating_sub(this.taken);
+            match poll {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(StreamState::Closed)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(StreamState::Open)) if left == offered => {
+                    return Poll::Ready(Err(misbehaved("a stream's consumer")));
+                }
+                Poll::Ready(Ok(StreamState::Open)) => {}
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
