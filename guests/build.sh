@@ -54,7 +54,7 @@ main() {
 # Guests that are one Rust crate with one component of the same name.
 rust_commands=(hello cat wc grep timers trap exit7 env fs pump)
 # The rest; each has its own function below.
-others=(sieve pair bench-calls)
+others=(sieve pair bench-calls bench-hand)
 
 # C, with the bindings that wit-bindgen makes and as much of wasi-libc as imports nothing.
 build_sieve() {
@@ -77,6 +77,10 @@ build_bench_calls() {
     rust_component bench-calls-caller "$out/bench-calls/caller.wasm"
     rust_component bench-calls-callee "$out/bench-calls/callee.wasm"
     compose "$out/bench-calls/caller.wasm" "$out/bench-calls/callee.wasm" "$out/bench-calls/bench-calls.wasm"
+}
+
+build_bench_hand() {
+    wasm-tools parse "$here/bench-hand/bench-hand.wat" -o "$out/bench-hand/bench-hand.wasm"
 }
 
 # compose CALLER CALLEE OUT: gives the first component what the second exports.
