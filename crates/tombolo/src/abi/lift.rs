@@ -242,3 +242,6 @@ fn handle(cx: &mut LiftContext<'_>, ty: TypeRef, index: u32) -> Result<Val> {
         _ => cx.lift_resource(ty, index).map(Val::Resource),
     }
 }
+
+#[cfg(test)]
+mod tests;

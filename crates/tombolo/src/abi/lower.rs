@@ -287,3 +287,6 @@ fn mismatch(cx: &LowerContext<'_>, ty: TypeRef, value: &Val) -> Error {
     }
     Error::mismatch("value", format!("expected {}, found {text}", cx.types().display(ty)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ pub(super) struct Guest {
     pub(super) charged: usize,
     pub(super) budget: usize,
     pub(super) handles: BTreeMap<u32, Held>,
-    next: u64,
+    pub(super) next: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
