@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cranelift_codegen::binemit::Reloc;
-use cranelift_codegen::ir::ExternalName;
-use cranelift_codegen::{Context, FinalizedRelocTarget};
 use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::ExternalName;
 use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::{Context, FinalizedRelocTarget};
 use tombolo_types::TypeRegistry;
 use tombolo_types::core::FuncType;
 use wasmparser::WasmFeatures;
@@ -63,7 +63,11 @@ impl Compiler {
     ///
     /// # Errors
     /// If the module is not valid or uses what is not supported. Of several faulty functions the first is named.
-    pub fn compile_module(&self, wasm: &[u8], registry: &TypeRegistry) -> Result<CompiledModule, CompileError> {
+    pub fn compile_module(
+        &self,
+        wasm: &[u8],
+        registry: &TypeRegistry,
+    ) -> Result<CompiledModule, CompileError> {
         self.compile_module_at(wasm, 0, registry)
     }
 
@@ -192,7 +196,8 @@ impl Compiler {
             work();
         });
 
-        if let Some((defined, error)) = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        if let Some((defined, error)) = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+        {
             return Err(self.first_error(module, wasm, defined).unwrap_or(error));
         }
         let done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -209,13 +214,14 @@ impl Compiler {
 
     /// Turns intermediate code into machine code.
     fn finish(&self, context: &mut Context, offset: u64) -> Result<UnlinkedFunction, CompileError> {
-        let code = context.compile(&*self.isa, &mut ControlPlane::default()).map_err(|error| match error.inner {
-            cranelift_codegen::CodegenError::ImplLimitExceeded
-            | cranelift_codegen::CodegenError::CodeTooLarge => {
-                CompileError::too_large("a function with too large a frame or too much code", offset)
-            }
-            error => CompileError::internal(format!("{error:?}"), offset),
-        })?;
+        let code =
+            context.compile(&*self.isa, &mut ControlPlane::default()).map_err(|error| match error.inner {
+                cranelift_codegen::CodegenError::ImplLimitExceeded
+                | cranelift_codegen::CodegenError::CodeTooLarge => {
+                    CompileError::too_large("a function with too large a frame or too much code", offset)
+                }
+                error => CompileError::internal(format!("{error:?}"), offset),
+            })?;
         let mut interrupt_calls = Vec::new();
         for reloc in code.buffer.relocs() {
             // The one thing outside itself that code refers to is the interrupt shim.

@@ -8,8 +8,8 @@
 //! at `EXIT_FP`.
 
 use cranelift_codegen::ir::{
-    AbiParam, Function, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, UserFuncName, Value,
-    types,
+    AbiParam, Function, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, UserFuncName,
+    Value, types,
 };
 use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -110,9 +110,18 @@ fn record_exit(builder: &mut FunctionBuilder<'_>, store: Value) {
     builder.ins().store(flags, back, store, store_context::EXIT_PC as i32);
 }
 
+/// Stores values in slots of their own, narrow ones with zeros above them: the host may look at 64 bits of each.
 fn store_values(builder: &mut FunctionBuilder<'_>, base: Value, values: &[Value]) {
     for (index, value) in values.iter().enumerate() {
-        builder.ins().store(MemFlagsData::trusted(), *value, base, value_offset(index));
+        let value = match builder.func.dfg.value_type(*value) {
+            types::I32 => builder.ins().uextend(types::I64, *value),
+            types::F32 => {
+                let bits = builder.ins().bitcast(types::I32, MemFlagsData::new(), *value);
+                builder.ins().uextend(types::I64, bits)
+            }
+            _ => *value,
+        };
+        builder.ins().store(MemFlagsData::trusted(), value, base, value_offset(index));
     }
 }
 

@@ -231,9 +231,21 @@ impl TrapCode {
     pub fn from_u8(code: u8) -> Option<TrapCode> {
         use TrapCode::*;
         [
-            Unreachable, StackOverflow, MemoryOutOfBounds, HeapMisaligned, TableOutOfBounds, IndirectCallToNull,
-            BadSignature, IntegerOverflow, IntegerDivisionByZero, BadConversionToInteger, NullReference,
-            UncaughtException, AtomicWaitForever, OutOfFuel, Interrupted,
+            Unreachable,
+            StackOverflow,
+            MemoryOutOfBounds,
+            HeapMisaligned,
+            TableOutOfBounds,
+            IndirectCallToNull,
+            BadSignature,
+            IntegerOverflow,
+            IntegerDivisionByZero,
+            BadConversionToInteger,
+            NullReference,
+            UncaughtException,
+            AtomicWaitForever,
+            OutOfFuel,
+            Interrupted,
         ]
         .into_iter()
         .find(|trap| *trap as u8 == code)

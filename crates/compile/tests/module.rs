@@ -1,21 +1,33 @@
 //! A module compiles: its tables are sane, and what is wrong with one is said where it is.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use tombolo_compile::vmctx::TrapCode;
 use tombolo_compile::{CompileError, CompiledModule, Compiler, Config, OptLevel};
 use tombolo_types::TypeRegistry;
 
+/// Compiles a module in each way there is, and returns what the default way makes of it.
 fn compile(wat: &str) -> Result<CompiledModule, CompileError> {
     let wasm = wat::parse_str(wat).unwrap();
-    let mut config = Config::default();
-    config.verify = true;
-    let optimised = Compiler::new(&config).unwrap().compile_module(&wasm, &TypeRegistry::default());
-    config.opt_level = OptLevel::None;
-    let plain = Compiler::new(&config).unwrap().compile_module(&wasm, &TypeRegistry::default());
-    assert_eq!(optimised.is_ok(), plain.is_ok());
-    for module in [&optimised, &plain].into_iter().flatten() {
-        check(module);
+    let mut outcome = None;
+    for (opt_level, fuel, interruptible) in [
+        (OptLevel::Speed, false, false),
+        (OptLevel::None, false, false),
+        (OptLevel::Speed, true, false),
+        (OptLevel::Speed, false, true),
+        (OptLevel::None, true, true),
+    ] {
+        let mut config = Config::default();
+        config.verify = true;
+        (config.opt_level, config.fuel, config.interruptible) = (opt_level, fuel, interruptible);
+        let compiled = Compiler::new(&config).unwrap().compile_module(&wasm, &TypeRegistry::default());
+        if let Ok(module) = &compiled {
+            check(module);
+        }
+        let outcome = outcome.get_or_insert_with(|| compiled.clone());
+        assert_eq!(outcome.is_ok(), compiled.is_ok());
     }
-    optimised
+    outcome.unwrap()
 }
 
 /// What holds for every compiled module.
@@ -26,7 +38,8 @@ fn check(module: &CompiledModule) {
         assert!(function.start >= end && function.len > 0);
         end = function.start + function.len;
     }
-    assert_eq!(end as usize, module.code.len());
+    // The interrupt shim lies behind the functions.
+    assert!(end as usize <= module.code.len());
     assert!(module.traps.is_sorted_by_key(|(at, _)| *at));
     assert!(module.traps.iter().all(|(at, _)| module.function_at(*at).is_some()));
     assert!(module.addresses.is_sorted_by(|(a, was), (b, is)| a < b && was != is));
@@ -130,6 +143,58 @@ fn memories_and_tables_of_every_shape_compile() {
 }
 
 #[test]
+fn vectors_pass_every_kind_of_boundary() {
+    compile(
+        r#"(module
+            (import "a" "f" (func $import (param v128) (result v128)))
+            (global $g (mut v128) (v128.const i64x2 1 2)) (memory 1)
+            (func (param v128 i32) (result v128 v128) (local v128)
+                (local.set 2 (f32x4.add (local.get 0) (local.get 0)))
+                (global.set $g (f64x2.mul (local.get 2) (global.get $g)))
+                (block (result v128)
+                    (br_if 0 (i16x8.add (local.get 0) (local.get 2)) (local.get 1))
+                    (select (i32x4.neg) (i64x2.splat (i64.const 1)) (local.get 1)))
+                (call $import (loop (param v128) (result v128) (br_if 0 (f32x4.sqrt) (local.get 1))))
+                (if (result v128) (local.get 1)
+                    (then (i8x16.swizzle (local.get 0) (local.get 2)))
+                    (else (v128.load8_lane 3 (local.get 1) (local.get 2)))))
+        )"#,
+    )
+    .unwrap();
+}
+
+#[test]
+fn atomics_compile() {
+    let module = compile(
+        r#"(module (memory 1 1 shared)
+            (func (param i32 i64) (result i32)
+                (i64.atomic.store16 (local.get 0) (i64.atomic.rmw8.cmpxchg_u (local.get 0) (local.get 1) (local.get 1)))
+                (i32.atomic.store (local.get 0) (i32.atomic.rmw.add offset=4 (local.get 0) (i32.const 1)))
+                (drop (memory.atomic.notify (local.get 0) (i32.const 1)))
+                (memory.atomic.wait64 (local.get 0) (local.get 1) (local.get 1)))
+            (func (param i32) (result i32) (memory.atomic.wait32 (local.get 0) (local.get 0) (i64.const 1))))"#,
+    )
+    .unwrap();
+    assert!(module.traps.iter().any(|(_, code)| *code == TrapCode::HeapMisaligned));
+}
+
+#[test]
+fn a_function_compiled_alone_is_whole() {
+    let mut config = Config::default();
+    config.interruptible = true;
+    let compiler = Compiler::new(&config).unwrap();
+    let registry = TypeRegistry::default();
+    let wasm = wat::parse_str("(module (func $f (loop (call $f) (br 0))) (func))").unwrap();
+    let parsed = compiler.parse_module(&wasm, 0, &registry).unwrap();
+    assert_eq!(parsed.defined_functions(), 2);
+    let whole = compiler.compile_module(&wasm, &registry).unwrap();
+    let alone = compiler.compile_function(&parsed, &wasm, 0).unwrap();
+    // With an interrupt shim of its own behind it.
+    assert!(alone.code.len() > whole.functions[0].len as usize);
+    assert!(compiler.compile_function(&parsed, &wasm, 2).is_err());
+}
+
+#[test]
 fn a_trap_leads_back_to_its_instruction() {
     let wat = "(module (func (param i32) (result i32) (i32.div_u (i32.const 1) (local.get 0))))";
     let module = compile(wat).unwrap();
@@ -144,8 +209,14 @@ fn a_trap_leads_back_to_its_instruction() {
 fn trampolines_of_every_width_compile() {
     use tombolo_types::core::{FuncType, RefType, ValType};
     let compiler = Compiler::new(&Config::default()).unwrap();
-    let all =
-        [ValType::I32, ValType::I64, ValType::F32, ValType::F64, ValType::V128, ValType::Ref(RefType::FUNCREF)];
+    let all = [
+        ValType::I32,
+        ValType::I64,
+        ValType::F32,
+        ValType::F64,
+        ValType::V128,
+        ValType::Ref(RefType::FUNCREF),
+    ];
     for count in [0, 1, 9, 100, 1000] {
         let types: Vec<_> = all.iter().copied().cycle().take(count).collect();
         for ty in [
@@ -173,7 +244,8 @@ fn an_invalid_function_is_named_with_its_place() {
 fn offsets_count_from_the_start_of_the_file() {
     let compiler = Compiler::new(&Config::default()).unwrap();
     let wasm = wat::parse_str("(module (func (result i32) (i32.load (i32.const 0))))").unwrap();
-    let at = |offset| compiler.compile_module_at(&wasm, offset, &TypeRegistry::default()).unwrap_err().offset();
+    let at =
+        |offset| compiler.compile_module_at(&wasm, offset, &TypeRegistry::default()).unwrap_err().offset();
     assert_eq!(at(1000).unwrap(), at(0).unwrap() + 1000);
 }
 

@@ -10,16 +10,17 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use tombolo_types::{TypeId, TypeRegistry};
 use tombolo_types::core::{ExternType, FuncType, GlobalType};
+use tombolo_types::{TypeId, TypeRegistry};
 use wasmparser::{
-    BinaryReader, DataKind, ElementKind, Encoding, ExternalKind, FuncToValidate, FunctionBody, Parser, Payload,
-    TableInit, TypeRef, Validator, ValidatorResources, WasmFeatures,
+    BinaryReader, DataKind, ElementKind, Encoding, ExternalKind, FuncToValidate, FunctionBody, Parser,
+    Payload, TableInit, TypeRef, Validator, ValidatorResources, WasmFeatures,
 };
 
 use crate::CompileError;
 use crate::module::{
-    ConstExpr, ConstOp, DataSegment, ElementItems, ElementSegment, Export, Import, Item, ModuleInfo, SegmentMode,
+    ConstExpr, ConstOp, DataSegment, ElementItems, ElementSegment, Export, Import, Item, ModuleInfo,
+    SegmentMode,
 };
 use crate::vmctx::Layout;
 
@@ -78,7 +79,8 @@ impl ParsedModule {
         for payload in parser.parse_all(wasm) {
             reader.payload(payload?)?;
         }
-        let Reader { mut info, types, function_types, bodies, validation, escaping, code_section, .. } = reader;
+        let Reader { mut info, types, function_types, bodies, validation, escaping, code_section, .. } =
+            reader;
         info.escaping = escaping.into_iter().collect();
         let layout = Layout::new(&info)
             .ok_or_else(|| CompileError::too_large("an instance's context of more than 2 GiB", offset))?;

@@ -29,7 +29,9 @@ impl Reader<'_> {
             CompositeInnerType::Array(_) => {
                 return Err(CompileError::unsupported("array types (GC proposal)", offset));
             }
-            CompositeInnerType::Cont(_) => return Err(CompileError::unsupported("continuation types", offset)),
+            CompositeInnerType::Cont(_) => {
+                return Err(CompileError::unsupported("continuation types", offset));
+            }
         };
         let values = |types: &[wasmparser::ValType]| {
             types.iter().map(|ty| self.value_type(*ty, offset)).collect::<Result<Box<[ValType]>, _>>()
@@ -49,7 +51,11 @@ impl Reader<'_> {
         id.ok_or_else(|| CompileError::unsupported("recursive types (GC proposal)", offset))
     }
 
-    pub(super) fn table_type(&self, ty: &wasmparser::TableType, offset: u64) -> Result<TableType, CompileError> {
+    pub(super) fn table_type(
+        &self,
+        ty: &wasmparser::TableType,
+        offset: u64,
+    ) -> Result<TableType, CompileError> {
         if ty.shared {
             return Err(CompileError::unsupported("shared tables (shared-everything-threads)", offset));
         }

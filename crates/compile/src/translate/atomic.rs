@@ -43,15 +43,21 @@ impl Translator<'_, '_> {
             I32AtomicRmwAdd { memarg } | I64AtomicRmw32AddU { memarg } => self.atomic_rmw(memarg, I32, Add),
             I64AtomicRmwAdd { memarg } => self.atomic_rmw(memarg, I64, Add),
             I32AtomicRmw8AddU { memarg } | I64AtomicRmw8AddU { memarg } => self.atomic_rmw(memarg, I8, Add),
-            I32AtomicRmw16AddU { memarg } | I64AtomicRmw16AddU { memarg } => self.atomic_rmw(memarg, I16, Add),
+            I32AtomicRmw16AddU { memarg } | I64AtomicRmw16AddU { memarg } => {
+                self.atomic_rmw(memarg, I16, Add)
+            }
             I32AtomicRmwSub { memarg } | I64AtomicRmw32SubU { memarg } => self.atomic_rmw(memarg, I32, Sub),
             I64AtomicRmwSub { memarg } => self.atomic_rmw(memarg, I64, Sub),
             I32AtomicRmw8SubU { memarg } | I64AtomicRmw8SubU { memarg } => self.atomic_rmw(memarg, I8, Sub),
-            I32AtomicRmw16SubU { memarg } | I64AtomicRmw16SubU { memarg } => self.atomic_rmw(memarg, I16, Sub),
+            I32AtomicRmw16SubU { memarg } | I64AtomicRmw16SubU { memarg } => {
+                self.atomic_rmw(memarg, I16, Sub)
+            }
             I32AtomicRmwAnd { memarg } | I64AtomicRmw32AndU { memarg } => self.atomic_rmw(memarg, I32, And),
             I64AtomicRmwAnd { memarg } => self.atomic_rmw(memarg, I64, And),
             I32AtomicRmw8AndU { memarg } | I64AtomicRmw8AndU { memarg } => self.atomic_rmw(memarg, I8, And),
-            I32AtomicRmw16AndU { memarg } | I64AtomicRmw16AndU { memarg } => self.atomic_rmw(memarg, I16, And),
+            I32AtomicRmw16AndU { memarg } | I64AtomicRmw16AndU { memarg } => {
+                self.atomic_rmw(memarg, I16, And)
+            }
             I32AtomicRmwOr { memarg } | I64AtomicRmw32OrU { memarg } => self.atomic_rmw(memarg, I32, Or),
             I64AtomicRmwOr { memarg } => self.atomic_rmw(memarg, I64, Or),
             I32AtomicRmw8OrU { memarg } | I64AtomicRmw8OrU { memarg } => self.atomic_rmw(memarg, I8, Or),
@@ -59,10 +65,16 @@ impl Translator<'_, '_> {
             I32AtomicRmwXor { memarg } | I64AtomicRmw32XorU { memarg } => self.atomic_rmw(memarg, I32, Xor),
             I64AtomicRmwXor { memarg } => self.atomic_rmw(memarg, I64, Xor),
             I32AtomicRmw8XorU { memarg } | I64AtomicRmw8XorU { memarg } => self.atomic_rmw(memarg, I8, Xor),
-            I32AtomicRmw16XorU { memarg } | I64AtomicRmw16XorU { memarg } => self.atomic_rmw(memarg, I16, Xor),
-            I32AtomicRmwXchg { memarg } | I64AtomicRmw32XchgU { memarg } => self.atomic_rmw(memarg, I32, Xchg),
+            I32AtomicRmw16XorU { memarg } | I64AtomicRmw16XorU { memarg } => {
+                self.atomic_rmw(memarg, I16, Xor)
+            }
+            I32AtomicRmwXchg { memarg } | I64AtomicRmw32XchgU { memarg } => {
+                self.atomic_rmw(memarg, I32, Xchg)
+            }
             I64AtomicRmwXchg { memarg } => self.atomic_rmw(memarg, I64, Xchg),
-            I32AtomicRmw8XchgU { memarg } | I64AtomicRmw8XchgU { memarg } => self.atomic_rmw(memarg, I8, Xchg),
+            I32AtomicRmw8XchgU { memarg } | I64AtomicRmw8XchgU { memarg } => {
+                self.atomic_rmw(memarg, I8, Xchg)
+            }
             I32AtomicRmw16XchgU { memarg } | I64AtomicRmw16XchgU { memarg } => {
                 self.atomic_rmw(memarg, I16, Xchg)
             }
@@ -161,7 +173,11 @@ impl Translator<'_, '_> {
     }
 
     /// Takes an index from the stack and checks an atomic access of a type's width there.
-    fn pop_atomic_address(&mut self, memarg: &MemArg, ty: Type) -> Result<(Value, MemFlagsData), CompileError> {
+    fn pop_atomic_address(
+        &mut self,
+        memarg: &MemArg,
+        ty: Type,
+    ) -> Result<(Value, MemFlagsData), CompileError> {
         let index = self.pop()?;
         if ty.bytes() > 1 {
             let wide = self.extend_index(index);

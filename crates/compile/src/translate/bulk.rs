@@ -13,7 +13,8 @@ impl Translator<'_, '_> {
         match *op {
             Operator::MemoryCopy { dst_mem, src_mem } => {
                 let (dst, src, len) = self.pop3()?;
-                let (dst, src, len) = (self.extend_index(dst), self.extend_index(src), self.extend_index(len));
+                let (dst, src, len) =
+                    (self.extend_index(dst), self.extend_index(src), self.extend_index(len));
                 let (dst_mem, src_mem) = (self.number(dst_mem), self.number(src_mem));
                 self.checked(Builtin::MemoryCopy, &[dst_mem, dst, src_mem, src, len])?;
             }
@@ -25,7 +26,8 @@ impl Translator<'_, '_> {
             }
             Operator::MemoryInit { data_index, mem } => {
                 let (dst, src, len) = self.pop3()?;
-                let (dst, src, len) = (self.extend_index(dst), self.extend_index(src), self.extend_index(len));
+                let (dst, src, len) =
+                    (self.extend_index(dst), self.extend_index(src), self.extend_index(len));
                 let (mem, segment) = (self.number(mem), self.number(data_index));
                 self.checked(Builtin::MemoryInit, &[mem, segment, dst, src, len])?;
             }

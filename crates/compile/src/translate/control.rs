@@ -74,7 +74,10 @@ impl Translator<'_, '_> {
     /// Follows the nesting of blocks in code that cannot be reached.
     pub(super) fn unreachable_op(&mut self, op: &Operator<'_>) -> Result<(), CompileError> {
         match op {
-            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } | Operator::TryTable { .. } => {
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::If { .. }
+            | Operator::TryTable { .. } => {
                 self.dead_frames += 1;
             }
             Operator::Else if self.dead_frames == 0 => self.else_()?,
@@ -145,7 +148,8 @@ impl Translator<'_, '_> {
         let Some(frame) = self.frames.last_mut() else {
             return Err(self.internal("`else` outside a block"));
         };
-        let FrameKind::If { otherwise, params, .. } = std::mem::replace(&mut frame.kind, FrameKind::Else) else {
+        let FrameKind::If { otherwise, params, .. } = std::mem::replace(&mut frame.kind, FrameKind::Else)
+        else {
             return Err(self.internal("`else` outside an `if`"));
         };
         self.stack.truncate(frame.height);

@@ -51,13 +51,15 @@ impl Translator<'_, '_> {
             }
             Operator::TableCopy { dst_table, src_table } => {
                 let (dst, src, len) = self.pop3()?;
-                let (dst, src, len) = (self.extend_index(dst), self.extend_index(src), self.extend_index(len));
+                let (dst, src, len) =
+                    (self.extend_index(dst), self.extend_index(src), self.extend_index(len));
                 let (dst_table, src_table) = (self.number(dst_table), self.number(src_table));
                 self.checked(Builtin::TableCopy, &[dst_table, dst, src_table, src, len])?;
             }
             Operator::TableInit { elem_index, table } => {
                 let (dst, src, len) = self.pop3()?;
-                let (dst, src, len) = (self.extend_index(dst), self.extend_index(src), self.extend_index(len));
+                let (dst, src, len) =
+                    (self.extend_index(dst), self.extend_index(src), self.extend_index(len));
                 let (table, segment) = (self.number(table), self.number(elem_index));
                 self.checked(Builtin::TableInit, &[table, segment, dst, src, len])?;
             }

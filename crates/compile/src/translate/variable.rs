@@ -180,4 +180,3 @@ impl Translator<'_, '_> {
         self.builder.ins().f64const(cranelift_codegen::ir::immediates::Ieee64::with_bits(bits))
     }
 }
-

@@ -71,7 +71,13 @@ impl Translator<'_, '_> {
         Ok(self.builder.ins().scalar_to_vector(ty, number))
     }
 
-    fn load_lane(&mut self, memarg: &MemArg, lane: u8, number: Type, ty: Type) -> Result<Value, CompileError> {
+    fn load_lane(
+        &mut self,
+        memarg: &MemArg,
+        lane: u8,
+        number: Type,
+        ty: Type,
+    ) -> Result<Value, CompileError> {
         let vector = self.pop_lanes(ty)?;
         let number = self.load_number(memarg, number)?;
         Ok(self.builder.ins().insertlane(vector, number, lane))
