@@ -143,7 +143,7 @@ impl Definition {
             impl ::core::fmt::Debug for #name {
                 fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
                     let labels: &[&str] = &[#(#labels),*];
-                    let set = labels.iter().enumerate().filter(|(i, _)| self.bits >> i & 1 == 1);
+                    let set = labels.iter().enumerate().filter(|(i, _)| (self.bits >> i) & 1 == 1);
                     f.debug_set().entries(set.map(|(_, label)| label)).finish()
                 }
             }

@@ -336,7 +336,7 @@ fn to_latin1_or_utf16(source: &mut dyn StringSource) -> Result<(u64, u64)> {
     if room > writer.len {
         writer.ptr = realloc(source.target(), writer.ptr, room, 2, writer.len)?;
     }
-    Ok((writer.ptr, if inflated { writer.len / 2 | tag } else { writer.len }))
+    Ok((writer.ptr, if inflated { (writer.len / 2) | tag } else { writer.len }))
 }
 
 /// `store_probably_utf16_to_latin1_or_utf16`: the source chose UTF-16, so it is copied, and deflated if that was not
@@ -350,7 +350,7 @@ fn probably_utf16(source: &mut dyn StringSource) -> Result<(u64, u64)> {
     let copied = memory::bytes_mut(target.memory(), ptr, bytes)?;
     let (units, _) = copied.as_chunks::<2>();
     if units.iter().any(|[_, high]| *high != 0) {
-        return Ok((ptr, bytes / 2 | tag));
+        return Ok((ptr, (bytes / 2) | tag));
     }
     let count = units.len();
     for i in 0..count {

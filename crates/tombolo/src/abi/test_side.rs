@@ -64,7 +64,11 @@ impl Guest {
 
     /// A guest with UTF-8, 32-bit pointers and these bytes at the start of its memory.
     pub(super) fn with_memory(bytes: &[u8]) -> Self {
-        Guest { memory: bytes.to_vec(), next: bytes.len() as u64, ..Guest::new(PtrWidth::Bits32, Encoding::Utf8) }
+        Guest {
+            memory: bytes.to_vec(),
+            next: bytes.len() as u64,
+            ..Guest::new(PtrWidth::Bits32, Encoding::Utf8)
+        }
     }
 
     pub(super) fn misbehaving(realloc: Realloc) -> Self {
@@ -92,7 +96,7 @@ impl Guest {
     }
 
     pub(super) fn hold(&mut self, held: Held) -> u32 {
-        let index = self.handles.len() as u32 + 1;
+        let index = self.handles.last_key_value().map_or(1, |(last, _)| last + 1);
         self.handles.insert(index, held);
         index
     }

@@ -5,7 +5,9 @@
 //!
 //! The specification lifts all values before it lowers the first. Here each value is lowered as soon as it is lifted,
 //! so a trap may come after the target's `realloc` was called or a handle has moved. That changes nothing for the
-//! guests: a trap ends the call, and what was already lowered is never handed out.
+//! guests: a trap ends the call, and what was already lowered is never handed out. (It would change something if the
+//! two had one handle table, where a handle that was just lowered could be lifted again. They never do: an instance
+//! cannot call itself, and a stream within one carries numbers only.)
 //!
 //! Nothing is kept from the source's memory across a call of the target's `realloc`, except for pointers and lengths,
 //! and those are checked again at each access: the two may be one memory.

@@ -123,7 +123,7 @@ fn variants_coerce_what_was_joined() {
     let v = |name: &str, payload| Val::Variant(name.into(), payload);
     lifts_flat(&types, variant, &[0, 42], v("x", some(42_u8)));
     lifts_flat(&types, variant, &[0, 256], v("x", some(0_u8)));
-    lifts_flat(&types, variant, &[1, 0x4048_f5c3], v("y", some(3.14_f32)));
+    lifts_flat(&types, variant, &[1, 0x4020_0000], v("y", some(2.5_f32)));
     lifts_flat(&types, variant, &[2, 0xffff_ffff], v("z", None));
     traps(&types, variant, &[3, 0], &[], "invalid variant discriminant");
 
@@ -183,10 +183,13 @@ fn enums_options_and_results_check_their_discriminant() {
     let option = types.intern(Def::Option(TypeRef::U16));
     traps(&types, option, &[u64::from(u32::MAX), 0], &[], "invalid variant discriminant");
     let list = list(&mut types, option);
-    lifts(&types, list, &[0, 2], &[0, 0xff, 7, 0, 1, 0xff, 7, 0], &Val::List(vec![
-        Val::Option(None),
-        Val::Option(some(7_u16)),
-    ]));
+    lifts(
+        &types,
+        list,
+        &[0, 2],
+        &[0, 0xff, 7, 0, 1, 0xff, 7, 0],
+        &Val::List(vec![Val::Option(None), Val::Option(some(7_u16))]),
+    );
     traps(&types, list, &[0, 1], &[2, 0, 0, 0], "invalid variant discriminant");
 }
 
@@ -319,7 +322,7 @@ fn list_lengths_whose_byte_size_overflows_trap() {
     for length in [1 << 61, 1 << 60, u64::MAX] {
         assert_traps(lift(&types, u64s, &[0, length], &mut guest), "list byte length too large");
     }
-    assert_traps(lift(&types, u64s, &[u64::MAX & !7, 1], &mut guest), "list content out-of-bounds");
+    assert_traps(lift(&types, u64s, &[!7, 1], &mut guest), "list content out-of-bounds");
     assert_eq!(guest.charged, 0, "nothing is charged or allocated before the length is checked");
 }
 
@@ -338,11 +341,8 @@ fn lifting_a_list_is_charged_before_it_is_allocated() {
 fn parameters_that_do_not_fit_are_loaded_from_memory() {
     let mut types = Types::new();
     let param = Field { name: "p".into(), ty: TypeRef::U8 };
-    let func = tombolo_types::component::FuncType {
-        params: vec![param; 17].into(),
-        result: None,
-        is_async: false,
-    };
+    let func =
+        tombolo_types::component::FuncType { params: vec![param; 17].into(), result: None, is_async: false };
     let list = TypeList::Params(types.intern_func(func));
     let memory: Vec<u8> = (0..32).collect();
     let mut guest = Guest::with_memory(&memory);

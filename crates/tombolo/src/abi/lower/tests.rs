@@ -53,10 +53,18 @@ fn a_value_of_another_type_is_refused() {
     for ty in tys {
         for value in &wrong {
             let error = lower(&types, ty, value, &mut guest).unwrap_err();
-            assert!(matches!(error.kind(), ErrorKind::TypeMismatch { .. }), "{value} as {}", types.display(ty));
+            assert!(
+                matches!(error.kind(), ErrorKind::TypeMismatch { .. }),
+                "{value} as {}",
+                types.display(ty)
+            );
             let ptr = guest.put(&[0; 16]);
             let error = store(&mut guest.lower(&types), ty, value, ptr).unwrap_err();
-            assert!(matches!(error.kind(), ErrorKind::TypeMismatch { .. }), "{value} as {}", types.display(ty));
+            assert!(
+                matches!(error.kind(), ErrorKind::TypeMismatch { .. }),
+                "{value} as {}",
+                types.display(ty)
+            );
         }
     }
 }
@@ -159,5 +167,8 @@ fn a_result_goes_where_the_caller_says() {
     let value = [Val::Option(Some(Box::new(Val::U8(7))))];
     let flat = lower_values(&mut guest.lower(&types), result, &value, 0, Some(8)).unwrap();
     assert_eq!((flat.len(), &guest.memory[8..10]), (0, &[1, 7][..]));
-    assert_eq!(lower_values(&mut guest.lower(&types), TypeList::Result(None), &[], 0, Some(9)).unwrap().len(), 0);
+    assert_eq!(
+        lower_values(&mut guest.lower(&types), TypeList::Result(None), &[], 0, Some(9)).unwrap().len(),
+        0
+    );
 }

@@ -53,8 +53,7 @@ fn every_way(text: &str) {
             assert_eq!(load(&mut guest, ptr, length).unwrap(), text, "{from:?} to host");
             for (to_width, to) in WIDTHS.into_iter().flat_map(|width| ENCODINGS.map(|to| (width, to))) {
                 for realloc in [Realloc::Honest, Realloc::Growing] {
-                    let mut pair =
-                        Pair { source: Guest::new(width, from), target: Guest::new(to_width, to) };
+                    let mut pair = Pair { source: Guest::new(width, from), target: Guest::new(to_width, to) };
                     pair.target.realloc = realloc;
                     let ptr = pair.source.put(&bytes);
                     let (ptr, length) = translate(&mut pair, ptr, length).unwrap();
@@ -68,8 +67,24 @@ fn every_way(text: &str) {
 #[test]
 fn strings_survive_every_pair_of_encodings() {
     for text in [
-        "", "a", "hi", "\0", "a\0b", "\u{80}", "\u{80}b", "ab\u{ef}c", "\u{1ff}y", "xy\u{1ff}", "a\u{d7ff}b",
-        "a\u{2ff}\u{3ff}\u{4ff}bc", "\u{f123}", "\u{f123}\u{f123}abc", "abcdef\u{f123}", "😀", "a😀é", "é😀a",
+        "",
+        "a",
+        "hi",
+        "\0",
+        "a\0b",
+        "\u{80}",
+        "\u{80}b",
+        "ab\u{ef}c",
+        "\u{1ff}y",
+        "xy\u{1ff}",
+        "a\u{d7ff}b",
+        "a\u{2ff}\u{3ff}\u{4ff}bc",
+        "\u{f123}",
+        "\u{f123}\u{f123}abc",
+        "abcdef\u{f123}",
+        "😀",
+        "a😀é",
+        "é😀a",
     ] {
         every_way(text);
     }
@@ -138,7 +153,11 @@ fn realloc_is_called_as_the_specification_says() {
         let bytes = encoded.iter().find(|(_, l)| l == length).unwrap().0.clone();
         let ptr = pair.source.put(&bytes);
         let (ptr, length) = translate(&mut pair, ptr, *length).unwrap();
-        assert_eq!((pair.target.sizes(), length), (sizes.to_vec(), *result), "{text} from {from:?} to {to:?}");
+        assert_eq!(
+            (pair.target.sizes(), length),
+            (sizes.to_vec(), *result),
+            "{text} from {from:?} to {to:?}"
+        );
         assert_eq!(pair.target.calls.last().unwrap().1, ptr);
         for (call, before) in pair.target.calls.iter().skip(1).zip(&pair.target.calls) {
             assert_eq!(call.0[0], before.1, "the old pointer is the one returned before");
@@ -153,7 +172,8 @@ fn realloc_is_called_as_the_specification_says() {
 
 #[test]
 fn string_with_misaligned_utf16_pointer_traps() {
-    for (encoding, length) in [(Encoding::Utf16, 1), (Encoding::CompactUtf16, 1), (Encoding::CompactUtf16, 0)] {
+    for (encoding, length) in [(Encoding::Utf16, 1), (Encoding::CompactUtf16, 1), (Encoding::CompactUtf16, 0)]
+    {
         let mut guest = Guest::new(PtrWidth::Bits32, encoding);
         assert_traps(load(&mut guest, 1, length), "unaligned pointer");
         let mut pair = Pair { source: guest, target: Guest::new(PtrWidth::Bits32, Encoding::Utf8) };
@@ -226,8 +246,10 @@ fn transcoding_into_a_misbehaving_realloc_traps() {
     ] {
         for (from, to) in ENCODINGS.into_iter().flat_map(|from| ENCODINGS.map(|to| (from, to))) {
             for (bytes, length) in encodings_of(&text, from, PtrWidth::Bits32) {
-                let mut pair =
-                    Pair { source: Guest::new(PtrWidth::Bits32, from), target: Guest::new(PtrWidth::Bits32, to) };
+                let mut pair = Pair {
+                    source: Guest::new(PtrWidth::Bits32, from),
+                    target: Guest::new(PtrWidth::Bits32, to),
+                };
                 pair.target.realloc = realloc;
                 let ptr = pair.source.put(&bytes);
                 assert_traps(translate(&mut pair, ptr, length), message);
