@@ -23,6 +23,10 @@ impl Instance {
         Instance { value, store }
     }
 
+    pub(crate) fn value(&self) -> &Arc<InstanceValue> {
+        &self.value
+    }
+
     /// The names of the exports, in order.
     pub fn exports(&self) -> impl Iterator<Item = &str> {
         self.value.exports.keys().map(String::as_str)

@@ -38,6 +38,8 @@ enum Definition {
     Instance(Definitions),
     Func(Arc<dyn HostFunction>),
     Resource(ResourceType, HostDrop),
+    /// Something that another component exports.
+    Export(ExportItem),
 }
 
 /// A place in a [`Linker`] where things are defined: its root or an interface.
@@ -74,6 +76,20 @@ impl<T: Send + 'static> Linker<T> {
             Definition::Instance(definitions) => Ok(LinkerInstance { definitions, data: PhantomData }),
             _ => Err(Error::usage(format!("`{name}` is defined already, and not as an interface"))),
         }
+    }
+
+    /// Defines `name` as an instance of another component in the same store, or an interface that one exports: calls
+    /// go from component to component.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn define_instance(&mut self, name: &str, instance: &Instance) -> Result<&mut Self> {
+        if self.root.contains_key(name) {
+            return Err(Error::usage(format!("`{name}` is defined already")));
+        }
+        let item = ExportItem::Instance(instance.value().clone());
+        self.root.insert(name.to_owned(), Definition::Export(item));
+        Ok(self)
     }
 
     /// Takes a definition away, so that components that need it are refused. Returns whether it was there.
@@ -151,6 +167,7 @@ fn resolve(
 ) -> Result<ExportItem> {
     let missing = |kind| Err(Error::new(ErrorKind::MissingImport { kind, name: path.to_owned() }));
     match (definition, ty) {
+        (Some(Definition::Export(item)), _) => Ok(item.clone()),
         (Some(Definition::Func(func)), ItemType::Func(id)) => {
             func.check(types, *id).map_err(|error| error.inside(path))?;
             Ok(ExportItem::Func(FuncValue::Host(func.clone())))
