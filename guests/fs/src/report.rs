@@ -7,10 +7,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn check<T: Debug, U: Debug>(&mut self, what: &str, got: T, expected: U)
-    where
-        T: PartialEq<U>,
-    {
+    pub fn check<T: Debug + PartialEq<U>, U: Debug>(&mut self, what: &str, got: T, expected: U) {
         if got != expected {
             self.fail(&format!("{what}: expected {expected:?}, got {got:?}"));
         }
