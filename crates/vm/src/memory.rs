@@ -111,7 +111,7 @@ impl MemoryHandle {
     ///
     /// # Safety
     /// While the slice is used, the guest does not run, and nothing writes to the memory or grows it.
-    pub unsafe fn bytes<'a>(self, store: &'a Store) -> &'a [u8] {
+    pub unsafe fn bytes(self, store: &Store) -> &[u8] {
         let entity = self.entity(store);
         // SAFETY: that many bytes are accessible from there; the caller sees to the rest.
         unsafe { std::slice::from_raw_parts(entity.base(), entity.len()) }
@@ -122,7 +122,7 @@ impl MemoryHandle {
     /// # Safety
     /// While the slice is used, the guest does not run, and nothing else reads or writes the memory or grows it.
     #[expect(clippy::mut_from_ref, reason = "the caller promises that there is no other reference")]
-    pub unsafe fn bytes_mut<'a>(self, store: &'a Store) -> &'a mut [u8] {
+    pub unsafe fn bytes_mut(self, store: &Store) -> &mut [u8] {
         let entity = self.entity(store);
         // SAFETY: that many bytes are accessible from there; the caller sees to the rest.
         unsafe { std::slice::from_raw_parts_mut(entity.base(), entity.len()) }

@@ -110,7 +110,10 @@ impl Module {
     }
 }
 
-fn copy_data(info: &ModuleInfo, wasm: &[u8]) -> Option<(Box<[u8]>, Box<[Range<usize>]>)> {
+/// The bytes of a module's data segments, and where each is among them.
+type Data = (Box<[u8]>, Box<[Range<usize>]>);
+
+fn copy_data(info: &ModuleInfo, wasm: &[u8]) -> Option<Data> {
     let mut data = Vec::new();
     let mut segments = Vec::with_capacity(info.data.len());
     for segment in &info.data {

@@ -2,6 +2,7 @@
 //! a process of its own: this test again, told by an environment variable to do it.
 
 #![allow(unsafe_code, reason = "the tests use the lowest forms too")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test that is how to fail")]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! Suspending guests and host functions.
 
 #![allow(unsafe_code, reason = "the tests use the lowest forms too")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test that is how to fail")]
 
 mod support;
 

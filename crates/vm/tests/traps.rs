@@ -1,6 +1,7 @@
 //! What ends a guest, and what the embedder learns of it.
 
 #![allow(unsafe_code, reason = "the tests use the lowest forms too")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test that is how to fail")]
 
 mod support;
 

@@ -1,0 +1,116 @@
+//! Fuel and interrupts.
+
+#![allow(unsafe_code, reason = "the tests use the lowest forms too")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test that is how to fail")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use support::*;
+use tombolo_compile::vmctx::TrapCode;
+use tombolo_compile::{Compiler, Config};
+use tombolo_types::TypeRegistry;
+use tombolo_vm::*;
+
+const LOOPS: &str = r#"(module $loops
+    (func $forever (export "forever") (param i32) (result i32) (loop $l (br $l)) (unreachable))
+    (func $count (export "count") (param $n i32) (result i32) (local $sum i32)
+        (loop $l
+            (local.set $sum (i32.add (local.get $sum) (local.get $n)))
+            (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+        (local.get $sum)))"#;
+
+fn setup(change: impl FnOnce(&mut Config), interrupted: Option<InterruptFn>) -> (Store, InstanceHandle) {
+    let mut config = Config::default();
+    change(&mut config);
+    let compiler = Arc::new(Compiler::new(&config).unwrap());
+    let cache = TrampolineCache::new(compiler, Arc::new(TypeRegistry::default()));
+    let module = Module::compile(&cache, &wat::parse_str(LOOPS).unwrap()).unwrap();
+    let store = Store::new(cache, StoreConfig { interrupted, ..StoreConfig::default() });
+    let instance = store.instantiate(&module, &[]).unwrap();
+    (store, instance)
+}
+
+#[test]
+fn fuel_runs_out() {
+    let (store, loops) = setup(|config| config.fuel = true, None);
+    store.set_fuel(10_000);
+    assert_eq!(call_i32(&store, loops, "count", &[10]).unwrap(), 55);
+    let left = store.fuel();
+    assert!(0 < left && left < 10_000, "{left}");
+    let trap = call_i32(&store, loops, "forever", &[0]).unwrap_err();
+    assert_eq!(trap.code(), Some(TrapCode::OutOfFuel));
+    assert_eq!(names(&trap), ["forever"]);
+    assert!(trap.frames()[0].wasm_offset().is_some());
+    assert!(store.fuel() <= 0);
+    store.set_fuel(1_000);
+    assert_eq!(call_i32(&store, loops, "count", &[10]).unwrap(), 55);
+}
+
+#[test]
+fn fuel_may_be_refilled_from_within() {
+    let refills = Arc::new(AtomicU32::new(0));
+    let counter = refills.clone();
+    let refill: InterruptFn = Box::new(move |store, code| {
+        assert_eq!(code, TrapCode::OutOfFuel);
+        if counter.fetch_add(1, Ordering::Relaxed) == 9 {
+            return Err(Trap::host("enough"));
+        }
+        store.set_fuel(1_000);
+        Ok(())
+    });
+    let (store, loops) = setup(|config| config.fuel = true, Some(refill));
+    let trap = call_i32(&store, loops, "forever", &[0]).unwrap_err();
+    assert_eq!(trap.to_string(), "enough");
+    assert_eq!(names(&trap), ["forever"]);
+    assert_eq!(refills.load(Ordering::Relaxed), 10);
+}
+
+#[test]
+fn another_thread_interrupts() {
+    let (store, loops) = setup(|config| config.interruptible = true, None);
+    let handle = store.interrupt_handle();
+    let other = std::thread::spawn({
+        let handle = handle.clone();
+        move || {
+            std::thread::sleep(Duration::from_millis(20));
+            handle.interrupt();
+        }
+    });
+    let trap = call_i32(&store, loops, "forever", &[0]).unwrap_err();
+    assert_eq!(trap.code(), Some(TrapCode::Interrupted));
+    assert_eq!(names(&trap), ["forever"]);
+    other.join().unwrap();
+    // It was taken notice of.
+    assert_eq!(call_i32(&store, loops, "count", &[1000]).unwrap(), 500_500);
+    drop(store);
+    handle.interrupt();
+}
+
+#[test]
+fn an_interrupt_may_suspend_the_fiber() {
+    let suspend: InterruptFn = Box::new(|store, _| {
+        // SAFETY: nothing that matters is on the stack.
+        unsafe { store.suspend(7) }?;
+        Ok(())
+    });
+    let (store, loops) = setup(|config| config.interruptible = true, Some(suspend));
+    let run = move |store: &Store, _| call_i32(store, loops, "count", &[100_000]).unwrap() as u64;
+    let mut fiber = store.fiber(run).unwrap();
+    store.interrupt_handle().interrupt();
+    assert_eq!(store.resume(&mut fiber, 0), Step::Suspended(7));
+    let Step::Done(sum) = store.resume(&mut fiber, 0) else { panic!() };
+    assert_eq!(sum as u32 as i32, 705_082_704);
+}
+
+#[test]
+fn a_panic_of_the_interrupt_function_ends_the_guest() {
+    let panics: InterruptFn = Box::new(|_, _| panic!("no more"));
+    let (store, loops) = setup(|config| config.interruptible = true, Some(panics));
+    store.interrupt_handle().interrupt();
+    let trap = call_i32(&store, loops, "forever", &[0]).unwrap_err();
+    assert_eq!(trap.to_string(), "a host function panicked: no more");
+}
