@@ -1,0 +1,99 @@
+//! Where bytes come from and where they go: the traits that stdio, files and later sockets share.
+//!
+//! Both traits are polled with a buffer that belongs to somebody else, usually a guest's own memory, so that a
+//! read system call fills it and a write system call drains it without a copy in between.
+
+use std::task::{Context, Poll};
+
+/// A source of bytes.
+///
+/// # Cancel safety
+///
+/// `Pending` means that nothing was lost: whatever an implementation already took from its source it keeps for the
+/// next call, which may come much later, with another buffer, or never.
+pub trait Input: Send + Unpin + 'static {
+    /// What reading can fail with.
+    type Error;
+
+    /// Waits until a read would give bytes, the end or an error at once.
+    ///
+    /// An implementation that cannot tell says that it is ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`Input::poll_read`].
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads at least one byte and at most `buffer.len()`, or 0 at the end. `buffer` is not empty.
+    ///
+    /// # Errors
+    ///
+    /// After an error the input is not read again.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, Self::Error>>;
+}
+
+/// A sink for bytes.
+///
+/// # Cancel safety
+///
+/// `Pending` from [`Output::poll_write`] means that the bytes still belong to the caller. It may offer the same
+/// ones again, or others, or none.
+pub trait Output: Send + Unpin + 'static {
+    /// What writing can fail with.
+    type Error;
+
+    /// Waits until a write would take bytes or fail at once.
+    ///
+    /// An implementation that cannot tell says that it is ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`Output::poll_write`].
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes at least one byte of `bytes`, which is not empty, and says how many.
+    ///
+    /// # Errors
+    ///
+    /// After an error the output is not written again.
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Self::Error>>;
+
+    /// Waits until everything that was taken has reached its place.
+    ///
+    /// # Errors
+    ///
+    /// What became of bytes that were taken earlier.
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
+}
+
+impl<E: 'static> Input for Box<dyn Input<Error = E>> {
+    type Error = E;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        (**self).poll_ready(cx)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, E>> {
+        (**self).poll_read(cx, buffer)
+    }
+}
+
+impl<E: 'static> Output for Box<dyn Output<Error = E>> {
+    type Error = E;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        (**self).poll_ready(cx)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, E>> {
+        (**self).poll_write(cx, bytes)
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        (**self).poll_finish(cx)
+    }
+}
