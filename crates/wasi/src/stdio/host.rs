@@ -1,0 +1,259 @@
+//! The host's own standard streams.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, retry_on_intr};
+use tokio::io::Interest;
+
+use crate::blocking::{Blocking, PooledRead, PooledWrite, TRANSFER_LIMIT};
+use crate::bytes::{Input, Output};
+
+use super::readiness::{CURRENT, Kind, Watched};
+use super::{InputSource, OutputTarget, Shared};
+
+/// Input from a descriptor of the host: a pipe, a socket, a terminal or a file.
+pub struct HostInput(Shared<Reader>);
+
+impl HostInput {
+    /// Reads the process's standard input.
+    pub fn stdin(blocking: Blocking) -> Self {
+        HostInput::from_duplicate(duplicate(rustix::stdio::stdin()), blocking)
+    }
+
+    /// Reads a descriptor. [`Blocking`] is about files alone: a pipe or a terminal never blocks.
+    pub fn new(descriptor: OwnedFd, blocking: Blocking) -> Self {
+        HostInput::from_duplicate(Ok(Arc::new(descriptor)), blocking)
+    }
+
+    fn from_duplicate(descriptor: Result<Arc<OwnedFd>, Errno>, blocking: Blocking) -> Self {
+        let kind = descriptor.as_ref().map_or(Kind::File, Kind::of);
+        let source = descriptor.map(|descriptor| Source {
+            watched: Watched::new(descriptor.clone(), Interest::READABLE),
+            descriptor,
+            kind,
+            blocking,
+            pooled: PooledRead::default(),
+        });
+        HostInput(Shared::with_terminal(Reader(source), kind == Kind::Terminal))
+    }
+}
+
+impl InputSource for HostInput {
+    fn open(&self) -> Box<dyn Input<Error = io::Error>> {
+        self.0.open()
+    }
+
+    fn is_terminal(&self) -> bool {
+        self.0.is_terminal()
+    }
+}
+
+/// What is there to read, unless the process was started without.
+struct Reader(Result<Source, Errno>);
+
+struct Source {
+    descriptor: Arc<OwnedFd>,
+    watched: Watched,
+    kind: Kind,
+    blocking: Blocking,
+    pooled: PooledRead<io::Error>,
+}
+
+impl Reader {
+    fn source(&mut self) -> io::Result<&mut Source> {
+        self.0.as_mut().map_err(|errno| (*errno).into())
+    }
+}
+
+impl Input for Reader {
+    type Error = io::Error;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let source = self.source()?;
+        match source.kind {
+            Kind::File => Poll::Ready(Ok(())),
+            Kind::Pipe | Kind::Terminal => source.watched.poll_ready(cx),
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let source = self.source()?;
+        match source.kind {
+            Kind::File => source.poll_read_file(cx, buffer),
+            Kind::Pipe | Kind::Terminal => {
+                let buffer = std::cell::RefCell::new(limited(buffer));
+                source.watched.poll_transfer(
+                    cx,
+                    |descriptor, flags| read_with(descriptor, &mut buffer.borrow_mut(), flags),
+                    |descriptor| rustix::io::read(descriptor, &mut **buffer.borrow_mut()),
+                )
+            }
+        }
+    }
+}
+
+impl Source {
+    fn poll_read_file(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        if !self.pooled.is_active() {
+            let buffer = limited(&mut *buffer);
+            let flags = match self.blocking {
+                Blocking::Avoid => ReadWriteFlags::NOWAIT,
+                Blocking::Allow => ReadWriteFlags::empty(),
+            };
+            match retry_on_intr(|| read_with(self.descriptor.as_fd(), buffer, flags)) {
+                Err(Errno::AGAIN | Errno::OPNOTSUPP) => {}
+                read => return Poll::Ready(Ok(read?)),
+            }
+            let descriptor = self.descriptor.clone();
+            self.pooled.start(buffer.len(), move |buffer| {
+                Ok(retry_on_intr(|| rustix::io::read(&descriptor, &mut *buffer))?)
+            });
+        }
+        self.pooled.poll(cx, buffer)
+    }
+}
+
+/// Output to a descriptor of the host: a pipe, a socket, a terminal or a file.
+///
+/// Nothing is buffered: what a guest was told is written is with the kernel.
+pub struct HostOutput {
+    target: Result<Target, Errno>,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+struct Target {
+    descriptor: Arc<OwnedFd>,
+    watched: Shared<Watched>,
+    blocking: Blocking,
+}
+
+impl HostOutput {
+    /// Writes the process's standard output.
+    pub fn stdout(blocking: Blocking) -> Self {
+        HostOutput::from_duplicate(duplicate(rustix::stdio::stdout()), blocking)
+    }
+
+    /// Writes the process's standard error.
+    pub fn stderr(blocking: Blocking) -> Self {
+        HostOutput::from_duplicate(duplicate(rustix::stdio::stderr()), blocking)
+    }
+
+    /// Writes a descriptor. [`Blocking`] is about files and terminals: a pipe never blocks.
+    pub fn new(descriptor: OwnedFd, blocking: Blocking) -> Self {
+        HostOutput::from_duplicate(Ok(Arc::new(descriptor)), blocking)
+    }
+
+    fn from_duplicate(descriptor: Result<Arc<OwnedFd>, Errno>, blocking: Blocking) -> Self {
+        let kind = descriptor.as_ref().map_or(Kind::File, Kind::of);
+        let target = descriptor.map(|descriptor| Target {
+            watched: Shared::new(Watched::new(descriptor.clone(), Interest::WRITABLE)),
+            descriptor,
+            blocking,
+        });
+        HostOutput { target, kind }
+    }
+}
+
+impl OutputTarget for HostOutput {
+    fn open(&self) -> Box<dyn Output<Error = io::Error>> {
+        Box::new(Writer { target: self.target.clone(), kind: self.kind, pooled: PooledWrite::default() })
+    }
+
+    fn is_terminal(&self) -> bool {
+        self.kind == Kind::Terminal
+    }
+}
+
+/// One of the streams to an output.
+struct Writer {
+    target: Result<Target, Errno>,
+    kind: Kind,
+    pooled: PooledWrite<io::Error>,
+}
+
+impl Writer {
+    fn target(&self) -> io::Result<&Target> {
+        self.target.as_ref().map_err(|errno| (*errno).into())
+    }
+}
+
+impl Output for Writer {
+    type Error = io::Error;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let target = self.target()?;
+        match self.kind {
+            Kind::Pipe => target.watched.poll(cx, |watched, cx| watched.poll_ready(cx)),
+            Kind::File | Kind::Terminal => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let bytes = bytes.get(..TRANSFER_LIMIT).unwrap_or(bytes);
+        let written = match self.kind {
+            Kind::Pipe => ready!(self.target()?.watched.poll(cx, |watched, cx| {
+                watched.poll_transfer(
+                    cx,
+                    |descriptor, flags| pwritev2(descriptor, &[IoSlice::new(bytes)], CURRENT, flags),
+                    // A pipe that is ready has room for this much.
+                    |descriptor| {
+                        rustix::io::write(descriptor, bytes.get(..rustix::pipe::PIPE_BUF).unwrap_or(bytes))
+                    },
+                )
+            }))?,
+            Kind::File | Kind::Terminal => ready!(self.poll_write_file(cx, bytes))?,
+        };
+        match written {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            length => Poll::Ready(Ok(length)),
+        }
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pooled.poll_finish(cx)
+    }
+}
+
+impl Writer {
+    fn poll_write_file(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            if let Some(written) = ready!(self.pooled.poll(cx, bytes))? {
+                return Poll::Ready(Ok(written));
+            }
+            let target = self.target()?;
+            let flags = match target.blocking {
+                Blocking::Avoid => ReadWriteFlags::NOWAIT,
+                Blocking::Allow => ReadWriteFlags::empty(),
+            };
+            match retry_on_intr(|| pwritev2(&target.descriptor, &[IoSlice::new(bytes)], CURRENT, flags)) {
+                Err(Errno::AGAIN | Errno::OPNOTSUPP) => {}
+                written => return Poll::Ready(Ok(written?)),
+            }
+            let descriptor = target.descriptor.clone();
+            self.pooled
+                .start(bytes, move |bytes| Ok(retry_on_intr(|| rustix::io::write(&descriptor, bytes))?));
+        }
+    }
+}
+
+/// Keeps a standard descriptor for itself, whatever the process does to the number.
+fn duplicate(descriptor: BorrowedFd<'_>) -> Result<Arc<OwnedFd>, Errno> {
+    rustix::io::fcntl_dupfd_cloexec(descriptor, 3).map(Arc::new)
+}
+
+fn limited(buffer: &mut [u8]) -> &mut [u8] {
+    let length = buffer.len().min(TRANSFER_LIMIT);
+    buffer.get_mut(..length).unwrap_or_default()
+}
+
+fn read_with(
+    descriptor: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: ReadWriteFlags,
+) -> rustix::io::Result<usize> {
+    preadv2(descriptor, &mut [IoSliceMut::new(buffer)], CURRENT, flags)
+}
