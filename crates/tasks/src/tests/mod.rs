@@ -4,4 +4,5 @@ mod runtime;
 mod support;
 
 mod properties;
+mod reference;
 mod scheduling;

@@ -97,6 +97,8 @@ pub(super) struct World {
     host_names: Vec<EndId>,
     choices: Vec<u32>,
     at: usize,
+    /// How seldom guests do what traps.
+    caution: usize,
     beyond_reference: bool,
 }
 
@@ -119,12 +121,14 @@ impl World {
             host_names: Vec::new(),
             choices,
             at: 0,
+            caution: 1,
             beyond_reference,
         }
     }
 
     /// Runs until the choices are used up or something traps; checks the invariants after each step.
     pub(super) fn run(&mut self) -> Step {
+        self.caution = [10, 100, 1000][self.pick(3)];
         while self.at < self.choices.len() {
             let step = match self.stack.last() {
                 Some((thread, _)) => self.guest_step(*thread),
@@ -638,12 +642,19 @@ impl World {
     /// The guest's core function (or callback) returns.
     fn return_(&mut self, thread: ThreadId, task: TaskId) -> Step {
         let Some(number) = self.store.thread(thread)?.call else {
+            let last = self.store.tasks.get(task)?.threads.len() == 1;
+            if self.unlikely_trap(last && self.store.task_state(task) != TaskState::Resolved) {
+                return Ok(());
+            }
             self.log("ret");
             self.store.unregister_thread(thread)?;
             return self.leave();
         };
         match self.calls[number].lift {
             Lift::Sync | Lift::AsyncTyped => {
+                if self.unlikely_trap(self.holds_borrows(task)) {
+                    return Ok(());
+                }
                 self.log("ret");
                 self.store.task_return(task)?;
                 self.resolve(number, true)?;
@@ -656,13 +667,16 @@ impl World {
             }
             Lift::Callback => {
                 let (_, inst) = self.store.thread_scope(thread)?;
-                let set = self.pick_handle(inst, &[HandleKind::WaitableSet], |_, _, _| true);
+                let set = self.pick_handle(inst, &[HandleKind::WaitableSet], Self::has_members);
                 let code = match (self.pick(4), set) {
                     (0, _) => 1,
                     (1 | 2, Some(_)) => 2,
                     _ if self.unlikely_trap(self.store.task_state(task) != TaskState::Resolved) => 1,
                     _ => 0,
                 };
+                if code != 0 && self.unlikely_trap(!self.can_block()) {
+                    return Ok(());
+                }
                 if code != 0 {
                     let set = if code == 2 { set.unwrap_or(0) } else { 0 };
                     return self.event_loop(thread, task, inst, code, set);
@@ -696,7 +710,7 @@ impl World {
         let target = self.pick(self.insts.len());
         let target = self.insts[target];
         let lift = self.pick_lift();
-        let is_async = lift != Lift::Sync && self.pick(3) > 0;
+        let is_async = lift != Lift::Sync && (self.pick(3) > 0 || self.unlikely_trap(!self.can_block()));
         let param = match self.pick(5) {
             0 => match self.pick_handle(inst, &[HandleKind::Resource], Self::is_free_own) {
                 Some(index) => Param::Own(index),
@@ -735,7 +749,7 @@ impl World {
             self.log("task.cancel");
             self.store.task_cancel(task)?;
             self.resolve(number, false)?;
-        } else if !self.unlikely_trap(state == TaskState::Resolved) {
+        } else if !self.unlikely_trap(state == TaskState::Resolved || self.holds_borrows(task)) {
             self.log("task.return");
             self.store.task_return(task)?;
             self.resolve(number, true)?;
@@ -770,9 +784,12 @@ impl World {
     }
 
     fn sets(&mut self, thread: ThreadId, inst: InstanceId) -> Step {
-        let any = self.pick_handle(inst, &[HandleKind::WaitableSet], |_, _, _| true);
+        let any = self.pick_handle(inst, &[HandleKind::WaitableSet], Self::has_members);
         match (self.pick(6), any) {
             (0 | 1, Some(index)) => {
+                if self.unlikely_trap(!self.can_block()) {
+                    return Ok(());
+                }
                 self.log(format!("set.wait {index}"));
                 let set = self.store.set_handle(inst, index)?;
                 self.store.start_waiting(thread, WaitFor::Set(set))?;
@@ -786,7 +803,7 @@ impl World {
                 }
                 Ok(())
             }
-            (4, Some(_)) => {
+            (4, _) => {
                 let Some(index) = self.pick_handle(inst, &[HandleKind::WaitableSet], Self::is_unused_set)
                 else {
                     return Ok(());
@@ -809,7 +826,7 @@ impl World {
         let Some(waitable) = self.pick_handle(inst, WAITABLES, Self::has_no_sync_waiter) else {
             return Ok(());
         };
-        let set = match self.pick(4) {
+        let set = match self.pick(8) {
             0 => 0,
             _ => match self.pick_handle(inst, &[HandleKind::WaitableSet], |_, _, _| true) {
                 Some(set) => set,
@@ -835,7 +852,7 @@ impl World {
         let Some(index) = self.pick_handle(inst, &[HandleKind::Subtask], Self::is_cancellable) else {
             return Ok(());
         };
-        let is_async = self.pick(2) == 0;
+        let is_async = self.pick(2) == 0 || self.unlikely_trap(!self.can_block());
         self.log(format!("subtask.cancel {} {index}", u32::from(is_async)));
         match self.store.subtask_cancel(inst, index)? {
             SubtaskCancel::Resolved(state) => {
@@ -866,7 +883,10 @@ impl World {
         let Some(index) = self.pick_handle(inst, ENDS, Self::is_idle) else { return Ok(()) };
         let (kind, element) = self.end_type(inst, index);
         let legal = self.is_idle_outside_sets(inst, index);
-        let is_async = self.pick(4) > 0 || self.unlikely_trap(!legal);
+        let is_async = self.pick(4) > 0 || self.unlikely_trap(!legal || !self.can_block());
+        if self.unlikely_trap(element == Type::Text && self.both_ends_in(inst, index)) {
+            return Ok(());
+        }
         let length = if kind.is_stream() { self.pick(4) as u32 } else { 1 };
         self.log(format!("copy {kind:?} {element:?} {} {index} {length}", u32::from(is_async)));
         let end = self.store.end_to_copy(inst, index, kind, &element, is_async)?;
@@ -1025,6 +1045,7 @@ impl World {
                 self.log("=");
                 Ok(())
             }
+            3..=7 if self.unlikely_trap(!self.can_block()) => Ok(()),
             3 => {
                 self.log("thread.yield");
                 self.store.thread_yield(thread)?;
@@ -1067,11 +1088,27 @@ impl World {
 
     /// Says whether to refrain from something, which it mostly does if that would trap.
     fn unlikely_trap(&mut self, would_trap: bool) -> bool {
-        would_trap && self.pick(24) != 0
+        would_trap && self.pick(self.caution) != 0
+    }
+
+    /// Says whether the current thread can leave the stack without a trap, as far as is easily seen.
+    fn can_block(&self) -> bool {
+        let Some((thread, Cause::Lift(number))) = self.stack.last() else { return true };
+        let (_, inst) = self.store.thread_scope(*thread).unwrap();
+        self.calls[*number].lift != Lift::Sync || !self.store.instance(inst).unwrap().ready.is_empty()
+    }
+
+    fn holds_borrows(&self, task: TaskId) -> bool {
+        self.store.tasks.get(task).unwrap().num_borrows > 0
     }
 
     fn pick_lift(&mut self) -> Lift {
-        [Lift::Callback, Lift::Stackful, Lift::AsyncTyped, Lift::Sync][self.pick(4)]
+        match self.pick(8) {
+            0..=2 => Lift::Callback,
+            3..=5 => Lift::Stackful,
+            6 => Lift::AsyncTyped,
+            _ => Lift::Sync,
+        }
     }
 
     fn pick_type(&mut self) -> Type {
@@ -1086,8 +1123,8 @@ impl World {
         legal: impl Fn(&Self, InstanceId, u32) -> bool,
     ) -> Option<u32> {
         let choice = self.pick(1 << 16) as u32;
-        if choice % 64 == 0 {
-            return Some(choice / 64 % 12);
+        if choice as usize % (4 * self.caution) == 0 {
+            return Some(choice % 12);
         }
         let of_kind = |index: &u32| {
             self.store.handle_kind(inst, *index).is_ok_and(|kind| kinds.contains(&kind))
@@ -1103,8 +1140,8 @@ impl World {
         legal: impl Fn(&Self, InstanceId, u32) -> bool,
     ) -> Option<u32> {
         let choice = self.pick(1 << 16) as u32;
-        if choice % 64 == 0 {
-            return Some(choice / 64 % 6);
+        if choice as usize % (4 * self.caution) == 0 {
+            return Some(choice % 6);
         }
         let threads: Vec<u32> = (1..64).filter(|index| legal(self, inst, *index)).collect();
         threads.get(choice as usize % threads.len().max(1)).copied()
@@ -1147,6 +1184,21 @@ impl World {
 
     fn is_idle_outside_sets(&self, inst: InstanceId, index: u32) -> bool {
         self.is_idle(inst, index) && self.waitable(inst, index).is_some_and(|waitable| waitable.set.is_none())
+    }
+
+    fn both_ends_in(&self, inst: InstanceId, index: u32) -> bool {
+        match self.store.waitable_handle(inst, index) {
+            Ok(WaitableId::End(end)) => {
+                let other = self.store.other_end(end).unwrap();
+                other.is_some_and(|other| self.store.end_owner(other) == Ok(Some(inst)))
+            }
+            _ => false,
+        }
+    }
+
+    fn has_members(&self, inst: InstanceId, index: u32) -> bool {
+        let set = self.store.set_handle(inst, index).unwrap();
+        self.store.sets.get(set).unwrap().num_members > 0
     }
 
     fn is_copying(&self, inst: InstanceId, index: u32) -> bool {
