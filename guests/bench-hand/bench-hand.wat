@@ -3,6 +3,8 @@
 ;; Prints a line `KIND ITERATIONS NANOSECONDS` for each kind: `hand-sync` a sync call, `hand-ready` an async call
 ;; that returns at once, `hand-100` one of 100 concurrent async calls that yield once each, `hand-stream-64k`,
 ;; `hand-stream-4k` and `hand-stream-64` one write to a stream that the callee reads.
+;;
+;; The async calls are few, because wasmtime keeps something of each until the caller ends and traps at a million.
 (component
   (import "wasi:cli/types@0.3.2" (instance $types
     (type $error (enum "io" "illegal-byte-sequence" "pipe"))
@@ -171,8 +173,8 @@
       (func (export "run") (result i32)
         (global.set $set (call $set-new))
         (call $measure (i32.const 0) (i32.const 20000000))
-        (call $measure (i32.const 1) (i32.const 2000000))
-        (call $measure (i32.const 2) (i32.const 1000000))
+        (call $measure (i32.const 1) (i32.const 200000))
+        (call $measure (i32.const 2) (i32.const 200000))
         (call $measure (i32.const 3) (i32.const 50000))
         (call $measure (i32.const 4) (i32.const 500000))
         (call $measure (i32.const 5) (i32.const 2000000))
