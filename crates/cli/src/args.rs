@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::inspect::InspectArgs;
+use crate::run::RunArgs;
 
 /// Runs WebAssembly components: WASI 0.3 commands, sandboxed.
 #[derive(Debug, Parser)]
@@ -16,6 +17,7 @@ pub(crate) struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Run(RunArgs),
     Inspect(InspectArgs),
 }
 

@@ -23,6 +23,9 @@ const EXIT_ERROR: u8 = 1;
 /// … when the reader of its output went away: what a shell shows for a program that SIGPIPE ended.
 const EXIT_BROKEN_PIPE: u8 = 141;
 
+/// … when the program trapped: what a shell shows for a program that SIGABRT ended.
+const EXIT_TRAP: u8 = 134;
+
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HINT: Style = AnsiColor::Green.on_default().bold();
 
@@ -86,6 +89,12 @@ pub(crate) fn report(failure: &Failure) -> ExitCode {
     }
     print_error(&failure.render());
     ExitCode::from(EXIT_ERROR)
+}
+
+/// Prints a trap of the program with its backtrace, and returns what to exit with.
+pub(crate) fn report_trap(trap: &tombolo::Error) -> ExitCode {
+    print_error(&format!("{ERROR}error:{ERROR:#} the program trapped: {trap}\n"));
+    ExitCode::from(EXIT_TRAP)
 }
 
 /// Prints what clap has to say (an error of usage, the help, the version) and returns what to exit with.

@@ -7,7 +7,6 @@ mod inspect;
 mod load;
 mod provided;
 mod role;
-#[cfg(test)]
 mod run;
 
 use std::process::ExitCode;
@@ -22,6 +21,7 @@ fn main() -> ExitCode {
         Err(error) => return diagnostics::report_usage(&error),
     };
     let outcome = match cli.command {
+        Command::Run(arguments) => run::run(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
     };
     outcome.unwrap_or_else(|failure| diagnostics::report(&failure))

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::Args;
+use tombolo::{Component, Config, Engine, Instance, Linker, ResourceTable, Store};
+use tombolo_wasi::{Exit, Permissions, WasiCtx, WasiCtxView, WasiView, p3};
 
-use crate::diagnostics::Failure;
+use crate::diagnostics::{Failure, report_trap};
 use crate::load::Source;
 use crate::provided::Needs;
 use crate::role::Role;
@@ -78,6 +81,22 @@ impl RunArgs {
             .collect()
     }
 
+    /// What the program is given of the world outside.
+    fn wasi(&self) -> Result<WasiCtx, Failure> {
+        let arguments = self.arguments().map_err(Failure::new)?;
+        let environment = self.environment(std::env::vars_os());
+        // The program is this process's only work: it may wait for the disk.
+        let mut wasi =
+            WasiCtx::builder().args(arguments).envs(environment).inherit_stdio().allow_blocking(true);
+        for Folder { host, guest } in &self.folders {
+            wasi = wasi.preopened_dir(host, guest, Permissions::READ_WRITE).map_err(|error| {
+                Failure::caused_by(format!("cannot give the program the folder {}", host.display()), error)
+                    .hint("`--dir HOST::GUEST` names an existing folder of the host first")
+            })?;
+        }
+        Ok(wasi.build())
+    }
+
     /// The program's environment: what `--inherit-env` and `--env` give it, the last of a name counting.
     ///
     /// `host` looks up the host's variables; what it does not find stays unset.
@@ -96,6 +115,67 @@ impl RunArgs {
             }
         }
         environment
+    }
+}
+
+/// Runs the command and returns the exit code of its program.
+///
+/// # Errors
+///
+/// The file is no command, needs what it is not given, or failed otherwise than by its own exit code or a trap.
+pub(crate) fn run(arguments: &RunArgs) -> Result<ExitCode, Failure> {
+    let source = Source::read(arguments.file())?;
+    let engine = Engine::new(&Config::new())
+        .map_err(|error| Failure::caused_by("cannot run WebAssembly here", error))?;
+    let component = Component::new(&engine, &source.bytes).map_err(|error| explain(&source, error))?;
+    let mut linker = Linker::new(&engine);
+    p3::add_to_linker(&mut linker).map_err(|error| Failure::caused_by("cannot provide WASI", error))?;
+    let host = Host { wasi: arguments.wasi()?, table: ResourceTable::new() };
+    let mut store = Store::new(&engine, host);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::caused_by("cannot start the event loop", error))?;
+    let outcome = runtime.block_on(call(&mut store, &linker, &component));
+    drop(store);
+    // A read of the standard input may be under way on another thread, and nobody can end it.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(Ok(())) => Ok(ExitCode::SUCCESS),
+        Ok(Err(())) => Ok(ExitCode::FAILURE),
+        Err(error) => match (error.downcast_ref::<Exit>(), error.trap()) {
+            (Some(exit), _) => Ok(ExitCode::from(exit.0)),
+            (None, Some(_)) => Ok(report_trap(&error)),
+            (None, None) => Err(explain(&source, error)),
+        },
+    }
+}
+
+/// Instantiates the component and calls its `wasi:cli/run`.
+async fn call(
+    store: &mut Store<Host>,
+    linker: &Linker<Host>,
+    component: &Component,
+) -> tombolo::Result<Result<(), ()>> {
+    let instance = linker.instantiate(&mut *store, component)?;
+    let run = instance.instance(RUN);
+    let run = run.as_ref().unwrap_or(&instance);
+    let run = Instance::typed_func::<(), Result<(), ()>>(run, &mut *store, "run")?;
+    run.call_async(store, ()).await
+}
+
+/// The interface that a command exports; a compatible version is found as well.
+const RUN: &str = "wasi:cli/run@0.3.2";
+
+/// What the program's store holds for its host.
+struct Host {
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Host {
+    fn wasi(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
