@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use semver::Version;
-use tombolo_types::component::Types;
 
 use crate::component::{Component, ItemType};
 use crate::engine::Engine;
@@ -15,7 +14,7 @@ use crate::host_func::{AsyncHostFunc, DynamicHostFunc, SyncHostFunc};
 use crate::instance::Instance;
 use crate::resource::{Resource, ResourceType};
 use crate::runtime::{
-    ComponentValue, ExportItem, FuncValue, HostDrop, HostFunction, InstanceValue, StoreCore, instantiate,
+    ComponentValue, Env, ExportItem, FuncValue, HostDrop, HostFunction, InstanceValue, StoreCore, instantiate,
 };
 use crate::store::{Accessor, AsStoreMut, StoreMut, host_drop};
 use crate::value::{Type, Val};
@@ -100,11 +99,12 @@ impl<T: Send + 'static> Linker<T> {
     /// What a component imports that is not defined here, as `name` or `interface#name`.
     pub fn missing(&self, component: &Component) -> Vec<String> {
         let inner = component.inner();
+        let env = Env::new(inner.types.clone());
         inner
             .plan
             .imports
             .iter()
-            .filter_map(|import| match self.resolve(&import.name, &import.ty, &inner.types, None).err()?.kind() {
+            .filter_map(|import| match self.resolve(&import.name, &import.ty, &env, None).err()?.kind() {
                 ErrorKind::MissingImport { name, .. } => Some(name.clone()),
                 _ => None,
             })
@@ -126,14 +126,14 @@ impl<T: Send + 'static> Linker<T> {
         let root = core.roots.get();
         core.roots.set(root.wrapping_add(1));
         let component = ComponentValue::root(component.inner().clone());
-        let value = instantiate(core, &component, root, &mut |name, ty, types| {
-            self.resolve(name, ty, types, Some(core))
+        let value = instantiate(core, &component, root, &mut |name, ty, env| {
+            self.resolve(name, ty, env, Some(core))
         })?;
         Ok(Instance::new(Arc::new(value), core.id))
     }
 
-    fn resolve(&self, name: &str, ty: &ItemType, types: &Types, core: Option<&StoreCore>) -> Result<ExportItem> {
-        resolve(lookup(&self.root, name), name, name, ty, types, core)
+    fn resolve(&self, name: &str, ty: &ItemType, env: &Env, core: Option<&StoreCore>) -> Result<ExportItem> {
+        resolve(lookup(&self.root, name), name, name, ty, env, core)
     }
 }
 
@@ -162,17 +162,18 @@ fn resolve(
     name: &str,
     path: &str,
     ty: &ItemType,
-    types: &Types,
+    env: &Env,
     core: Option<&StoreCore>,
 ) -> Result<ExportItem> {
     let missing = |kind| Err(Error::new(ErrorKind::MissingImport { kind, name: path.to_owned() }));
     match (definition, ty) {
         (Some(Definition::Export(item)), _) => Ok(item.clone()),
         (Some(Definition::Func(func)), ItemType::Func(id)) => {
-            func.check(types, *id).map_err(|error| error.inside(path))?;
+            func.check(&env.types, *id).map_err(|error| error.inside(path))?;
             Ok(ExportItem::Func(FuncValue::Host(func.clone())))
         }
-        (Some(Definition::Resource(ty, drop)), ItemType::Resource(_)) => {
+        (Some(Definition::Resource(ty, drop)), ItemType::Resource(id)) => {
+            env.bind(*id, *ty);
             if let Some(core) = core {
                 core.host_drops.borrow_mut().entry(*ty).or_insert_with(|| drop.clone());
             }
@@ -194,13 +195,17 @@ fn resolve(
             let mut value = InstanceValue::default();
             for (member, ty) in &instance.exports {
                 let path = format!("{name}#{member}");
-                let item = resolve(members.get(member), member, &path, ty, types, core)?;
+                let item = resolve(members.get(member), member, &path, ty, env, core)?;
                 value.exports.insert(member.clone(), item);
             }
             Ok(ExportItem::Instance(Arc::new(value)))
         }
         (_, ItemType::Type(_) | ItemType::OtherType) => Ok(ExportItem::Type),
         (_, ItemType::Func(_)) => missing("function"),
+        // Interfaces name the resource types of others that they use; those were bound when the others were.
+        (None, ItemType::Resource(id)) if let Some(resource) = env.bound(*id) => {
+            Ok(ExportItem::Resource(resource))
+        }
         (_, ItemType::Resource(_)) => missing("resource"),
         (_, ItemType::Module) => missing("core module"),
         (_, ItemType::Component) => missing("component"),

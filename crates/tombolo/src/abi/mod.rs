@@ -20,6 +20,8 @@ mod translate;
 mod typed;
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod test_shape;
 #[cfg(test)]
 mod test_side;

@@ -27,9 +27,14 @@ impl Env {
         }
     }
 
+    /// What a name is bound to, if it is.
+    pub fn bound(&self, id: ResourceIdx) -> Option<ResourceType> {
+        self.resources.get(id.0 as usize)?.get().copied()
+    }
+
     /// What a name is bound to.
     pub fn resource(&self, id: ResourceIdx) -> Result<ResourceType> {
-        self.resources.get(id.0 as usize).and_then(|cell| cell.get()).copied().ok_or_else(|| {
+        self.bound(id).ok_or_else(|| {
             Error::usage(format!("resource type `{}` is not bound yet", self.types.resource_name(id)))
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use tombolo_tasks::{EndKind, InstanceId, Limits};
-use tombolo_types::component::{Def, DefId, FlatType, ResourceIdx, Types};
+use tombolo_types::component::{Def, DefId, FlatType, ResourceIdx};
 use tombolo_vm::{Extern, FuncHandle, Module};
 
 use super::builtins::{BuiltinFunc, BuiltinKind};
@@ -65,7 +65,7 @@ pub(crate) fn instantiate(
     core: &StoreCore,
     component: &ComponentValue,
     root: u32,
-    import: &mut dyn FnMut(&str, &ItemType, &Types) -> Result<ExportItem>,
+    import: &mut dyn FnMut(&str, &ItemType, &Env) -> Result<ExportItem>,
 ) -> Result<InstanceValue> {
     core.components.borrow_mut().push(component.file.clone());
     let instance =
@@ -129,12 +129,12 @@ impl Instantiator<'_> {
     fn step(
         &mut self,
         step: &Step,
-        import: &mut dyn FnMut(&str, &ItemType, &Types) -> Result<ExportItem>,
+        import: &mut dyn FnMut(&str, &ItemType, &Env) -> Result<ExportItem>,
     ) -> Result<()> {
         match step {
             Step::Import(index) => {
                 let declared = at(&self.component.plan.imports, *index)?;
-                let item = import(&declared.name, &declared.ty, &self.env.types)?;
+                let item = import(&declared.name, &declared.ty, &self.env)?;
                 self.bind(&item, &declared.ty, &declared.name)?;
                 self.define(item);
             }

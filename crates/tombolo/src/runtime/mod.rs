@@ -22,7 +22,7 @@ pub(crate) use self::core::{HostDrop, StoreCore};
 pub(crate) use call_guest::HostCaller;
 pub(crate) use call_host::{HostCall, HostFunction, HostOutcome, LowerLater};
 pub(crate) use copy::CopyBuffer;
-pub(crate) use env::{Element, same_func};
+pub(crate) use env::{Element, Env, same_func};
 pub(crate) use func::{FuncValue, LiftedFunc, LoweredFunc};
 pub(crate) use guest::{Scope, end_of, handle_of};
 pub(crate) use host_task::{HostTask, HostTaskId};
