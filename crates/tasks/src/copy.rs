@@ -5,7 +5,7 @@
 //! [`Store::finish_transfer`] does the rest. In between, guest code may run (the reader's `realloc`) but not
 //! leave its instance, so nothing can happen to the ends unless an instance ends.
 
-use crate::embedder::{Buffer, Element, Embedder, MAX_BUFFER_LENGTH};
+use crate::embedder::{Buffer, Embedder, MAX_BUFFER_LENGTH};
 use crate::end::{Delivered, EndKind, EndState};
 use crate::id::{EndId, InstanceId};
 use crate::store::Store;
@@ -58,26 +58,36 @@ impl<E: Embedder> Store<E> {
         if buffer.remain() > MAX_BUFFER_LENGTH {
             return Err(Trap::BufferTooLong(buffer.remain()));
         }
-        if let Some(peer) = end.other {
-            self.check_same_instance(id, peer, Some(buffer.remain()), self.ends.get(peer)?.remain())?;
-        }
-        self.ends.get_mut(id)?.state = EndState::Copying;
         self.begin_copy(id, buffer, true)
     }
 
-    /// `End.copy`, for an end that is marked copying.
+    /// `End.copy`, after the checks on this end.
+    #[inline]
     fn begin_copy(&mut self, id: EndId, buffer: E::Buffer, eager: bool) -> Result<CopyStep<E>, Trap> {
         let end = self.ends.get_mut(id)?;
-        let (is_read, peer) = (end.kind.is_readable(), end.other);
-        let mine = buffer.remain();
-        end.buffer = Some(buffer);
         // 1. The other end is gone, which left an event pending.
-        let Some(peer) = peer else {
+        let Some(peer) = end.other else {
+            end.state = EndState::Copying;
+            end.buffer = Some(buffer);
             return self.conclude(id, 0, eager);
         };
-        match self.ends.get(peer)?.remain() {
+        let (end, other) = self.ends.get_two_mut(id, peer)?;
+        let (mine, theirs) = (buffer.remain(), other.remain());
+        end.check_same_instance(other, Some(mine), theirs)?;
+        let is_read = end.kind.is_readable();
+        if end.state == EndState::Idle {
+            end.state = EndState::Copying;
+        }
+        end.buffer = Some(buffer);
+        match theirs {
             // 2. The other end has no buffer.
-            None => self.await_peer(id, peer),
+            None => {
+                end.active = true;
+                if other.owner.is_none() {
+                    self.tell_host(peer);
+                }
+                Ok(CopyStep::Pending)
+            }
             // 3. Both have elements to copy, or room for some.
             Some(theirs) if mine > 0 && theirs > 0 => {
                 let (reader, writer) = if is_read { (id, peer) } else { (peer, id) };
@@ -86,49 +96,25 @@ impl<E: Embedder> Store<E> {
             }
             // 4. The other end asks with a zero-length copy whether this one is ready, and it is.
             Some(theirs) if mine > 0 || (is_read && theirs == 0) => {
-                self.ends.get_mut(peer)?.active = false;
+                end.active = true;
+                other.active = false;
                 self.notify(peer, 0);
-                self.await_peer(id, peer)
+                self.tell_host(peer);
+                Ok(CopyStep::Pending)
             }
             // 5. This end asks the same, and the other one is.
             Some(_) => self.conclude(id, 0, eager),
         }
     }
 
-    /// Traps if elements would be copied within one instance that are not plain numbers.
-    #[inline]
-    fn check_same_instance(
-        &self,
-        a: EndId,
-        b: EndId,
-        remain_a: Option<u32>,
-        remain_b: Option<u32>,
-    ) -> Result<(), Trap> {
-        let (a, b) = (self.ends.get(a)?, self.ends.get(b)?);
-        let copies = remain_a.is_some_and(|n| n > 0) && remain_b.is_some_and(|n| n > 0);
-        if copies && a.owner.is_some() && a.owner == b.owner && !a.element.is_none_or_number() {
-            return Err(Trap::SameInstance);
-        }
-        Ok(())
-    }
-
-    /// Leaves an end's buffer for the other end to find.
-    fn await_peer(&mut self, id: EndId, peer: EndId) -> Result<CopyStep<E>, Trap> {
-        self.ends.get_mut(id)?.active = true;
-        if self.ends.get(peer)?.owner.is_none() {
-            self.tell_host(peer);
-        }
-        Ok(CopyStep::Pending)
-    }
-
     /// Ends the initiator's copy: delivers its event at once, or leaves it pending.
+    #[inline]
     fn conclude(&mut self, id: EndId, progress: u32, eager: bool) -> Result<CopyStep<E>, Trap> {
         if !eager {
             self.notify(id, progress);
             return Ok(CopyStep::Pending);
         }
-        let end = self.ends.get_mut(id)?;
-        end.progress = progress;
+        self.ends.get_mut(id)?.progress = progress;
         Ok(CopyStep::Done(self.deliver_end(id)?))
     }
 
@@ -244,8 +230,8 @@ impl<E: Embedder> Store<E> {
                 return Ok(None);
             }
         };
-        let (writes, reads) = (self.ends.get(writer)?.remain(), self.ends.get(reader)?.remain());
-        self.check_same_instance(writer, reader, writes, reads)?;
+        let (writer_end, reader_end) = self.ends.get_two_mut(writer, reader)?;
+        writer_end.check_same_instance(reader_end, writer_end.remain(), reader_end.remain())?;
         for end in [src, dst] {
             self.disown_end(end)?;
             self.leave_queues(end.into());
@@ -254,19 +240,22 @@ impl<E: Embedder> Store<E> {
         let (writer_end, reader_end) = self.ends.get_two_mut(writer, reader)?;
         writer_end.other = Some(reader);
         reader_end.other = Some(writer);
-        let step = match (writes, reads) {
-            (Some(writes), Some(reads)) => {
-                let (smaller, end) = if reads > writes { (writer, writer_end) } else { (reader, reader_end) };
-                end.active = false;
-                match end.buffer.take() {
-                    Some(buffer) => self.begin_copy(smaller, buffer, false)?,
-                    None => CopyStep::Pending,
+        let (smaller, end) = match (writer_end.remain(), reader_end.remain()) {
+            (Some(writes), Some(reads)) if reads > writes => (writer, writer_end),
+            (Some(_), Some(_)) => (reader, reader_end),
+            (writes, reads) => {
+                // A host that finds its new peer waiting has something to look at.
+                if reads.is_some() {
+                    self.tell_host(writer);
+                } else if writes.is_some() {
+                    self.tell_host(reader);
                 }
+                return Ok(None);
             }
-            (Some(_), None) => self.await_peer(writer, reader)?,
-            (None, Some(_)) => self.await_peer(reader, writer)?,
-            (None, None) => CopyStep::Pending,
         };
+        end.active = false;
+        let Some(buffer) = end.buffer.take() else { return Ok(None) };
+        let step = self.begin_copy(smaller, buffer, false)?;
         match step {
             CopyStep::Transfer(transfer) => Ok(Some(transfer)),
             _ => Ok(None),

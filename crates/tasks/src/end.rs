@@ -12,11 +12,11 @@
 //!
 //! [`CopyStep::Transfer`]: crate::CopyStep::Transfer
 
-use crate::embedder::{Buffer, Embedder};
+use crate::embedder::{Buffer, Element, Embedder};
 use crate::event::{CopyEvent, CopyResult, EventCode};
 use crate::handle_table::Handle;
 use crate::id::{EndId, InstanceId};
-use crate::instance::Cost;
+use crate::instance::{Cost, Instance};
 use crate::store::Store;
 use crate::trap::{EndAction, HandleKind, Trap};
 use crate::waitable::Waitable;
@@ -164,13 +164,43 @@ impl<E: Embedder> Store<E> {
         kind: EndKind,
         element: &E::Element,
     ) -> Result<EndId, Trap> {
-        if let Handle::End(id) = self.handle(inst, index)? {
+        let instance = self.instances.get(inst)?;
+        Ok(self.end_in(instance, index, kind, element)?.0)
+    }
+
+    /// As [`Store::end_handle`], for a built-in.
+    #[inline]
+    fn guest_end(
+        &self,
+        inst: InstanceId,
+        index: u32,
+        kind: EndKind,
+        element: &E::Element,
+    ) -> Result<(EndId, &End<E>), Trap> {
+        let instance = self.instances.get(inst)?;
+        if !instance.may_leave {
+            return Err(Trap::CannotLeave);
+        }
+        self.end_in(instance, index, kind, element)
+    }
+
+    #[inline]
+    fn end_in(
+        &self,
+        instance: &Instance<E>,
+        index: u32,
+        kind: EndKind,
+        element: &E::Element,
+    ) -> Result<(EndId, &End<E>), Trap> {
+        let handle = instance.handles.get(index).ok_or(Trap::UnknownHandle(index))?;
+        if let Handle::End(id) = handle {
             let end = self.ends.get(*id)?;
             if end.kind == kind {
-                return if end.element == *element { Ok(*id) } else { Err(Trap::WrongElement(index)) };
+                return if end.element == *element { Ok((*id, end)) } else { Err(Trap::WrongElement(index)) };
             }
         }
-        Err(self.wrong_handle(inst, index, kind.handle_kind()))
+        let (expected, found) = (kind.handle_kind(), self.kind_of(handle)?);
+        Err(Trap::WrongHandle { index, expected, found })
     }
 
     /// Finds the end that a guest reads from or writes to, with the checks that precede the buffer's (the
@@ -189,9 +219,7 @@ impl<E: Embedder> Store<E> {
         element: &E::Element,
         is_async: bool,
     ) -> Result<EndId, Trap> {
-        self.check_may_leave(inst)?;
-        let id = self.end_handle(inst, index, kind, element)?;
-        let end = self.ends.get(id)?;
+        let (id, end) = self.guest_end(inst, index, kind, element)?;
         end.check_idle(kind.copy_action())?;
         if end.waitable.set.is_some() && !is_async {
             return Err(Trap::SyncAndSet(index));
@@ -214,9 +242,7 @@ impl<E: Embedder> Store<E> {
         element: &E::Element,
         is_async: bool,
     ) -> Result<EndId, Trap> {
-        self.check_may_leave(inst)?;
-        let id = self.end_handle(inst, index, kind, element)?;
-        let end = self.ends.get(id)?;
+        let (id, end) = self.guest_end(inst, index, kind, element)?;
         if end.state != EndState::Copying {
             return Err(Trap::NotCopying(index));
         }
@@ -263,7 +289,10 @@ impl<E: Embedder> Store<E> {
     /// Delivers an end's event (`stream_event`, `future_event`).
     #[inline]
     pub(crate) fn deliver_end(&mut self, id: EndId) -> Result<Delivered<E>, Trap> {
-        self.clear_pending(id.into());
+        let end = self.ends.get_mut(id)?;
+        if std::mem::take(&mut end.waitable.pending) && end.waitable.link.linked() {
+            self.unlink_waitable(id.into());
+        }
         let end = self.ends.get_mut(id)?;
         let progress = std::mem::take(&mut end.progress);
         let (result, state) =
@@ -277,8 +306,9 @@ impl<E: Embedder> Store<E> {
     /// Sets an end's event pending (`End.notify`).
     #[inline]
     pub(crate) fn notify(&mut self, id: EndId, progress: u32) {
-        if let Some(end) = self.ends.find_mut(id) {
-            end.progress = progress;
+        let Some(end) = self.ends.find_mut(id) else { return };
+        end.progress = progress;
+        if !end.waitable.pending {
             self.set_pending(id.into());
         }
     }
@@ -523,6 +553,21 @@ impl<E: Embedder> End<E> {
             Some(buffer) if self.active => Some(buffer.remain()),
             _ => None,
         }
+    }
+
+    /// Traps if elements would be copied within one instance that are not plain numbers.
+    #[inline]
+    pub(crate) fn check_same_instance(
+        &self,
+        other: &Self,
+        mine: Option<u32>,
+        theirs: Option<u32>,
+    ) -> Result<(), Trap> {
+        let copies = mine.is_some_and(|n| n > 0) && theirs.is_some_and(|n| n > 0);
+        if copies && self.owner.is_some() && self.owner == other.owner && !self.element.is_none_or_number() {
+            return Err(Trap::SameInstance);
+        }
+        Ok(())
     }
 
     pub(crate) fn copying(&self) -> bool {

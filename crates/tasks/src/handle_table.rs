@@ -28,7 +28,11 @@ impl<E: Embedder> Store<E> {
     ///
     /// Traps when the index is unknown.
     pub fn handle_kind(&self, inst: InstanceId, index: u32) -> Result<HandleKind, Trap> {
-        Ok(match self.handle(inst, index)? {
+        self.kind_of(self.handle(inst, index)?)
+    }
+
+    pub(crate) fn kind_of(&self, handle: &Handle<E>) -> Result<HandleKind, Trap> {
+        Ok(match handle {
             Handle::Resource(_) => HandleKind::Resource,
             Handle::Subtask(_) => HandleKind::Subtask,
             Handle::End(end) => self.ends.get(*end)?.kind.handle_kind(),

@@ -282,7 +282,7 @@ impl<E: Embedder> Store<E> {
         if instance.backpressure >= u32::from(u16::MAX) {
             return Err(Trap::BackpressureOverflow);
         }
-        instance.backpressure += 1;
+        instance.backpressure = instance.backpressure.saturating_add(1);
         Ok(())
     }
 

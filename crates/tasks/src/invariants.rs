@@ -234,7 +234,7 @@ impl<E: Embedder> Store<E> {
                     assert_eq!(other.kind.is_stream(), end.kind.is_stream());
                     assert!(!(end.active && other.active), "both ends wait for each other");
                     assert!(!end.direct || other.active);
-                    assert!(!(end.copying() && !end.active) || end.waitable.pending);
+                    assert!(!end.copying() || end.active || end.waitable.pending);
                     if end.state == EndState::CancellingCopy {
                         assert!(end.waitable.pending || other.direct, "nothing ends the cancellation");
                     }

@@ -6,6 +6,10 @@
 //! plugs in its own data through [`Embedder`], tells the [`Store`] what guests do, and performs the effects
 //! that the answers ask for.
 
+// A guest can reach all of this, so none of it may panic.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+mod callback;
 mod copy;
 mod embedder;
 mod end;
@@ -31,6 +35,7 @@ mod trap;
 mod waitable;
 mod waitable_set;
 
+pub use callback::{CallbackCode, CallbackStep};
 pub use copy::{CopyStep, Transfer};
 pub use embedder::{Buffer, Element, Embedder, MAX_BUFFER_LENGTH};
 pub use end::{CancelStep, Delivered, EndKind, EndState};

@@ -242,7 +242,7 @@ impl<E: Embedder> Store<E> {
         }
         let resource = ResourceHandle { rt, rep, borrow_scope: Some(task), num_lends: 0 };
         let index = self.instances.get_mut(inst)?.add_handle(Handle::Resource(resource))?;
-        scope.num_borrows += 1; // at most one per handle, so below 2^28
+        scope.num_borrows = scope.num_borrows.saturating_add(1); // one per handle, so below 2^28
         Ok(index)
     }
 

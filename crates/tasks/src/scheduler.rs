@@ -72,7 +72,7 @@ impl<E: Embedder> Store<E> {
                 if state.inst != inst {
                     return Err(Trap::Misuse("a set is waited on in its own instance"));
                 }
-                state.num_waiting += 1; // at most one per thread
+                state.num_waiting = state.num_waiting.saturating_add(1); // at most one per thread
                 if matches!(wait_for, WaitFor::Set(_)) {
                     state.waiters.push_back(&mut WaitLinks(&mut self.threads), id);
                     self.wait(id, Wait::Set(set))
@@ -124,6 +124,12 @@ impl<E: Embedder> Store<E> {
             }
         }
         None
+    }
+
+    /// Says whether a thread may be ready: if not, [`Store::next_ready`] returns `None`.
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// Says whether a waiting thread's condition is met (`Thread.ready`).

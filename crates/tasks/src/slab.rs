@@ -41,7 +41,7 @@ impl<I: Id, T> Slab<I, T> {
             if let Entry::Free(next) = slot.entry {
                 self.free = next;
                 slot.entry = Entry::Full(value);
-                self.len += 1;
+                self.len = self.len.saturating_add(1);
                 return Ok(I::new(index, slot.generation));
             }
         }
@@ -55,7 +55,7 @@ impl<I: Id, T> Slab<I, T> {
             return Err(Trap::StoreFull(I::ENTITY));
         }
         self.slots.push(Slot { generation: NonZeroU32::MIN, entry: Entry::Full(value) });
-        self.len += 1;
+        self.len = self.len.saturating_add(1);
         Ok(I::new(index, NonZeroU32::MIN))
     }
 
@@ -115,7 +115,7 @@ impl<I: Id, T> Slab<I, T> {
         match std::mem::replace(&mut slot.entry, Entry::Free(self.free)) {
             Entry::Full(value) => {
                 self.free = id.slot();
-                self.len -= 1;
+                self.len = self.len.saturating_sub(1);
                 Ok(value)
             }
             Entry::Free(_) => Err(gone),

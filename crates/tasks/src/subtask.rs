@@ -6,7 +6,7 @@
 use crate::embedder::Embedder;
 use crate::event::{Event, EventCode};
 use crate::handle_table::Handle;
-use crate::id::{InstanceId, SubtaskId, ThreadId};
+use crate::id::{Entity, InstanceId, SubtaskId, ThreadId};
 use crate::instance::Cost;
 use crate::resource::Lenders;
 use crate::store::Store;
@@ -72,6 +72,8 @@ impl<E: Embedder> Store<E> {
     #[inline]
     pub fn new_subtask(&mut self, inst: InstanceId, data: E::Subtask) -> Result<SubtaskId, Trap> {
         let instance = self.instances.get_mut(inst)?;
+        let position =
+            u32::try_from(instance.subtasks.len()).map_err(|_| Trap::StoreFull(Entity::Subtask))?;
         instance.charge(Cost::<E>::SUBTASK)?;
         let subtask = self.subtasks.insert(Subtask {
             data,
@@ -83,7 +85,7 @@ impl<E: Embedder> Store<E> {
             resolve_delivered: false,
             cancellation_requested: false,
             resolve_waiter: None,
-            position: instance.subtasks.len() as u32,
+            position,
         })?;
         instance.subtasks.push(subtask);
         Ok(subtask)

@@ -52,7 +52,7 @@ impl<T> Table<T> {
             let index = self.free;
             *entry = Entry::Full(value);
             self.free = next;
-            self.len += 1;
+            self.len = self.len.saturating_add(1);
             return Some(index);
         }
         let index = u32::try_from(self.entries.len()).ok()?.checked_add(1)?;
@@ -60,7 +60,7 @@ impl<T> Table<T> {
             return None;
         }
         self.entries.push(Entry::Full(value));
-        self.len += 1;
+        self.len = self.len.saturating_add(1);
         Some(index)
     }
 
@@ -73,7 +73,7 @@ impl<T> Table<T> {
         match std::mem::replace(entry, Entry::Free(self.free)) {
             Entry::Full(value) => {
                 self.free = index;
-                self.len -= 1;
+                self.len = self.len.saturating_sub(1);
                 Some(value)
             }
             Entry::Free(_) => None,

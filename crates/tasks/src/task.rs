@@ -6,8 +6,7 @@
 use smallvec::SmallVec;
 
 use crate::embedder::Embedder;
-use crate::event::Event;
-use crate::id::{InstanceId, TaskId, ThreadId};
+use crate::id::{Entity, InstanceId, TaskId, ThreadId};
 use crate::instance::Cost;
 use crate::store::Store;
 use crate::thread::{ThreadState, Wait, WaitLinks};
@@ -105,7 +104,7 @@ impl<E: Embedder> Store<E> {
         data: E::Task,
     ) -> Result<TaskId, Trap> {
         let instance = self.instances.get_mut(inst)?;
-        let position = instance.tasks.len() as u32;
+        let position = u32::try_from(instance.tasks.len()).map_err(|_| Trap::StoreFull(Entity::Task))?;
         if position >= instance.limits.tasks {
             return Err(Trap::TaskLimit(instance.limits.tasks));
         }
@@ -147,7 +146,8 @@ impl<E: Embedder> Store<E> {
             let (inst, needs_exclusive) = (task.inst, task.needs_exclusive);
             let instance = self.instances.get_mut(inst)?;
             if instance.has_backpressure(needs_exclusive) || instance.num_waiting_to_enter > 0 {
-                instance.num_waiting_to_enter += 1; // at most one per task
+                // At most one per task, so it does not saturate.
+                instance.num_waiting_to_enter = instance.num_waiting_to_enter.saturating_add(1);
                 let links = &mut WaitLinks(&mut self.threads);
                 if needs_exclusive {
                     instance.entering_exclusive.push_back(links, thread);
@@ -286,32 +286,6 @@ impl<E: Embedder> Store<E> {
             task.state = TaskState::CancelDelivered;
         }
         Ok(pending)
-    }
-
-    /// Returns the event to call a callback with, after a thread's callback wait (the event loop of
-    /// `canon_lift`): a cancellation, what the wait was for, or nothing after a yield.
-    ///
-    /// # Errors
-    ///
-    /// [`Trap::Misuse`] when the thread did not just come from a callback wait.
-    pub fn take_callback_event(&mut self, id: ThreadId) -> Result<Event, Trap> {
-        let thread = self.threads.get_mut(id)?;
-        if thread.state != ThreadState::Running {
-            return Err(Trap::Misuse("only a running thread receives events"));
-        }
-        let task = thread.task;
-        let wait = std::mem::replace(&mut thread.wait, Wait::Nothing);
-        let event = match wait {
-            Wait::CallbackSet(set) if !self.tasks.get(task)?.state.pending_cancel() => {
-                self.take_event(set)?
-            }
-            Wait::CallbackSet(_) | Wait::CallbackYield => None,
-            _ => return Err(Trap::Misuse("the thread did not wait in a callback's event loop")),
-        };
-        if self.deliver_pending_cancel(task)? {
-            return Ok(Event::TASK_CANCELLED);
-        }
-        Ok(event.unwrap_or(Event::NONE))
     }
 
     /// Releases the exclusive lock if the task's implicit thread holds it.

@@ -10,7 +10,7 @@
 //! - T has an index in its instance's table from when it has entered until it exits.
 
 use crate::embedder::Embedder;
-use crate::id::{EndId, InstanceId, SetId, SubtaskId, TaskId, ThreadId};
+use crate::id::{EndId, Entity, InstanceId, SetId, SubtaskId, TaskId, ThreadId};
 use crate::instance::Cost;
 use crate::list::{Link, Links};
 use crate::slab::Slab;
@@ -102,6 +102,8 @@ impl<E: Embedder> Store<E> {
     pub fn new_thread(&mut self, task: TaskId, data: E::Thread) -> Result<ThreadId, Trap> {
         let task_state = self.tasks.get_mut(task)?;
         let inst = task_state.inst;
+        let position =
+            u32::try_from(task_state.threads.len()).map_err(|_| Trap::StoreFull(Entity::Thread))?;
         self.instances.get_mut(inst)?.charge(Cost::<E>::THREAD)?;
         let thread = self.threads.insert(Thread {
             data,
@@ -112,7 +114,7 @@ impl<E: Embedder> Store<E> {
             wait: Wait::Nothing,
             sched: Sched::Unqueued,
             promoted: false,
-            position: task_state.threads.len() as u32,
+            position,
             storage: [0; 2],
             wait_link: Link::new(),
             ready_link: Link::new(),

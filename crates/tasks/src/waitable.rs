@@ -113,7 +113,9 @@ impl<E: Embedder> Store<E> {
         if let Some(state) = self.sets.find_mut(set) {
             let links = &mut WaitableLinks { subtasks: &mut self.subtasks, ends: &mut self.ends };
             state.pending.push_back(links, id);
-            self.service_set(set);
+            if state.num_waiting > 0 {
+                self.service_set(set);
+            }
         }
     }
 
@@ -146,7 +148,7 @@ impl<E: Embedder> Store<E> {
         }
         if let Some(set) = set {
             if let Some(state) = self.sets.find_mut(set) {
-                state.num_members += 1; // at most one per handle
+                state.num_members = state.num_members.saturating_add(1); // at most one per handle
             }
             if pending {
                 self.queue_in_set(id, set);
