@@ -155,6 +155,11 @@ fn vectors_pass_every_kind_of_boundary() {
                     (br_if 0 (i16x8.add (local.get 0) (local.get 2)) (local.get 1))
                     (select (i32x4.neg) (i64x2.splat (i64.const 1)) (local.get 1)))
                 (call $import (loop (param v128) (result v128) (br_if 0 (f32x4.sqrt) (local.get 1))))
+                (block (result v128) (block (result v128) (block (result v128)
+                    (br_table 0 1 2 (f64x2.abs (local.get 0)) (local.get 1)))))
+                (if (param v128) (result v128 v128) (f32x4.abs (local.get 0)) (local.get 1)
+                    (then (local.get 0)) (else (local.get 2)))
+                drop drop drop
                 (if (result v128) (local.get 1)
                     (then (i8x16.swizzle (local.get 0) (local.get 2)))
                     (else (v128.load8_lane 3 (local.get 1) (local.get 2)))))

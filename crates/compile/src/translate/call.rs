@@ -67,6 +67,7 @@ impl Translator<'_, '_> {
         let element = self.table_type(table)?.element;
         let expected = self.env.info.types.get(type_index as usize).copied();
         // In a table of one type there is nothing to compare.
+        let mut null = Some(TrapCode::IndirectCallToNull);
         if expected.is_none_or(|expected| element.heap != HeapType::Concrete(expected)) {
             let flags = self.trapping(Region::FuncRefs, TrapCode::IndirectCallToNull);
             let actual = self.builder.ins().load(types::I32, flags, reference, func_ref::TYPE_ID as i32);
@@ -75,20 +76,24 @@ impl Translator<'_, '_> {
             let expected = self.builder.ins().load(types::I32, flags, type_ids, (type_index * 4) as i32);
             let different = self.builder.ins().icmp(IntCC::NotEqual, actual, expected);
             self.builder.ins().trapnz(different, trap(TrapCode::BadSignature));
+            null = None;
         }
-        let callee = self.callee(reference, TrapCode::IndirectCallToNull);
+        let callee = self.callee(reference, null);
         self.call_callee(callee, type_index, is_tail)
     }
 
     fn call_ref(&mut self, type_index: u32, is_tail: bool) -> Result<(), CompileError> {
         let reference = self.pop()?;
-        let callee = self.callee(reference, TrapCode::NullReference);
+        let callee = self.callee(reference, Some(TrapCode::NullReference));
         self.call_callee(callee, type_index, is_tail)
     }
 
-    /// What a reference refers to; traps if it is null.
-    fn callee(&mut self, reference: Value, null: TrapCode) -> Callee {
-        let flags = self.trapping(Region::FuncRefs, null);
+    /// What a reference refers to; traps if it can be null and is.
+    fn callee(&mut self, reference: Value, null: Option<TrapCode>) -> Callee {
+        let flags = match null {
+            Some(null) => self.trapping(Region::FuncRefs, null),
+            None => self.flags(Region::FuncRefs),
+        };
         let code = self.builder.ins().load(POINTER, flags, reference, func_ref::CODE as i32);
         let flags = self.flags(Region::FuncRefs);
         let vmctx = self.builder.ins().load(POINTER, flags, reference, func_ref::VMCTX as i32);

@@ -129,11 +129,12 @@ impl Translator<'_, '_> {
     fn if_(&mut self, ty: BlockType) -> Result<(), CompileError> {
         let (params, results) = self.block_type(ty)?;
         let condition = self.pop()?;
+        // Made canonical here, where both branches can see it.
+        let kept = self.top(params.len())?.into();
         let then = self.builder.create_block();
         let otherwise = self.builder.create_block();
         let branch = self.builder.ins().brif(condition, then, &[], otherwise, &[]);
         let target = self.block_with_params(&results);
-        let kept = self.top(params.len())?.into();
         let kind = FrameKind::If { branch, otherwise, params: kept };
         self.push_frame(kind, target, results.len(), results.len(), params.len())?;
         self.builder.switch_to_block(then);
@@ -251,6 +252,8 @@ impl Translator<'_, '_> {
     fn br_table(&mut self, table: &BrTable<'_>) -> Result<(), CompileError> {
         let index = self.pop()?;
         let (_, arity) = self.label(table.default())?;
+        // Made canonical here, where all branches can see it.
+        self.top(arity)?;
         // One block for each label that passes operands: the operands are passed once, not once per entry.
         let mut hops: HashMap<u32, Block> = HashMap::new();
         let mut calls = Vec::with_capacity(table.len() as usize);
