@@ -9,9 +9,16 @@ use tombolo_vm::TrampolineCache;
 use crate::error::{Error, Result};
 
 /// Choices that hold for everything an [`Engine`] compiles and runs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     compiler: tombolo_compile::Config,
+    budget: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { compiler: tombolo_compile::Config::default(), budget: 64 << 20 }
+    }
 }
 
 impl Config {
@@ -23,6 +30,13 @@ impl Config {
     /// Chooses between code that runs fast (`true`, the default) and code that is compiled fast.
     pub fn optimize(&mut self, yes: bool) -> &mut Self {
         self.compiler.opt_level = if yes { OptLevel::Speed } else { OptLevel::None };
+        self
+    }
+
+    /// How many bytes the host holds at most for one component instance: its handles, tasks, queued events. One that
+    /// asks for more traps. 64 MiB by default; a guest's own memories do not count.
+    pub fn instance_budget(&mut self, bytes: u64) -> &mut Self {
+        self.budget = bytes;
         self
     }
 
@@ -40,6 +54,7 @@ pub struct Engine {
 }
 
 struct EngineInner {
+    budget: u64,
     compiler: Arc<Compiler>,
     registry: Arc<TypeRegistry>,
     trampolines: Arc<TrampolineCache>,
@@ -54,7 +69,7 @@ impl Engine {
         let compiler = Arc::new(Compiler::new(&config.compiler).map_err(Error::compile)?);
         let registry = Arc::new(TypeRegistry::default());
         let trampolines = TrampolineCache::new(compiler.clone(), registry.clone());
-        Ok(Engine { inner: Arc::new(EngineInner { compiler, registry, trampolines }) })
+        Ok(Engine { inner: Arc::new(EngineInner { budget: config.budget, compiler, registry, trampolines }) })
     }
 
     pub(crate) fn compiler(&self) -> &Compiler {
@@ -67,6 +82,11 @@ impl Engine {
 
     pub(crate) fn trampolines(&self) -> &Arc<TrampolineCache> {
         &self.inner.trampolines
+    }
+
+    /// What one component instance may make the host hold.
+    pub(crate) fn limits(&self) -> tombolo_tasks::Limits {
+        tombolo_tasks::Limits { bytes: self.inner.budget, ..Default::default() }
     }
 
     pub(crate) fn same(&self, other: &Engine) -> bool {

@@ -96,8 +96,13 @@ impl StoreCore {
         Ok(results)
     }
 
-    /// Calls a core function of an instance that is no component function: a start function or a destructor.
+    /// Calls a core function of an instance that is no component function, such as a destructor.
     pub fn call_in_instance(&self, instance: InstanceId, callable: &Callable, values: &mut [RawVal]) -> Result<()> {
+        self.run_in_instance(instance, || self.call(callable, values))
+    }
+
+    /// Runs core code of an instance in a task of its own, which must not block.
+    pub fn run_in_instance(&self, instance: InstanceId, code: impl FnOnce() -> Result<()>) -> Result<()> {
         let data = TaskData { func: None, caller: Caller::Nobody };
         let (task, thread) = {
             let mut tasks = self.tasks.borrow_mut();
@@ -107,8 +112,7 @@ impl StoreCore {
             tasks.task_start(task)?;
             (task, thread)
         };
-        let current = Current { instance: Some(instance), thread: Some(thread) };
-        self.with_current(current, || self.call(callable, values))?;
+        self.with_current(Current { instance: Some(instance), thread: Some(thread) }, code)?;
         let mut tasks = self.tasks.borrow_mut();
         tasks.task_return(task)?;
         tasks.exit_implicit_thread(task, thread)?;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tombolo_types::TypeId;
-use tombolo_vm::{FuncHandle, HostContext, RawVal};
+use tombolo_vm::{FuncHandle, HostContext, InstanceHandle, RawVal};
 
 use super::LoweredFunc;
 use super::builtins::BuiltinFunc;
@@ -18,11 +18,18 @@ impl StoreCore {
         self.check_alive()?;
         // SAFETY: the trampoline is the one of the function's type, and `values` has the slots it needs: every
         // caller sizes it by the type that validation gave the function.
-        unsafe { self.vm.call_raw(callable.func, &callable.trampoline, values) }.map_err(|trap| {
-            let error = Error::raised(trap);
-            self.poison(&error);
-            error
-        })
+        unsafe { self.vm.call_raw(callable.func, &callable.trampoline, values) }.map_err(|trap| self.raised(trap))
+    }
+
+    /// Runs a core instance's start function.
+    pub fn start(&self, instance: InstanceHandle) -> Result<()> {
+        self.vm.start(instance).map_err(|trap| self.raised(trap))
+    }
+
+    fn raised(&self, trap: tombolo_vm::Trap) -> Error {
+        let error = Error::raised(trap);
+        self.poison(&error);
+        error
     }
 
     /// A core function together with its entry trampoline.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use tombolo_tasks::{EndKind, InstanceId, Limits};
+use tombolo_tasks::{EndKind, InstanceId};
 use tombolo_types::component::{Def, DefId, FlatType, ResourceIdx};
 use tombolo_vm::{Extern, FuncHandle, Module};
 
@@ -68,8 +68,7 @@ pub(crate) fn instantiate(
     import: &mut dyn FnMut(&str, &ItemType, &Env) -> Result<ExportItem>,
 ) -> Result<InstanceValue> {
     core.components.borrow_mut().push(component.file.clone());
-    let instance =
-        core.tasks.borrow_mut().new_instance(InstanceData { root }, Limits::default()).map_err(Error::from)?;
+    let instance = core.tasks.borrow_mut().new_instance(InstanceData { root }, core.engine.limits())?;
     core.instances.borrow_mut().push(instance);
     let mut instantiator = Instantiator {
         core,
@@ -339,12 +338,9 @@ impl Instantiator<'_> {
             })
             .collect::<Result<Vec<_>>>()?;
         let instance = self.core.vm.instantiate(&module, &imports).map_err(Error::instantiation)?;
-        if let Some(start) = module.info().start
-            && let Some(Extern::Func(start)) =
-                instance.export_item(&self.core.vm, tombolo_compile::module::Item::Func(start))
-        {
-            let start = self.core.callable(start)?;
-            self.core.call_in_instance(self.instance, &start, &mut [])?;
+        let core = self.core;
+        if module.info().start.is_some() {
+            core.run_in_instance(self.instance, || core.start(instance))?;
         }
         self.core_instances.push(CoreInstance::Module(instance));
         Ok(())
