@@ -186,6 +186,8 @@ impl<E: Embedder> Store<E> {
     /// Evaluates the `ready_func` of a waiting thread.
     #[inline]
     pub(crate) fn readiness(&self, id: ThreadId) -> Readiness {
+        #[cfg(test)]
+        self.asked.set(self.asked.get() + 1);
         let Some(thread) = self.threads.find(id) else { return Readiness::NotReady };
         let met = match thread.wait {
             Wait::Nothing => true,

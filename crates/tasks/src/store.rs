@@ -29,6 +29,9 @@ pub struct Store<E: Embedder> {
     pub(crate) ready: List<ThreadId>,
     /// Host-owned ends that the host must look at.
     pub(crate) host: List<WaitableId>,
+    /// How often a thread was asked whether it is ready: the measure of the scheduler's work.
+    #[cfg(test)]
+    pub(crate) asked: std::cell::Cell<u64>,
 }
 
 impl<E: Embedder> Store<E> {
@@ -43,6 +46,8 @@ impl<E: Embedder> Store<E> {
             sets: Slab::new(),
             ready: List::new(),
             host: List::new(),
+            #[cfg(test)]
+            asked: std::cell::Cell::new(0),
         }
     }
 

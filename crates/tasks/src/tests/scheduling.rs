@@ -5,26 +5,213 @@ use crate::*;
 
 #[test]
 fn a_call_leaves_nothing_behind() {
-    let (mut store, inst) = store();
-    let (task, thread) = store.call(inst, true);
-    assert_eq!(store.instance(inst).unwrap().exclusive_thread(), Some(thread));
+    let (mut store, a, _) = store();
+    let (task, thread) = store.call(a, CALLBACK);
+    assert_eq!(store.instance(a).unwrap().exclusive_thread(), Some(thread));
     store.finish(task, thread);
-    assert_eq!(store.census(), Census { instances: 1, ..Census::default() });
-    assert_eq!(store.instance(inst).unwrap().charged_bytes(), 0);
+    assert_eq!(store.census(), Census { instances: 2, ..Census::default() });
+    assert_eq!(store.instance(a).unwrap().charged_bytes(), 0);
+    assert_eq!(store.task_state(task), TaskState::Resolved);
     assert_eq!(store.task_return(task), Err(Trap::Gone(Entity::Task)));
 }
 
 #[test]
 fn the_exclusive_lock_holds_up_the_next_call() {
-    let (mut store, inst) = store();
-    let (task, thread) = store.call(inst, true);
-    let (task2, thread2, enter) = store.try_call(inst, true);
+    let (mut store, a, _) = store();
+    let (task, thread) = store.call(a, CALLBACK);
+    let (task2, thread2, enter) = store.try_call(a, CALLBACK);
     assert_eq!(enter, Enter::MustWait);
     assert_eq!(store.next_ready(), None);
     store.finish(task, thread);
-    assert_eq!(store.next_ready_in(inst), None, "a thread that has not entered is no candidate");
+    assert_eq!(store.next_ready_in(a), None, "a thread that has not entered is no candidate");
     assert_eq!(store.next_ready(), Some(thread2));
-    assert!(matches!(store.finish_entering(task2, thread2), Ok(Entering::Entered)));
-    store.task_start(task2).unwrap();
+    store.enter(task2, thread2);
     store.finish(task2, thread2);
+}
+
+#[test]
+fn a_stackful_call_ignores_the_lock_but_not_the_queue() {
+    let (mut store, a, _) = store();
+    let (_, _) = store.call(a, CALLBACK);
+    let (stackful, thread) = store.call(a, STACKFUL);
+    store.finish(stackful, thread);
+    let (_, _, enter) = store.try_call(a, CALLBACK);
+    assert_eq!(enter, Enter::MustWait);
+    // Residual backpressure: somebody waits, so the newcomer waits for its turn, if only for a moment.
+    let (stackful, thread, enter) = store.try_call(a, STACKFUL);
+    assert_eq!(enter, Enter::MustWait);
+    assert_eq!(store.next_ready(), Some(thread));
+    store.enter(stackful, thread);
+}
+
+#[test]
+fn a_sync_typed_call_ignores_backpressure() {
+    let (mut store, a, _) = store();
+    store.call(a, CALLBACK);
+    store.backpressure_inc(a).unwrap();
+    let task = store.new_task(a, false, true, "task").unwrap();
+    let thread = store.new_thread(task, "thread").unwrap();
+    assert_eq!(store.enter_implicit_thread(task, thread), Ok(Enter::Entered));
+    store.task_start(task).unwrap();
+    store.finish(task, thread);
+}
+
+#[test]
+fn lifting_backpressure_lets_in_one_after_the_other() {
+    let (mut store, a, _) = store();
+    store.backpressure_inc(a).unwrap();
+    let (task1, thread1, _) = store.try_call(a, STACKFUL);
+    let (task2, thread2, _) = store.try_call(a, STACKFUL);
+    assert_eq!(store.instance(a).unwrap().num_waiting_to_enter(), 2);
+    assert_eq!(store.next_ready(), None);
+    store.backpressure_dec(a).unwrap();
+    assert_eq!(store.next_ready(), Some(thread1));
+    store.enter(task1, thread1);
+    // Raised again, it holds up also those that were let in but have not started.
+    store.backpressure_inc(a).unwrap();
+    assert_eq!(store.next_ready(), None);
+    store.backpressure_dec(a).unwrap();
+    assert_eq!(store.next_ready(), Some(thread2));
+    store.enter(task2, thread2);
+    assert_eq!(store.next_ready(), None);
+}
+
+#[test]
+fn the_backpressure_counter_has_16_bits() {
+    let (mut store, a, _) = store();
+    assert_eq!(store.backpressure_dec(a), Err(Trap::BackpressureUnderflow));
+    for _ in 0..u16::MAX {
+        store.backpressure_inc(a).unwrap();
+    }
+    assert_eq!(store.backpressure_inc(a), Err(Trap::BackpressureOverflow));
+}
+
+#[test]
+fn yielding_threads_take_turns() {
+    let (mut store, a, b) = store();
+    let threads: Vec<_> = [a, b, a].into_iter().map(|inst| store.call(inst, STACKFUL).1).collect();
+    for _ in 0..3 {
+        for thread in &threads {
+            if store.thread_state(*thread) == Ok(ThreadState::Running) {
+                store.waits(*thread, WaitFor::Ready);
+            }
+        }
+        for thread in &threads {
+            assert_eq!(store.next_ready(), Some(*thread));
+        }
+        assert_eq!(store.next_ready(), None);
+    }
+}
+
+#[test]
+fn a_callback_waits_for_the_lock() {
+    let (mut store, a, _) = store();
+    let (_, first) = store.call(a, CALLBACK);
+    assert_eq!(store.callback_returned(first, 1), Ok(CallbackStep::Wait));
+    let (task, second) = store.call(a, CALLBACK);
+    assert_eq!(store.next_ready(), None, "the lock is taken");
+    assert_eq!(store.callback_returned(second, 1), Ok(CallbackStep::Wait));
+    assert_eq!(store.next_ready(), Some(first));
+    assert_eq!(store.instance(a).unwrap().exclusive_thread(), Some(first));
+    assert_eq!(store.take_callback_event(first), Ok(Event::NONE));
+    assert_eq!(store.next_ready(), None);
+    assert_eq!(store.callback_returned(first, 1), Ok(CallbackStep::Wait));
+    assert_eq!(store.next_ready(), Some(second));
+    assert_eq!(store.take_callback_event(second), Ok(Event::NONE));
+    store.finish(task, second);
+    assert_eq!(store.next_ready(), Some(first));
+    store.check_invariants();
+}
+
+#[test]
+fn the_lock_goes_in_turn_to_callbacks_and_to_new_calls() {
+    let (mut store, a, _) = store();
+    let mut callbacks = Vec::new();
+    for _ in 0..4 {
+        let (_, thread) = store.call(a, CALLBACK);
+        store.callback_returned(thread, 1).unwrap();
+        callbacks.push(thread);
+    }
+    let (task, thread) = store.call(a, CALLBACK);
+    assert_eq!(store.next_ready(), None);
+    for _ in 0..4 {
+        assert_eq!(store.try_call(a, CALLBACK).2, Enter::MustWait);
+    }
+    store.finish(task, thread);
+    // Each holder keeps the lock until it exits.
+    let mut order = String::new();
+    while let Some(thread) = store.next_ready() {
+        let (task, _) = store.thread_scope(thread).unwrap();
+        if callbacks.contains(&thread) {
+            order.push('c');
+            store.take_callback_event(thread).unwrap();
+        } else {
+            order.push('n');
+            store.enter(task, thread);
+        }
+        assert_eq!(store.next_ready(), None, "the lock is taken");
+        store.finish(task, thread);
+    }
+    assert!(order == "cncncncn" || order == "ncncncnc", "{order}");
+}
+
+#[test]
+fn an_unknown_callback_code_traps() {
+    let (mut store, a, _) = store();
+    let (_, thread) = store.call(a, CALLBACK);
+    assert_eq!(store.callback_returned(thread, 3), Err(Trap::CallbackCode(3)));
+    assert_eq!(store.callback_returned(thread, 0x2f), Err(Trap::CallbackCode(15)));
+    assert_eq!(store.callback_returned(thread, 2 | 9 << 4), Err(Trap::UnknownHandle(9)));
+    assert_eq!(store.callback_returned(thread, 0), Ok(CallbackStep::Exit));
+}
+
+#[test]
+fn ten_thousand_waiting_threads_are_not_scanned() {
+    let (mut store, a, _) = store();
+    let set = store.waitable_set_new(a).unwrap();
+    let set = store.set_handle(a, set).unwrap();
+    let (_, lock_holder) = store.call(a, CALLBACK);
+    let mut subtasks = Vec::new();
+    for n in 0..10_000 {
+        let task = store.new_task(a, true, n % 4 == 1, "task").unwrap();
+        let thread = store.new_thread(task, "thread").unwrap();
+        if n % 4 == 1 {
+            // Waits to enter: the lock is taken.
+            assert_eq!(store.enter_implicit_thread(task, thread), Ok(Enter::MustWait));
+            continue;
+        }
+        store.task_start(task).unwrap();
+        store.resume(thread).unwrap();
+        store.register_thread(thread).unwrap();
+        match n % 4 {
+            0 => store.start_waiting(thread, WaitFor::Set(set)).unwrap(),
+            2 => store.start_waiting(thread, WaitFor::CallbackYield).unwrap(),
+            _ => {
+                let subtask = store.new_subtask(a, "subtask").unwrap();
+                store.subtask_started(subtask).unwrap();
+                store.start_waiting(thread, WaitFor::SubtaskResolved(subtask)).unwrap();
+                subtasks.push((subtask, thread));
+            }
+        }
+    }
+    store.asked.set(0);
+    for (subtask, thread) in &subtasks {
+        store.subtask_resolve(*subtask, SubtaskState::Returned).unwrap();
+        assert_eq!(store.next_ready(), Some(*thread));
+    }
+    assert!(store.asked.get() <= 2 * subtasks.len() as u64, "asked {} times", store.asked.get());
+    store.asked.set(0);
+    for _ in 0..1000 {
+        store.release_exclusive_of(a, lock_holder);
+        let thread = store.next_ready().unwrap();
+        let (task, _) = store.thread_scope(thread).unwrap();
+        match store.finish_entering(task, thread) {
+            Ok(Entering::Entered) => store.release_exclusive(task).unwrap(),
+            _ => {
+                store.take_callback_event(thread).unwrap();
+                store.release_exclusive_of(a, thread);
+            }
+        }
+    }
+    assert!(store.asked.get() <= 8000, "asked {} times", store.asked.get());
 }

@@ -1,6 +1,6 @@
-//! A small runtime to test with: buffers are vectors, types are numbers, and data are names.
+//! A small runtime to test with: buffers are lengths, types are numbers, and data are names.
 
-use crate::{Buffer, Element, Embedder, InstanceId, Limits, Store, TaskId, ThreadId};
+use crate::*;
 
 pub(super) struct Test;
 
@@ -15,6 +15,7 @@ impl Embedder for Test {
     type ErrorContext = String;
 }
 
+/// An element type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
     Number,
@@ -27,7 +28,7 @@ impl Element for Type {
     }
 }
 
-/// A buffer of `length` elements.
+/// A buffer of so many elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Elements {
     pub(super) length: u32,
@@ -53,29 +54,58 @@ impl Buffer for Elements {
 
 pub(super) type TestStore = Store<Test>;
 
-pub(super) fn store() -> (TestStore, InstanceId) {
+/// A store with two instances.
+pub(super) fn store() -> (TestStore, InstanceId, InstanceId) {
     let mut store = Store::new();
-    let inst = store.new_instance("A", Limits::default()).unwrap();
-    (store, inst)
+    let a = store.new_instance("A", Limits::default()).unwrap();
+    let b = store.new_instance("B", Limits::default()).unwrap();
+    (store, a, b)
+}
+
+/// The kinds of function, by what `Task.needs_exclusive` makes of them.
+pub(super) const CALLBACK: bool = true;
+pub(super) const STACKFUL: bool = false;
+
+pub(super) const READ: EndKind = EndKind::StreamReadable;
+pub(super) const WRITE: EndKind = EndKind::StreamWritable;
+
+/// How a guest's copy or cancellation ended: with a result and a number of elements, or not yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copied {
+    Blocked,
+    Done(CopyResult, u32),
+}
+
+impl From<Delivered<Test>> for Copied {
+    fn from(delivered: Delivered<Test>) -> Self {
+        Copied::Done(delivered.event.result, delivered.event.progress)
+    }
 }
 
 impl TestStore {
-    /// Starts a call that must be able to enter.
+    /// Starts a call of an async-typed function that must be able to enter.
     pub(super) fn call(&mut self, inst: InstanceId, exclusive: bool) -> (TaskId, ThreadId) {
         let (task, thread, enter) = self.try_call(inst, exclusive);
-        assert_eq!(enter, crate::Enter::Entered);
+        assert_eq!(enter, Enter::Entered);
         (task, thread)
     }
 
-    pub(super) fn try_call(&mut self, inst: InstanceId, exclusive: bool) -> (TaskId, ThreadId, crate::Enter) {
+    pub(super) fn try_call(&mut self, inst: InstanceId, exclusive: bool) -> (TaskId, ThreadId, Enter) {
         let task = self.new_task(inst, true, exclusive, "task").unwrap();
         let thread = self.new_thread(task, "thread").unwrap();
         let enter = self.enter_implicit_thread(task, thread).unwrap();
-        if enter == crate::Enter::Entered {
+        if enter == Enter::Entered {
             self.task_start(task).unwrap();
         }
         self.check_invariants();
         (task, thread, enter)
+    }
+
+    /// Lets a thread that waited to enter, and was resumed, enter and start.
+    pub(super) fn enter(&mut self, task: TaskId, thread: ThreadId) {
+        assert!(matches!(self.finish_entering(task, thread), Ok(Entering::Entered)));
+        self.task_start(task).unwrap();
+        self.check_invariants();
     }
 
     pub(super) fn finish(&mut self, task: TaskId, thread: ThreadId) {
@@ -83,5 +113,72 @@ impl TestStore {
         let exit = self.exit_implicit_thread(task, thread).unwrap();
         assert_eq!(exit.task, Some("task"));
         self.check_invariants();
+    }
+
+    pub(super) fn waits(&mut self, thread: ThreadId, wait_for: WaitFor) {
+        self.start_waiting(thread, wait_for).unwrap();
+        self.check_invariants();
+    }
+
+    /// A stream from instance `a`, which keeps the writable end, to `b`: the two handles.
+    pub(super) fn stream(&mut self, a: InstanceId, b: InstanceId, element: Type) -> (u32, u32) {
+        let (reader, writer) = self.stream_new(Some(a), element).unwrap();
+        let (reader, writer) = (self.end_index(reader).unwrap(), self.end_index(writer).unwrap());
+        let end = self.lift_readable(a, reader, READ, &element).unwrap();
+        (writer, self.lower_readable(b, end).unwrap())
+    }
+
+    /// As [`TestStore::stream`], a future.
+    pub(super) fn future(&mut self, a: InstanceId, b: InstanceId, element: Type) -> (u32, u32) {
+        let (reader, writer) = self.future_new(Some(a), element).unwrap();
+        let (reader, writer) = (self.end_index(reader).unwrap(), self.end_index(writer).unwrap());
+        let end = self.lift_readable(a, reader, EndKind::FutureReadable, &element).unwrap();
+        (writer, self.lower_readable(b, end).unwrap())
+    }
+
+    /// An asynchronous read or write by a guest.
+    pub(super) fn guest_copy(
+        &mut self,
+        inst: InstanceId,
+        index: u32,
+        kind: EndKind,
+        element: Type,
+        length: u32,
+    ) -> Result<Copied, Trap> {
+        let end = self.end_to_copy(inst, index, kind, &element, true)?;
+        let step = self.copy(end, elements(length))?;
+        let copied = self.transferred(step);
+        self.check_invariants();
+        Ok(copied)
+    }
+
+    /// Carries out a transfer, if there is one.
+    pub(super) fn transferred(&mut self, step: CopyStep<Test>) -> Copied {
+        match step {
+            CopyStep::Transfer(transfer) => {
+                let (to, from) = self.buffers_mut(transfer.reader, transfer.writer).unwrap();
+                assert_eq!(transfer.count, to.remain().min(from.remain()));
+                let step = self.finish_transfer(transfer).unwrap();
+                self.transferred(step)
+            }
+            CopyStep::Pending => Copied::Blocked,
+            CopyStep::Done(delivered) => delivered.into(),
+        }
+    }
+
+    /// An asynchronous cancellation by a guest.
+    pub(super) fn guest_cancel(
+        &mut self,
+        inst: InstanceId,
+        index: u32,
+        kind: EndKind,
+    ) -> Result<Copied, Trap> {
+        let end = self.end_to_cancel(inst, index, kind, &Type::Number, true)?;
+        let step = self.cancel(end)?;
+        self.check_invariants();
+        Ok(match step {
+            CancelStep::Done(delivered) => delivered.into(),
+            CancelStep::Blocked => Copied::Blocked,
+        })
     }
 }
