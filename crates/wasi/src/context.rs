@@ -80,7 +80,7 @@ pub struct WasiCtxView<'a> {
 ///     .args(["program", "--verbose"])
 ///     .env("LANG", "C")
 ///     .inherit_stdio()
-///     .preopened_dir("/tmp", "/scratch", Permissions::ALL)?
+///     .preopened_dir("/tmp", "/scratch", Permissions::READ_WRITE)?
 ///     .build();
 /// # Ok(())
 /// # }

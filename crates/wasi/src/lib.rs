@@ -1,7 +1,7 @@
 //! WASI for the Tombolo runtime: what a guest reaches of the world outside, and nothing more than it was given.
 //!
 //! ```
-//! use tombolo::{Engine, Linker, ResourceTable, Store};
+//! use tombolo::{Config, Engine, Linker, ResourceTable, Store};
 //! use tombolo_wasi::{Permissions, WasiCtx, WasiCtxView, WasiView, p3};
 //!
 //! struct Host {
@@ -16,7 +16,7 @@
 //! }
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let engine = Engine::default();
+//! let engine = Engine::new(&Config::new())?;
 //! let mut linker = Linker::new(&engine);
 //! p3::add_to_linker(&mut linker)?;
 //! let wasi = WasiCtx::builder()

@@ -162,7 +162,7 @@ pub struct Permissions {
 
 impl Permissions {
     /// Reading and changing.
-    pub const ALL: Permissions = Permissions { read: true, write: true };
+    pub const READ_WRITE: Permissions = Permissions { read: true, write: true };
     /// Reading alone.
     pub const READ_ONLY: Permissions = Permissions { read: true, write: false };
 
