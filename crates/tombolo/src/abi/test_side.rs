@@ -189,7 +189,7 @@ impl LowerSide for Guest {
             Realloc::Trapping => return Err(Error::abi("realloc trapped")),
             Realloc::Misaligned => self.bump(8, new_size + 1) + 1,
             Realloc::OutOfBounds => (self.memory.len() as u64 + 1 - new_size).next_multiple_of(align.into()),
-            Realloc::Wrapping => u64::MAX & !7,
+            Realloc::Wrapping => !7,
             Realloc::Honest if shrinks => old.next_multiple_of(align.into()),
             Realloc::Growing => {
                 self.memory.resize(self.memory.len() + 64, 0xbb);

@@ -114,12 +114,15 @@ fn a_latin1_result_is_chosen_where_it_is_enough() {
     }
 }
 
-/// The sizes that `realloc` is asked for, as `[old size, alignment, new size]`.
+/// A text, how the source holds it and with what length, the target's encoding, the sizes that its `realloc` is asked
+/// for as `[old size, alignment, new size]`, and the length that arrives.
+type Passes<'a> = (&'a str, Encoding, u64, Encoding, &'a [[u64; 3]], u64);
+
 #[test]
 fn realloc_is_called_as_the_specification_says() {
     let tag = |n: u64| n | 1 << 31;
     use Encoding::{CompactUtf16 as Compact, Utf8, Utf16};
-    let cases: &[(&str, Encoding, u64, Encoding, &[[u64; 3]], u64)] = &[
+    let cases: &[Passes<'_>] = &[
         // store_string_copy
         ("aé", Utf8, 3, Utf8, &[[0, 1, 3]], 3),
         ("", Utf8, 0, Utf8, &[[0, 1, 0]], 0),
