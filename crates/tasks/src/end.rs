@@ -16,7 +16,7 @@ use crate::embedder::{Buffer, Element, Embedder};
 use crate::event::{CopyEvent, CopyResult, EventCode};
 use crate::handle_table::Handle;
 use crate::id::{EndId, InstanceId};
-use crate::instance::{Cost, Instance};
+use crate::instance::Instance;
 use crate::store::Store;
 use crate::trap::{EndAction, HandleKind, Trap};
 use crate::waitable::Waitable;
@@ -311,85 +311,6 @@ impl<E: Embedder> Store<E> {
         if !end.waitable.pending {
             self.set_pending(id.into());
         }
-    }
-
-    /// Takes a readable end out of an instance, to pass it on (`lift_async_value`). The runtime owes it to
-    /// another instance ([`Store::lower_readable`]), to the host, or to [`Store::drop_end`].
-    ///
-    /// # Errors
-    ///
-    /// Traps when the handle is not a readable end of this kind and type, or the end is busy, done or in a
-    /// waitable set.
-    pub fn lift_readable(
-        &mut self,
-        inst: InstanceId,
-        index: u32,
-        kind: EndKind,
-        element: &E::Element,
-    ) -> Result<EndId, Trap> {
-        if !kind.is_readable() {
-            return Err(Trap::Misuse("only readable ends are passed on"));
-        }
-        let id = self.end_handle(inst, index, kind, element)?;
-        self.check_transfer(id, EndAction::Lift)?;
-        self.disown_end(id)?;
-        if self.ends.get(id)?.waitable.pending {
-            self.tell_host(id);
-        }
-        Ok(id)
-    }
-
-    /// Gives an end to an instance and returns its handle (`lower_async_value`).
-    ///
-    /// # Errors
-    ///
-    /// Traps when the instance holds too much; the end is the runtime's still.
-    pub fn lower_readable(&mut self, inst: InstanceId, id: EndId) -> Result<u32, Trap> {
-        let end = self.ends.get(id)?;
-        if end.owner.is_some() || !end.kind.is_readable() || end.state != EndState::Idle || end.direct {
-            return Err(Trap::Misuse("only an idle readable end without owner can be passed on"));
-        }
-        let index = self.own_end(inst, id)?;
-        self.unlink_waitable(id.into());
-        Ok(index)
-    }
-
-    /// The checks that precede lifting and forwarding.
-    pub(crate) fn check_transfer(&self, id: EndId, action: EndAction) -> Result<(), Trap> {
-        let end = self.ends.get(id)?;
-        end.check_idle(action)?;
-        if end.waitable.set.is_some() {
-            return Err(Trap::InWaitableSet { index: end.index, action, kind: end.kind.handle_kind() });
-        }
-        Ok(())
-    }
-
-    fn own_end(&mut self, inst: InstanceId, id: EndId) -> Result<u32, Trap> {
-        let end = self.ends.get_mut(id)?;
-        let instance = self.instances.get_mut(inst)?;
-        instance.charge(Cost::<E>::END)?;
-        match instance.add_handle(Handle::End(id)) {
-            Ok(index) => {
-                end.owner = Some(inst);
-                end.index = index;
-                Ok(index)
-            }
-            Err(trap) => {
-                instance.uncharge(Cost::<E>::END);
-                Err(trap)
-            }
-        }
-    }
-
-    pub(crate) fn disown_end(&mut self, id: EndId) -> Result<(), Trap> {
-        let end = self.ends.get_mut(id)?;
-        if let Some(inst) = end.owner.take() {
-            let index = std::mem::take(&mut end.index);
-            let instance = self.instances.get_mut(inst)?;
-            instance.remove_handle(index)?;
-            instance.uncharge(Cost::<E>::END);
-        }
-        Ok(())
     }
 
     /// Drops a guest's end (`canon_{stream,future}_drop_{readable,writable}`).

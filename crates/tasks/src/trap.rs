@@ -272,3 +272,72 @@ impl fmt::Display for HandleKind {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::EndAction::*;
+    use super::HandleKind::*;
+    use super::*;
+
+    /// The specification's own tests (`tests/component-model/test`) expect these words.
+    #[test]
+    fn messages_say_what_was_wrong() {
+        let end = |action, kind| Trap::EndDone { index: 1, action, kind };
+        let busy = |action, kind| Trap::EndBusy { index: 1, action, kind };
+        let in_set = |action, kind| Trap::InWaitableSet { index: 1, action, kind };
+        let wrong = Trap::WrongHandle { index: 2, expected: StreamReadable, found: StreamWritable };
+        for (trap, message) in [
+            (Trap::CannotLeave, "cannot leave component instance"),
+            (Trap::UnknownHandle(u32::MAX), "unknown handle index 4294967295"),
+            (
+                wrong,
+                "handle index 2 used with the wrong type, expected readable stream end but found writable",
+            ),
+            (Trap::WrongElement(1), "handle index 1 used with the wrong type"),
+            (Trap::CannotBlock, "cannot block a synchronous task before returning"),
+            (Trap::CallbackCode(3), "unsupported callback code"),
+            (Trap::NotSuspended(1), "cannot resume thread which is not suspended"),
+            (Trap::SwitchToSelf(1), "cannot resume thread which is not suspended"),
+            (Trap::SyncAndSet(1), "waitable cannot be used synchronously while added to a waitable set"),
+            (Trap::SetHasWaiters(1), "cannot drop waitable set with waiters"),
+            (Trap::SubtaskUnresolved(1), "cannot drop a subtask which has not yet resolved"),
+            (Trap::BorrowsRemain(1), "borrow handles still remain at the end of the call"),
+            (Trap::Lent { index: 1, lends: 1 }, "cannot remove owned resource while borrowed"),
+            (Trap::FutureNotWritten(1), "cannot drop future write end without first writing a value"),
+            (
+                Trap::SameInstance,
+                "cannot read from and write to intra-component future/stream with non-numeric payload",
+            ),
+            (
+                end(Read, StreamReadable),
+                "cannot read from stream after being notified that the writable end dropped",
+            ),
+            (
+                end(Write, StreamWritable),
+                "cannot write to stream after being notified that the readable end dropped",
+            ),
+            (
+                end(Lift, StreamReadable),
+                "cannot lift stream after being notified that the writable end dropped",
+            ),
+            (
+                end(Forward, StreamWritable),
+                "cannot forward stream after being notified that the readable end dropped",
+            ),
+            (end(Read, FutureReadable), "cannot read from future after previous read succeeded"),
+            (end(Lift, FutureReadable), "cannot lift future after previous read succeeded"),
+            (
+                end(Write, FutureWritable),
+                "cannot write to future after previous write succeeded or readable end dropped",
+            ),
+            (busy(Read, StreamReadable), "cannot have concurrent operations active on a future/stream"),
+            (busy(Drop, StreamReadable), "cannot remove busy stream"),
+            (busy(Drop, StreamWritable), "cannot drop busy stream"),
+            (busy(Forward, FutureReadable), "cannot forward busy future"),
+            (in_set(Lift, FutureReadable), "cannot lift future while it's in a waitable set"),
+            (in_set(Forward, StreamWritable), "cannot forward stream while it's in a waitable set"),
+        ] {
+            assert!(trap.to_string().starts_with(message), "{trap}");
+        }
+    }
+}
