@@ -127,7 +127,7 @@ fn main() {
             }
             0
         };
-        let mut coroutine = corosensei::ScopedCoroutine::<u64, u64, u64, _>::new(run);
+        let coroutine = corosensei::ScopedCoroutine::<u64, u64, u64, _>::new(run);
         coroutine.scope(|mut coroutine| {
             while let corosensei::CoroutineResult::Yield(word) = coroutine.as_mut().resume(1) {
                 black_box(word);

@@ -62,8 +62,11 @@ pub unsafe fn enter(
 /// The limit for compiled code that is entered here from a stack of the thread: the configured depth, or less if the
 /// stack is not that deep.
 ///
+/// Not inlined, for the sake of `prepare_thread`.
+///
 /// # Safety
 /// `store` is a live store's context.
+#[inline(never)]
 unsafe fn limit_here(store: *mut StoreContext) -> usize {
     let (low, high) = os::prepare_thread();
     let sp = arch::stack_pointer();

@@ -299,7 +299,7 @@ impl Store {
         // through the same pointer. The context is the store's, which this thread runs.
         unsafe {
             if (*context).stack_limit == entry::IDLE {
-                os::prepare_thread();
+                prepare_thread();
             }
             (*slot).outer = current.replace(slot);
             (*slot).state = State::Running;
@@ -466,6 +466,12 @@ impl Orphans {
     fn lock(&self) -> MutexGuard<'_, OrphanList> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Not inlined, for the sake of the function that it calls.
+#[inline(never)]
+fn prepare_thread() {
+    os::prepare_thread();
 }
 
 /// Exchanges what belongs to the stack that the store runs on.

@@ -33,6 +33,9 @@ pub enum InstantiationError {
         /// How many were given.
         found: usize,
     },
+    /// The module was compiled by another engine than the store's.
+    #[error("the module was compiled by another engine than its store's")]
+    OtherEngine,
     /// An import is of another type than the module declares.
     #[error("incompatible import `{module}` `{name}`: the module expects {expected}, it was given {found}")]
     Import {
@@ -96,6 +99,9 @@ impl Store {
         module: &Arc<Module>,
         imports: &[Extern],
     ) -> Result<InstanceHandle, InstantiationError> {
+        if module.is_foreign(self.trampolines().registry()) {
+            return Err(InstantiationError::OtherEngine);
+        }
         self.check_imports(module, imports)?;
         let context = Context::new(module.layout().size);
         let context = context.ok_or(InstantiationError::Damaged("there is no memory for its context"))?;

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicPtr;
 use tombolo_compile::CompiledModule;
 use tombolo_compile::module::ModuleInfo;
 use tombolo_compile::vmctx::Layout;
+use tombolo_types::TypeRegistry;
 
 use crate::code::{CodeKind, CodeTables};
 use crate::{CodeError, CodeObject, TrampolineCache};
@@ -14,6 +15,8 @@ use crate::{CodeError, CodeObject, TrampolineCache};
 /// A compiled module whose code is in place. Instances share it and keep it.
 #[derive(Debug)]
 pub struct Module {
+    /// Whose numbers its function types have, if it was compiled here.
+    registry: Option<Arc<TypeRegistry>>,
     info: Arc<ModuleInfo>,
     layout: Layout,
     code: Arc<CodeObject>,
@@ -38,8 +41,7 @@ impl Module {
     /// When it is invalid, or there is no memory for its code.
     pub fn compile(cache: &TrampolineCache, wasm: &[u8]) -> Result<Arc<Module>, CodeError> {
         let compiled = cache.compiler().compile_module(wasm, cache.registry())?;
-        // SAFETY: it was just compiled from these bytes.
-        unsafe { Module::new(compiled, wasm) }
+        Module::place(compiled, wasm, Some(cache.registry().clone()))
     }
 
     /// Puts a compiled module's code in place.
@@ -51,6 +53,14 @@ impl Module {
     /// `compiled` is what the compiler made of `wasm`, unchanged, with the types of the registry of every store that
     /// the module will be instantiated in.
     pub unsafe fn new(compiled: CompiledModule, wasm: &[u8]) -> Result<Arc<Module>, CodeError> {
+        Module::place(compiled, wasm, None)
+    }
+
+    fn place(
+        compiled: CompiledModule,
+        wasm: &[u8],
+        registry: Option<Arc<TypeRegistry>>,
+    ) -> Result<Arc<Module>, CodeError> {
         let CompiledModule { info, layout, code, functions, traps, addresses, .. } = compiled;
         let tables = CodeTables { traps, addresses, functions };
         let code = CodeObject::publish(&code, CodeKind::Module(info.clone()), tables)?;
@@ -66,6 +76,7 @@ impl Module {
             *references.get_mut(*function as usize).ok_or(CodeError::WrongBytes)? = position;
         }
         Ok(Arc::new(Module {
+            registry,
             type_ids: info.types.iter().map(|id| id.0).collect(),
             references: references.into(),
             info,
@@ -85,6 +96,11 @@ impl Module {
     /// The module's code.
     pub fn code(&self) -> &Arc<CodeObject> {
         &self.code
+    }
+
+    /// Whether its function types can have the numbers of another registry than this.
+    pub(crate) fn is_foreign(&self, registry: &Arc<TypeRegistry>) -> bool {
+        self.registry.as_ref().is_some_and(|own| !Arc::ptr_eq(own, registry))
     }
 
     pub(crate) fn layout(&self) -> &Layout {

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use support::*;
 use tombolo_compile::vmctx::TrapCode;
+use tombolo_compile::{Compiler, Config};
+use tombolo_types::TypeRegistry;
 use tombolo_types::core::{GlobalType, MemoryType, RefType, TableType, ValType};
 use tombolo_vm::*;
 
@@ -305,6 +307,15 @@ fn huge_memories_and_tables_are_refused() {
     assert_eq!(call_i32(&store, instance, "m", &[-1]).unwrap(), -1);
     assert_eq!(call_i32(&store, instance, "t", &[-1]).unwrap(), -1);
     assert_eq!(call_i32(&store, instance, "m", &[65536]).unwrap(), 0);
+}
+
+#[test]
+fn modules_of_another_engine_are_refused() {
+    let compiler = Compiler::new(&Config::default()).unwrap();
+    let other = TrampolineCache::new(Arc::new(compiler), Arc::new(TypeRegistry::default()));
+    let store = Store::new(other, StoreConfig::default());
+    let module = module("(module)");
+    assert!(matches!(store.instantiate(&module, &[]), Err(InstantiationError::OtherEngine)));
 }
 
 #[test]

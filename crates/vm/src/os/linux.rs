@@ -133,9 +133,9 @@ thread_local! {
 /// Sees to it that the current thread has a signal stack of [`SIGNAL_STACK`] bytes, and says where its own stack lies.
 /// Cheap after the first time.
 ///
-/// Not inlined: a fiber may be resumed on another thread, so no address of a thread's own storage may be kept by code
-/// that can be suspended.
-#[inline(never)]
+/// To be called only by functions that are never inlined and end soon: a fiber may be resumed on another thread, so
+/// code that can be suspended must not keep an address of a thread's own storage.
+#[inline]
 pub(crate) fn prepare_thread() -> StackRange {
     match STACK.get() {
         Some(range) => range,

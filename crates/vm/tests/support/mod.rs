@@ -40,7 +40,12 @@ pub(crate) fn func(store: &Store, instance: InstanceHandle, name: &str) -> FuncH
     instance.export(store, name).and_then(Extern::func).unwrap()
 }
 
-pub(crate) fn call(store: &Store, instance: InstanceHandle, name: &str, args: &[Val]) -> Result<Vec<Val>, Trap> {
+pub(crate) fn call(
+    store: &Store,
+    instance: InstanceHandle,
+    name: &str,
+    args: &[Val],
+) -> Result<Vec<Val>, Trap> {
     match store.call(func(store, instance, name), args) {
         Ok(values) => Ok(values),
         Err(CallError::Trap(trap)) => Err(trap),
@@ -49,7 +54,12 @@ pub(crate) fn call(store: &Store, instance: InstanceHandle, name: &str, args: &[
 }
 
 /// Calls a function from `i32`s to an `i32`.
-pub(crate) fn call_i32(store: &Store, instance: InstanceHandle, name: &str, args: &[i32]) -> Result<i32, Trap> {
+pub(crate) fn call_i32(
+    store: &Store,
+    instance: InstanceHandle,
+    name: &str,
+    args: &[i32],
+) -> Result<i32, Trap> {
     let args: Vec<Val> = args.iter().map(|value| Val::I32(*value)).collect();
     match call(store, instance, name, &args)?[..] {
         [Val::I32(value)] => Ok(value),
