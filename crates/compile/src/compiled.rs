@@ -23,6 +23,8 @@ pub struct CompiledModule {
     pub functions: Vec<FunctionRange>,
     /// Each instruction of `code` that can trap, ascending by its offset.
     pub traps: Vec<(u32, TrapCode)>,
+    /// Each call that exceptions do not pass, ascending by its return address.
+    pub handlers: Vec<Handler>,
     /// Which wasm instruction the code at an offset comes from, until the next entry: offset in `code`, then offset in
     /// the file or [`NO_ADDRESS`]. Ascending.
     pub addresses: Vec<(u32, u32)>,
@@ -44,6 +46,19 @@ pub struct FunctionRange {
     pub wasm_start: u32,
 }
 
+/// Where an exception goes that arrives at a call: the runtime sets the stack pointer to the frame pointer of the
+/// function that called minus `frame_size`, the frame pointer to that function's, the first return register (`rax`) to
+/// the exception, and continues at `landing`. No other register matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handler {
+    /// Offset in the code of the call's return address.
+    pub return_offset: u32,
+    /// Offset in the code of where to continue.
+    pub landing: u32,
+    /// How far the stack pointer lies below the frame pointer at the call.
+    pub frame_size: u32,
+}
+
 /// A function compiled on its own.
 #[derive(Clone, Debug, Default)]
 pub struct CompiledFunction {
@@ -51,6 +66,8 @@ pub struct CompiledFunction {
     pub code: Vec<u8>,
     /// Each instruction of `code` that can trap, ascending by its offset.
     pub traps: Vec<(u32, TrapCode)>,
+    /// As in [`CompiledModule::handlers`].
+    pub handlers: Vec<Handler>,
     /// As in [`CompiledModule::addresses`]. Empty for trampolines.
     pub addresses: Vec<(u32, u32)>,
 }
@@ -68,6 +85,13 @@ impl CompiledModule {
         let next = self.addresses.partition_point(|(at, _)| *at <= offset);
         let (_, wasm) = *self.addresses.get(next.checked_sub(1)?)?;
         (wasm != NO_ADDRESS).then_some(wasm)
+    }
+
+    /// Where an exception goes that arrives at the call with a return address; `None` if it passes on to the caller.
+    pub fn handler_at(&self, return_offset: u32) -> Option<Handler> {
+        let index =
+            self.handlers.binary_search_by_key(&return_offset, |handler| handler.return_offset).ok()?;
+        self.handlers.get(index).copied()
     }
 
     /// Which of the functions that the module defines the code at an offset belongs to.
@@ -131,6 +155,7 @@ pub(crate) struct Text {
     pub(crate) code: Vec<u8>,
     pub(crate) functions: Vec<FunctionRange>,
     pub(crate) traps: Vec<(u32, TrapCode)>,
+    pub(crate) handlers: Vec<Handler>,
     pub(crate) addresses: Vec<(u32, u32)>,
     interrupt_calls: Vec<u32>,
 }
@@ -149,6 +174,11 @@ impl Text {
         let start = start as u32;
         self.functions.push(FunctionRange { start, len: function.code.len() as u32, wasm_start });
         self.traps.extend(function.traps.iter().map(|(at, code)| (start + at, *code)));
+        self.handlers.extend(function.handlers.iter().map(|handler| Handler {
+            return_offset: start + handler.return_offset,
+            landing: start + handler.landing,
+            frame_size: handler.frame_size,
+        }));
         for (at, wasm) in &function.addresses {
             push_address(&mut self.addresses, start + at, *wasm);
         }

@@ -8,12 +8,14 @@ use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::ExternalName;
 use cranelift_codegen::isa::OwnedTargetIsa;
-use cranelift_codegen::{Context, FinalizedRelocTarget};
+use cranelift_codegen::{Context, FinalizedMachExceptionHandler, FinalizedRelocTarget};
 use tombolo_types::TypeRegistry;
 use tombolo_types::core::FuncType;
 use wasmparser::WasmFeatures;
 
-use crate::compiled::{CompiledFunction, CompiledModule, NO_ADDRESS, Text, UnlinkedFunction, push_address};
+use crate::compiled::{
+    CompiledFunction, CompiledModule, Handler, NO_ADDRESS, Text, UnlinkedFunction, push_address,
+};
 use crate::config::{self, Config, SUPPORTED_FEATURES};
 use crate::parse::ParsedModule;
 use crate::translate::{self, Env, Scratch};
@@ -96,6 +98,7 @@ impl Compiler {
             code: text.code,
             functions: text.functions,
             traps: text.traps,
+            handlers: text.handlers,
             addresses: text.addresses,
             code_section: module.code_section,
         })
@@ -250,7 +253,19 @@ impl Compiler {
             end = range.end;
         }
         push_address(&mut addresses, end, NO_ADDRESS);
-        let mut function = CompiledFunction { code: code.code_buffer().to_vec(), traps, addresses };
+        let mut handlers = Vec::new();
+        for site in code.buffer.call_sites() {
+            for handler in site.exception_handlers {
+                let (FinalizedMachExceptionHandler::Default(landing), Some(frame_size)) =
+                    (handler, site.frame_offset)
+                else {
+                    return Err(CompileError::internal("an unknown exception handler", offset));
+                };
+                handlers.push(Handler { return_offset: site.ret_addr, landing: *landing, frame_size });
+            }
+        }
+        handlers.sort_unstable_by_key(|handler| handler.return_offset);
+        let mut function = CompiledFunction { code: code.code_buffer().to_vec(), traps, handlers, addresses };
         function.traps.sort_unstable_by_key(|(at, _)| *at);
         Ok(UnlinkedFunction { function, interrupt_calls })
     }
@@ -306,6 +321,7 @@ impl Worker {
             layout: &module.layout,
             types: &module.types,
             function_types: &module.function_types,
+            tag_types: &module.tag_types,
             fuel: compiler.config.fuel,
             interruptible: compiler.config.interruptible,
             fused_multiply_add: compiler.fused_multiply_add,

@@ -43,7 +43,8 @@ impl Default for Config {
             verify: cfg!(debug_assertions),
             fuel: false,
             interruptible: false,
-            features: SUPPORTED_FEATURES,
+            // Not yet: the runtime has no `Builtin::Throw`.
+            features: SUPPORTED_FEATURES.difference(WasmFeatures::EXCEPTIONS),
             threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }
     }
@@ -72,7 +73,8 @@ pub const SUPPORTED_FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::WIDE_ARITHMETIC)
     .union(WasmFeatures::SIMD)
     .union(WasmFeatures::RELAXED_SIMD)
-    .union(WasmFeatures::THREADS);
+    .union(WasmFeatures::THREADS)
+    .union(WasmFeatures::EXCEPTIONS);
 
 /// The target: the machine this runs on, with the settings that the runtime relies on.
 pub(crate) fn target(config: &Config) -> Result<OwnedTargetIsa, CompileError> {

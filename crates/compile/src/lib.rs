@@ -27,7 +27,9 @@ mod trampoline;
 mod translate;
 pub mod vmctx;
 
-pub use compiled::{CompiledFunction, CompiledModule, FUNCTION_ALIGNMENT, FunctionRange, NO_ADDRESS};
+pub use compiled::{
+    CompiledFunction, CompiledModule, FUNCTION_ALIGNMENT, FunctionRange, Handler, NO_ADDRESS,
+};
 pub use compiler::Compiler;
 pub use config::{Config, OptLevel, SUPPORTED_FEATURES};
 pub use error::{CompileError, FunctionName};

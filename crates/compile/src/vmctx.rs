@@ -92,6 +92,14 @@ pub mod definition {
     pub const SIZE: u32 = 16;
 }
 
+/// An exception: what an `exnref` points to, aligned to 16. It does not change once it is thrown.
+pub mod exception {
+    /// The address that identifies its tag.
+    pub const TAG: u32 = 0;
+    /// Where its values begin: 16 bytes each, in the order of the tag's parameters.
+    pub const VALUES: u32 = 16;
+}
+
 /// Size of a slot of the arrays through which the host passes values, and of a global.
 pub const VALUE_SIZE: u32 = 16;
 
@@ -197,11 +205,21 @@ pub enum Builtin {
     AtomicWait32,
     /// `(vmctx, memory: u32, address: u64, expected: u64, timeout_ns: i64) -> u32`: likewise.
     AtomicWait64,
+    /// `(vmctx, tag: address, values: *const RawVal, count: u32) -> !`: makes an exception (see [`exception`]) of a copy
+    /// of the values and throws it. May raise.
+    ///
+    /// To throw is to walk the stack from the caller's frame: its return address, then those of the frames outwards up
+    /// to the innermost entry. The first that has a [`Handler`](crate::Handler) continues as that says. If none has, the
+    /// guest traps with [`TrapCode::UncaughtException`]. Registers need not be restored. The return address of this call
+    /// itself counts: its caller may be the one that catches.
+    Throw,
+    /// `(vmctx, exception: not null) -> !`: throws an exception again, likewise.
+    ThrowRef,
 }
 
 impl Builtin {
     /// How many there are.
-    pub const COUNT: usize = Builtin::AtomicWait64 as usize + 1;
+    pub const COUNT: usize = Builtin::ThrowRef as usize + 1;
 }
 
 /// Why compiled code trapped.

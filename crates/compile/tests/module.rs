@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use tombolo_compile::vmctx::TrapCode;
-use tombolo_compile::{CompileError, CompiledModule, Compiler, Config, OptLevel};
+use tombolo_compile::{CompileError, CompiledModule, Compiler, Config, OptLevel, WasmFeatures};
 use tombolo_types::TypeRegistry;
 
 /// Compiles a module in each way there is, and returns what the default way makes of it.
@@ -19,6 +19,7 @@ fn compile(wat: &str) -> Result<CompiledModule, CompileError> {
     ] {
         let mut config = Config::default();
         config.verify = true;
+        config.features |= WasmFeatures::EXCEPTIONS;
         (config.opt_level, config.fuel, config.interruptible) = (opt_level, fuel, interruptible);
         let compiled = Compiler::new(&config).unwrap().compile_module(&wasm, &TypeRegistry::default());
         if let Ok(module) = &compiled {
@@ -42,6 +43,11 @@ fn check(module: &CompiledModule) {
     assert!(end as usize <= module.code.len());
     assert!(module.traps.is_sorted_by_key(|(at, _)| *at));
     assert!(module.traps.iter().all(|(at, _)| module.function_at(*at).is_some()));
+    assert!(module.handlers.is_sorted_by_key(|handler| handler.return_offset));
+    for handler in &module.handlers {
+        assert_eq!(module.function_at(handler.return_offset - 1), module.function_at(handler.landing));
+        assert_eq!(module.handler_at(handler.return_offset), Some(*handler));
+    }
     assert!(module.addresses.is_sorted_by(|(a, was), (b, is)| a < b && was != is));
     let defined = module.info.functions.len() - module.info.imported_functions as usize;
     assert_eq!(module.functions.len(), defined);
@@ -166,6 +172,33 @@ fn vectors_pass_every_kind_of_boundary() {
         )"#,
     )
     .unwrap();
+}
+
+#[test]
+fn exceptions_land() {
+    let module = compile(
+        r#"(module
+            (import "a" "tag" (tag $imported (param i32 v128)))
+            (tag $own (param externref)) (tag $empty)
+            (import "a" "f" (func $f (param i32) (result i64 f32)))
+            (func (param i32 externref) (result i32 v128 exnref) (local v128)
+                (block $all (block $all_ref (result exnref) (block $own (result externref)
+                    (try_table (result i32 v128 exnref)
+                        (catch_ref $imported 3) (catch $own $own) (catch_all_ref $all_ref)
+                        (try_table (catch $empty $all)
+                            (drop (drop (call $f (local.get 0))))
+                            (if (local.get 0) (then (throw $empty)))
+                            (local.set 2 (f32x4.add (local.get 2) (local.get 2)))
+                            (throw $imported (local.get 0) (f64x2.add (local.get 2) (local.get 2))))
+                        (throw $own (local.get 1)))
+                    (return))
+                    (throw $own)) throw_ref) unreachable)
+            (func (try_table (catch_all 0) (try_table (return_call 2)))))"#,
+    )
+    .unwrap();
+    // The call and the two throws that can be reached.
+    assert_eq!(module.handlers.len(), 3);
+    assert!(module.traps.iter().any(|(_, code)| *code == TrapCode::NullReference));
 }
 
 #[test]

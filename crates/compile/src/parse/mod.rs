@@ -37,6 +37,8 @@ pub struct ParsedModule {
     pub(crate) types: Vec<Arc<FuncType>>,
     /// Type index of each function.
     pub(crate) function_types: Vec<u32>,
+    /// Type index of each tag.
+    pub(crate) tag_types: Vec<u32>,
     bodies: Vec<Body>,
     validation: Option<ValidatorResources>,
     features: WasmFeatures,
@@ -69,6 +71,7 @@ impl ParsedModule {
             info: ModuleInfo::default(),
             types: Vec::new(),
             function_types: Vec::new(),
+            tag_types: Vec::new(),
             bodies: Vec::new(),
             validation: None,
             escaping: BTreeSet::new(),
@@ -79,8 +82,17 @@ impl ParsedModule {
         for payload in parser.parse_all(wasm) {
             reader.payload(payload?)?;
         }
-        let Reader { mut info, types, function_types, bodies, validation, escaping, code_section, .. } =
-            reader;
+        let Reader {
+            mut info,
+            types,
+            function_types,
+            tag_types,
+            bodies,
+            validation,
+            escaping,
+            code_section,
+            ..
+        } = reader;
         info.escaping = escaping.into_iter().collect();
         let layout = Layout::new(&info)
             .ok_or_else(|| CompileError::too_large("an instance's context of more than 2 GiB", offset))?;
@@ -91,6 +103,7 @@ impl ParsedModule {
             code_section,
             types,
             function_types,
+            tag_types,
             bodies,
             validation,
             features,
@@ -141,6 +154,7 @@ struct Reader<'a> {
     info: ModuleInfo,
     types: Vec<Arc<FuncType>>,
     function_types: Vec<u32>,
+    tag_types: Vec<u32>,
     bodies: Vec<Body>,
     validation: Option<ValidatorResources>,
     escaping: BTreeSet<u32>,
@@ -201,8 +215,7 @@ impl Reader<'_> {
             Payload::TagSection(section) => {
                 for tag in section.into_iter_with_offsets() {
                     let (offset, tag) = tag?;
-                    let ty = self.type_id(tag.func_type_idx, offset)?;
-                    self.info.tags.push(ty);
+                    self.tag(tag.func_type_idx, offset)?;
                 }
             }
             Payload::GlobalSection(section) => {
@@ -268,9 +281,7 @@ impl Reader<'_> {
             }
             TypeRef::Tag(tag) => {
                 info.imported_tags += 1;
-                let ty = self.type_id(tag.func_type_idx, offset)?;
-                self.info.tags.push(ty);
-                ExternType::Tag(ty)
+                ExternType::Tag(self.tag(tag.func_type_idx, offset)?)
             }
             TypeRef::FuncExact(_) => {
                 return Err(CompileError::unsupported("imports of exact function types", offset));
@@ -284,6 +295,13 @@ impl Reader<'_> {
         let ty = self.type_id(type_index, offset)?;
         self.info.functions.push(ty);
         self.function_types.push(type_index);
+        Ok(ty)
+    }
+
+    fn tag(&mut self, type_index: u32, offset: u64) -> Result<TypeId, CompileError> {
+        let ty = self.type_id(type_index, offset)?;
+        self.info.tags.push(ty);
+        self.tag_types.push(type_index);
         Ok(ty)
     }
 

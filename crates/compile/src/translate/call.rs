@@ -101,7 +101,8 @@ impl Translator<'_, '_> {
     }
 
     fn call_callee(&mut self, callee: Callee, type_index: u32, is_tail: bool) -> Result<(), CompileError> {
-        let params = self.function_type(type_index)?.params.len();
+        let ty = self.function_type(type_index)?;
+        let params = ty.params.len();
         let signature = self.wasm_signature(type_index)?;
         let mut args: SmallVec<[Value; 8]> = SmallVec::with_capacity(params + 1);
         args.push(callee.vmctx);
@@ -112,8 +113,8 @@ impl Translator<'_, '_> {
             self.builder.ins().return_call_indirect(signature, callee.code, &args);
             self.reachable = false;
         } else {
-            let call = self.builder.ins().call_indirect(signature, callee.code, &args);
-            self.push_results(call);
+            let results = self.call_catching(signature, callee.code, &args, &ty.results)?;
+            self.stack.extend(results);
             self.load_fuel();
         }
         Ok(())

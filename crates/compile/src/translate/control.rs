@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Inst, InstBuilder, JumpTableData, Type, Value};
 use smallvec::SmallVec;
 use tombolo_types::core::FuncType;
-use wasmparser::{BlockType, BrTable, Operator};
+use wasmparser::{BlockType, BrTable, Catch, Operator};
 
 use super::{Translator, machine_types, trap};
 use crate::CompileError;
+use crate::signature::POINTER;
 use crate::vmctx::TrapCode;
 
 /// A `block`, `loop`, `if` or function that the instruction at hand lies in.
@@ -42,6 +43,11 @@ enum FrameKind {
         params: SmallVec<[Value; 2]>,
     },
     Else,
+    Try {
+        catches: Box<[Catch]>,
+        /// Where exceptions arrive, if any can.
+        landing: Option<Block>,
+    },
 }
 
 type Types = SmallVec<[Type; 4]>;
@@ -112,6 +118,30 @@ impl Translator<'_, '_> {
         let (params, results) = self.block_type(ty)?;
         let target = self.block_with_params(&results);
         self.push_frame(FrameKind::Block, target, results.len(), results.len(), params.len())
+    }
+
+    pub(super) fn try_table(&mut self, ty: BlockType, catches: &[Catch]) -> Result<(), CompileError> {
+        let (params, results) = self.block_type(ty)?;
+        let target = self.block_with_params(&results);
+        self.try_frames.push(self.frames.len());
+        let kind = FrameKind::Try { catches: catches.into(), landing: None };
+        self.push_frame(kind, target, results.len(), results.len(), params.len())
+    }
+
+    /// Where an exception arrives that is thrown here: the landing of the innermost `try_table`.
+    pub(super) fn landing(&mut self) -> Result<Option<Block>, CompileError> {
+        let Some(index) = self.try_frames.last() else { return Ok(None) };
+        match self.frames.get(*index).map(|frame| &frame.kind) {
+            Some(FrameKind::Try { landing: Some(landing), .. }) => return Ok(Some(*landing)),
+            Some(FrameKind::Try { .. }) => {}
+            _ => return Err(self.internal("no such `try_table`")),
+        }
+        let index = *index;
+        let block = self.block_with_params(&[POINTER]);
+        if let Some(Frame { kind: FrameKind::Try { landing, .. }, .. }) = self.frames.get_mut(index) {
+            *landing = Some(block);
+        }
+        Ok(Some(block))
     }
 
     fn loop_(&mut self, ty: BlockType) -> Result<(), CompileError> {
@@ -198,6 +228,12 @@ impl Translator<'_, '_> {
             return Err(self.internal("`end` outside a block"));
         };
         self.stack.truncate(frame.height);
+        if let FrameKind::Try { catches, landing } = &frame.kind {
+            self.try_frames.pop();
+            if let Some(landing) = landing {
+                self.write_landing(*landing, catches)?;
+            }
+        }
         if frame.branched_to {
             self.continue_in(frame.target);
             self.stack.extend_from_slice(self.builder.block_params(frame.target));
@@ -228,7 +264,7 @@ impl Translator<'_, '_> {
         self.reachable = true;
     }
 
-    fn br(&mut self, depth: u32) -> Result<(), CompileError> {
+    pub(super) fn br(&mut self, depth: u32) -> Result<(), CompileError> {
         if depth as usize + 1 == self.frames.len() {
             return self.return_();
         }

@@ -12,6 +12,7 @@ mod atomic;
 mod bulk;
 mod call;
 mod control;
+mod exception;
 mod interrupt;
 mod memory;
 mod numeric;
@@ -25,8 +26,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cranelift_codegen::ir::{
-    AliasRegion, AliasRegionData, Block, Function, GlobalValueData, Inst, InstBuilder, MemFlagsData, SigRef,
-    SourceLoc, Type, UserFuncName, Value, types,
+    AliasRegion, AliasRegionData, Block, Function, GlobalValueData, InstBuilder, MemFlagsData, SigRef,
+    SourceLoc, StackSlot, Type, UserFuncName, Value, types,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FuncInstBuilder, FunctionBuilder, FunctionBuilderContext, Variable};
@@ -53,6 +54,8 @@ pub(crate) struct Env<'a> {
     pub(crate) types: &'a [Arc<FuncType>],
     /// Type index of each function.
     pub(crate) function_types: &'a [u32],
+    /// Type index of each tag.
+    pub(crate) tag_types: &'a [u32],
     pub(crate) fuel: bool,
     pub(crate) interruptible: bool,
     /// Whether the machine multiplies and adds with one rounding.
@@ -137,6 +140,8 @@ enum Region {
     FuncRefs,
     /// Linear memories.
     Memories,
+    /// Exceptions, thrown or about to be.
+    Exceptions,
     /// The store context.
     Store,
 }
@@ -150,6 +155,8 @@ struct Translator<'a, 'b> {
     locals: Vec<Variable>,
     stack: Vec<Value>,
     frames: Vec<Frame>,
+    /// Which of the frames are `try_table`s.
+    try_frames: Vec<usize>,
     reachable: bool,
     /// How many blocks have been entered since code became unreachable.
     dead_frames: u32,
@@ -160,6 +167,8 @@ struct Translator<'a, 'b> {
     /// intermediate code becomes.
     passed_budget: u64,
     interrupts: interrupt::Interrupts,
+    /// Where the values of an exception are put to be thrown.
+    exception_slot: Option<StackSlot>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -179,12 +188,14 @@ impl<'a, 'b> Translator<'a, 'b> {
             locals: Vec::new(),
             stack: Vec::new(),
             frames: Vec::new(),
+            try_frames: Vec::new(),
             reachable: true,
             dead_frames: 0,
             offset: range.start,
             signatures: HashMap::new(),
             passed_budget: (range.end - range.start) * 16 + (1 << 20),
             interrupts: interrupt::Interrupts::default(),
+            exception_slot: None,
         }
     }
 
@@ -241,6 +252,7 @@ impl<'a, 'b> Translator<'a, 'b> {
             || self.bulk_op(op)?
             || self.table_op(op)?
             || self.reference_op(op)?
+            || self.exception_op(op)?
             || self.simd_op(op)?
             || self.atomic_op(op)?;
         if translated { Ok(()) } else { Err(self.unsupported(instruction_name(op))) }
@@ -338,10 +350,6 @@ impl<'a, 'b> Translator<'a, 'b> {
         self.push(value);
     }
 
-    fn push_results(&mut self, inst: Inst) {
-        self.stack.extend_from_slice(self.builder.inst_results(inst));
-    }
-
     // Types.
 
     /// The machine type of a type that a body names.
@@ -403,6 +411,7 @@ impl<'a, 'b> Translator<'a, 'b> {
             Region::Tables => "tables",
             Region::FuncRefs => "funcrefs",
             Region::Memories => "memories",
+            Region::Exceptions => "exceptions",
             Region::Store => "store",
         };
         self.builder
