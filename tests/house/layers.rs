@@ -15,11 +15,12 @@ const LAYERS: &[(&str, u32)] = &[
     ("tombolo", 3),
     ("tombolo-wasi", 4),
     ("tombolo-http", 4),
+    ("tombolo-wast", 4),
     ("tombolo-cli", 5),
 ];
 
 /// Crates that reach the runtime as an embedder does: from layer 3 they see `tombolo`, and nothing below.
-const EMBEDDERS: &[&str] = &["tombolo-wasi", "tombolo-http", "tombolo-cli"];
+const EMBEDDERS: &[&str] = &["tombolo-wasi", "tombolo-http", "tombolo-wast", "tombolo-cli"];
 
 /// Families of libraries, and the only crates that may bring them in, directly or through another library.
 const AT_HOME: &[(&str, &[&str])] = &[
