@@ -12,12 +12,10 @@
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tombolo_compile::vmctx::HOST_STACK;
-
 use crate::backtrace::{self, Position};
 use crate::context::{HostContext, StoreContext};
 use crate::store::{Store, StoreInner, StoreRef};
-use crate::{RawVal, Trap, arch, os};
+use crate::{RawVal, Trap, arch, fiber, os};
 
 /// The stack limit of a store that does not run: no compiled function would get past it.
 pub(crate) const IDLE: usize = usize::MAX;
@@ -71,10 +69,14 @@ unsafe fn limit_here(store: *mut StoreContext) -> usize {
     let (low, high) = os::prepare_thread();
     let sp = arch::stack_pointer();
     // SAFETY: a store's context is the first field of the store.
-    let depth = unsafe { (*store.cast::<StoreInner>()).max_wasm_stack };
+    let (depth, host_stack) = unsafe {
+        let store = store.cast::<StoreInner>();
+        ((*store).max_wasm_stack, (*store).host_stack)
+    };
     let limit = sp.saturating_sub(depth);
+    let low = if low < sp && sp < high { Some(low) } else { fiber::stack_start(sp) };
     // On a stack that somebody else made, nothing is known but the stack pointer.
-    if low < sp && sp < high { limit.max(low.saturating_add(HOST_STACK)) } else { limit }
+    low.map_or(limit, |low| limit.max(low.saturating_add(host_stack)))
 }
 
 /// # Safety

@@ -17,16 +17,16 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use corosensei::stack::{DefaultStack, Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
-use tombolo_compile::vmctx::HOST_STACK;
 
 use crate::context::{EntryRecord, StoreContext};
 use crate::store::{StoreInner, StoreRef};
@@ -204,8 +204,12 @@ impl Store {
         };
         // SAFETY: the stack is the slot's, and idle. The caller sees to what the function borrows.
         unsafe {
-            (*pointer).saved =
-                Saved { stack_limit: (*pointer).lowest(), entry: ptr::null_mut(), exit_fp: 0, exit_pc: 0 };
+            (*pointer).saved = Saved {
+                stack_limit: (*pointer).lowest(self.inner().host_stack),
+                entry: ptr::null_mut(),
+                exit_fp: 0,
+                exit_pc: 0,
+            };
             (*pointer).coroutine = Some(Coroutine::with_stack_unchecked(stack, body));
             (*pointer).state = State::Fresh;
             (*pointer).cancelled = false;
@@ -337,7 +341,7 @@ impl Store {
         if let Some(slot) = fibers.idle.borrow_mut().pop() {
             return Ok(slot);
         }
-        let slot = Box::new(Slot {
+        let slot = Slot {
             coroutine: None,
             yielder: ptr::null(),
             state: State::Idle,
@@ -348,8 +352,9 @@ impl Store {
             store: self.inner_pointer().as_ptr(),
             orphans: fibers.orphans.clone(),
             stack: DefaultStack::new(fibers.stack_size)?,
-        });
-        Ok(NonNull::from(Box::leak(slot)))
+        };
+        stacks_mut().insert(slot.stack.limit().get(), slot.stack.base().get());
+        Ok(NonNull::from(Box::leak(Box::new(slot))))
     }
 
     /// Takes back a slot that nobody uses any more.
@@ -438,9 +443,31 @@ fn not_resumable(why: &str) -> ! {
 
 impl Slot {
     /// How far down compiled code may use the stack.
-    fn lowest(&self) -> usize {
-        self.stack.limit().get() + os::page_size() + HOST_STACK
+    fn lowest(&self, host_stack: usize) -> usize {
+        self.stack.limit().get() + os::page_size() + host_stack
     }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        stacks_mut().remove(&self.stack.limit().get());
+    }
+}
+
+/// The stacks of all slots in the process: highest address by lowest. A store that is entered from another store's fiber
+/// finds there how deep it is.
+static STACKS: RwLock<BTreeMap<usize, usize>> = RwLock::new(BTreeMap::new());
+
+fn stacks_mut() -> RwLockWriteGuard<'static, BTreeMap<usize, usize>> {
+    STACKS.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The lowest usable address of the fiber's stack that an address lies on, if it is one's.
+#[cold]
+pub(crate) fn stack_start(address: usize) -> Option<usize> {
+    let stacks = STACKS.read().unwrap_or_else(PoisonError::into_inner);
+    let (limit, base) = stacks.range(..=address).next_back()?;
+    (address < *base).then(|| limit.saturating_add(os::page_size()))
 }
 
 impl std::fmt::Debug for Slot {
@@ -454,8 +481,7 @@ impl Fibers {
         Fibers {
             current: Cell::new(ptr::null_mut()),
             idle: RefCell::default(),
-            // Room for at least a call of compiled code beside the host's share.
-            stack_size: stack_size.max(HOST_STACK + (16 << 10)),
+            stack_size,
             max_idle,
             orphans: Arc::default(),
         }

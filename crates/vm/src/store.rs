@@ -22,9 +22,13 @@ use crate::{Limiter, RawVal, TrampolineCache, Trap, arch, entry, signals};
 
 /// How a store is made.
 pub struct StoreConfig {
-    /// Bytes of stack that compiled code may use where the host calls it on a thread's own stack.
+    /// Bytes of stack that compiled code may use where the host calls it on a thread's own stack. Less if that stack is
+    /// shorter, which is known of the stacks of threads and of fibers of any store; a stack that the embedder made in
+    /// another way must have as much, and `host_stack` below it.
     pub max_wasm_stack: usize,
-    /// Bytes of stack of a fiber, [`HOST_STACK`] for host functions included.
+    /// Bytes of stack that host functions find below what compiled code may use. At least [`HOST_STACK`].
+    pub host_stack: usize,
+    /// Bytes of stack of a fiber, `host_stack` included.
     pub fiber_stack: usize,
     /// How many stacks of ended fibers are kept for new ones.
     pub idle_fibers: usize,
@@ -39,11 +43,19 @@ pub struct StoreConfig {
 /// See [`StoreConfig::interrupted`].
 pub type InterruptFn = Box<dyn Fn(&Store, TrapCode) -> Result<(), Trap> + Send>;
 
+/// Stack for compiled code that a fiber has at least.
+const LEAST_WASM_STACK: usize = 16 << 10;
+
+/// Stack for compiled code, unless configured.
+const WASM_STACK: usize = 512 << 10;
+
 impl Default for StoreConfig {
     fn default() -> Self {
         StoreConfig {
-            max_wasm_stack: 512 << 10,
-            fiber_stack: (512 << 10) + HOST_STACK,
+            max_wasm_stack: WASM_STACK,
+            // Host functions in a debug build take more than ordinary ones do.
+            host_stack: 4 * HOST_STACK,
+            fiber_stack: WASM_STACK + 4 * HOST_STACK,
             idle_fibers: 64,
             limiter: None,
             interrupted: None,
@@ -78,6 +90,7 @@ pub(crate) struct StoreInner {
     /// The trap that is on its way to the innermost entry.
     pub(crate) pending: Cell<Option<Trap>>,
     pub(crate) max_wasm_stack: usize,
+    pub(crate) host_stack: usize,
     pub(crate) fibers: Fibers,
     id: StoreId,
     trampolines: Arc<TrampolineCache>,
@@ -116,11 +129,13 @@ impl Store {
             activation: ptr::null_mut(),
             host_data: ptr::null_mut(),
         };
+        let host_stack = config.host_stack.max(HOST_STACK);
         let inner = Box::new(StoreInner {
             context: UnsafeCell::new(context),
             pending: Cell::new(None),
             max_wasm_stack: config.max_wasm_stack,
-            fibers: Fibers::new(config.fiber_stack, config.idle_fibers),
+            host_stack,
+            fibers: Fibers::new(config.fiber_stack.max(host_stack + LEAST_WASM_STACK), config.idle_fibers),
             id: StoreId::next(),
             trampolines,
             limiter: RefCell::new(config.limiter),

@@ -283,3 +283,19 @@ fn deep_recursion_on_a_fiber_is_a_stack_overflow() {
     assert_eq!(store.resume(&mut fiber, 0), Step::Suspended(0));
     assert_eq!(store.resume(&mut fiber, 1), Step::Done(1001));
 }
+
+#[test]
+fn a_store_entered_from_anothers_fiber_keeps_to_its_stack() {
+    let config = StoreConfig { max_wasm_stack: 64 << 20, ..StoreConfig::default() };
+    let inner = Store::new(cache(), config);
+    let drops = Arc::default();
+    let ask = asking(&inner, &drops);
+    let asker = instance(&inner, ASKER, &[ask]);
+    let outer = store();
+    let run = move |_: &Store, _| {
+        let trap = call_i32(&inner, asker, "deep", &[10_000_000]).unwrap_err();
+        u64::from(trap.code() == Some(TrapCode::StackOverflow))
+    };
+    let mut fiber = outer.fiber(run).unwrap();
+    assert_eq!(outer.resume(&mut fiber, 0), Step::Done(1));
+}
