@@ -99,6 +99,9 @@ pub enum TrapReason {
     /// A rule of the Canonical ABI was broken: a bad pointer, a bad string, a bad discriminant…
     #[error("{0}")]
     CanonicalAbi(String),
+    /// A trap ended the guest earlier.
+    #[error("cannot enter component instance: it ended earlier with: {0}")]
+    CannotEnter(String),
     /// The guest cannot go on: everything waits and nothing will happen.
     #[error("deadlock: {0}")]
     Deadlock(String),

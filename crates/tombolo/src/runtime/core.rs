@@ -11,7 +11,7 @@ use super::host_task::{HostTaskId, HostTasks};
 use super::{LoweredFunc, Runtime, TaskData, ThreadData, builtins::BuiltinFunc};
 use crate::component::ComponentInner;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TrapReason};
 use crate::resource::ResourceType;
 use crate::store::next_store_id;
 
@@ -125,7 +125,7 @@ impl StoreCore {
     /// Fails if the store is no longer fit to run guests.
     pub fn check_alive(&self) -> Result<()> {
         match &*self.poisoned.borrow() {
-            Some(why) => Err(Error::usage(format!("the store cannot run guests any more: {why}"))),
+            Some(why) => Err(TrapReason::CannotEnter(why.clone()).into()),
             None => Ok(()),
         }
     }
@@ -133,7 +133,7 @@ impl StoreCore {
     /// Notes that a trap or a host's error tore through guest frames, so that nothing may run any more.
     pub fn poison(&self, error: &Error) {
         self.poisoned.borrow_mut().get_or_insert_with(|| {
-            format!("it ended earlier with: {}", error.to_string().lines().next().unwrap_or_default())
+            error.to_string().lines().next().unwrap_or_default().to_owned()
         });
     }
 

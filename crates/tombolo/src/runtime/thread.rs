@@ -12,7 +12,7 @@ use tombolo_vm::{Fiber, Step};
 
 use super::core::{Current, StoreCore};
 use super::{TaskData, ThreadData};
-use crate::error::{Error, Result, TrapReason};
+use crate::error::{Error, Result};
 
 /// What a thread does when it is given a fiber.
 enum Work {
@@ -117,10 +117,7 @@ impl StoreCore {
                 }
             };
             let Some(next) = next else {
-                return Err(TrapReason::Deadlock(
-                    "a function that is not `async` blocks, and nothing in its instance can go on".to_owned(),
-                )
-                .into());
+                return Err(tombolo_tasks::Trap::CannotBlock.into());
             };
             self.resume_thread(next)?;
         }
