@@ -20,7 +20,10 @@ impl StoreCore {
         if func.sig.result != result {
             return Err(Error::abi("task.return with another result type than the function has"));
         }
-        if guest.encoding != func.guest.encoding || guest.memory != func.guest.memory {
+        // `LiftOptions.equal`. The reference tests and `wit-component` leave out the options of a `task.return` whose
+        // values need none, whatever the parameters of the function need.
+        let differs = guest.encoding != func.guest.encoding || guest.memory != func.guest.memory;
+        if guest.memory.is_some() && differs {
             return Err(Error::abi("task.return with another memory or string encoding than the function has"));
         }
         let flat: FlatValues = values.iter().take(MAX_FLAT_PARAMS).map(|value| value.u64()).collect();
