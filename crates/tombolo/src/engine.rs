@@ -5,19 +5,26 @@ use std::sync::Arc;
 use tombolo_compile::{Compiler, OptLevel};
 use tombolo_types::TypeRegistry;
 use tombolo_vm::TrampolineCache;
+use wasmparser::WasmFeatures;
 
 use crate::error::{Error, Result};
+use crate::feature::Feature;
 
 /// Choices that hold for everything an [`Engine`] compiles and runs.
 #[derive(Clone, Debug)]
 pub struct Config {
     compiler: tombolo_compile::Config,
+    features: WasmFeatures,
     budget: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { compiler: tombolo_compile::Config::default(), budget: 64 << 20 }
+        Config {
+            compiler: tombolo_compile::Config::default(),
+            features: Feature::DEFAULT,
+            budget: 64 << 20,
+        }
     }
 }
 
@@ -30,6 +37,12 @@ impl Config {
     /// Chooses between code that runs fast (`true`, the default) and code that is compiled fast.
     pub fn optimize(&mut self, yes: bool) -> &mut Self {
         self.compiler.opt_level = if yes { OptLevel::Speed } else { OptLevel::None };
+        self
+    }
+
+    /// Lets components use a part of the Component Model, or forbids it.
+    pub fn feature(&mut self, feature: Feature, on: bool) -> &mut Self {
+        self.features.set(feature.flag(), on);
         self
     }
 
@@ -54,6 +67,7 @@ pub struct Engine {
 }
 
 struct EngineInner {
+    features: WasmFeatures,
     budget: u64,
     compiler: Arc<Compiler>,
     registry: Arc<TypeRegistry>,
@@ -69,7 +83,9 @@ impl Engine {
         let compiler = Arc::new(Compiler::new(&config.compiler).map_err(Error::compile)?);
         let registry = Arc::new(TypeRegistry::default());
         let trampolines = TrampolineCache::new(compiler.clone(), registry.clone());
-        Ok(Engine { inner: Arc::new(EngineInner { budget: config.budget, compiler, registry, trampolines }) })
+        let features = compiler.features().union(config.features);
+        let inner = EngineInner { features, budget: config.budget, compiler, registry, trampolines };
+        Ok(Engine { inner: Arc::new(inner) })
     }
 
     pub(crate) fn compiler(&self) -> &Compiler {
@@ -82,6 +98,11 @@ impl Engine {
 
     pub(crate) fn trampolines(&self) -> &Arc<TrampolineCache> {
         &self.inner.trampolines
+    }
+
+    /// What components and their modules may use.
+    pub(crate) fn features(&self) -> WasmFeatures {
+        self.inner.features
     }
 
     /// What one component instance may make the host hold.

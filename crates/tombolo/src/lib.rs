@@ -7,6 +7,7 @@ mod async_value;
 mod component;
 mod engine;
 mod error;
+mod feature;
 mod func;
 mod host_func;
 mod instance;
@@ -24,6 +25,7 @@ pub use abi::{
 pub use component::Component;
 pub use engine::{Config, Engine};
 pub use error::{Error, ErrorKind, Frame, Result, Trap, TrapReason};
+pub use feature::Feature;
 pub use func::{Func, TypedFunc};
 pub use instance::Instance;
 pub use linker::{Linker, LinkerInstance};

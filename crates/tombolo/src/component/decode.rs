@@ -11,11 +11,11 @@ use wasmparser::types::TypesRef;
 use wasmparser::{
     BinaryReaderError, CanonicalFunction, CanonicalOption, ComponentAlias, ComponentExport as BinaryExport,
     ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, Encoding as BinaryEncoding, ExternalKind,
-    Instance, Parser, Payload, Validator,
+    Instance, Parser, Payload, Validator, WasmFeatures,
 };
 
 use super::plan::*;
-use super::types::{TypeTranslator, features};
+use super::types::TypeTranslator;
 use crate::abi::Encoding;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -27,14 +27,14 @@ pub(super) struct Decoded {
 }
 
 /// Validates and decodes a component.
-pub(super) fn decode(bytes: &[u8], registry: &TypeRegistry) -> Result<Decoded> {
+pub(super) fn decode(bytes: &[u8], features: WasmFeatures, registry: &TypeRegistry) -> Result<Decoded> {
     if Parser::is_core_wasm(bytes) {
         return Err(Error::new(ErrorKind::NotAComponent));
     }
     let mut decoder = Decoder {
         bytes,
         registry,
-        validator: Validator::new_with_features(features()),
+        validator: Validator::new_with_features(features),
         translator: TypeTranslator::default(),
         modules: Vec::new(),
         enclosing: Vec::new(),

@@ -37,7 +37,7 @@ impl Component {
     /// [`ErrorKind::NotAComponent`](crate::ErrorKind::NotAComponent) for a core module.
     pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
         let bytes = wat::parse_bytes(bytes.as_ref()).map_err(|error| Error::text(&error))?;
-        let decoded = decode::decode(&bytes, engine.registry())?;
+        let decoded = decode::decode(&bytes, engine.features(), engine.registry())?;
         let modules = (decoded.modules.iter())
             .map(|range| {
                 let wasm = bytes.get(range.clone()).unwrap_or_default();

@@ -8,8 +8,8 @@ use wasmparser::component_types::{
     ComponentAnyTypeId, ComponentDefinedType, ComponentDefinedTypeId, ComponentEntityType, ComponentFuncTypeId,
     ComponentInstanceTypeId, ComponentValType, ResourceId,
 };
+use wasmparser::PrimitiveValType;
 use wasmparser::types::TypesRef;
-use wasmparser::{PrimitiveValType, WasmFeatures};
 
 use super::plan::{InstanceType, ItemType};
 use crate::error::{Error, Result};
@@ -180,11 +180,4 @@ fn primitive_type(ty: PrimitiveValType) -> TypeRef {
         PrimitiveValType::String => TypeRef::String,
         PrimitiveValType::ErrorContext => TypeRef::ErrorContext,
     }
-}
-
-/// The features of core WebAssembly and the Component Model that components may use.
-pub(crate) fn features() -> WasmFeatures {
-    WasmFeatures::WASM2 | WasmFeatures::EXTENDED_CONST | WasmFeatures::TAIL_CALL | WasmFeatures::MULTI_MEMORY
-        | WasmFeatures::MEMORY64 | WasmFeatures::RELAXED_SIMD
-        | WasmFeatures::COMPONENT_MODEL | WasmFeatures::CM_ASYNC | WasmFeatures::CM_MAP | WasmFeatures::CM_IMPLEMENTS
 }

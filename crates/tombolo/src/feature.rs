@@ -1,0 +1,93 @@
+//! Parts of the Component Model that can be switched on and off.
+
+use std::fmt;
+use std::str::FromStr;
+
+use wasmparser::WasmFeatures;
+
+use crate::error::{Error, Result};
+
+/// A part of the Component Model that components may use only if [`Config::feature`](crate::Config::feature) says so.
+///
+/// Those that WASI 0.3 or today's tools need are on by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Feature {
+    /// 🗺️ The type `map`. On by default.
+    Map,
+    /// 🏷️ Names with the attributes `implements` and `external-id`. On by default.
+    Implements,
+    /// 🚝 Synchronous reads and writes of streams and futures, asynchronous cancellation.
+    MoreAsyncBuiltins,
+    /// 🚟 Functions that are lifted with `async` and without a callback.
+    AsyncStackful,
+    /// 🔧 Lists whose type fixes their length.
+    FixedLengthLists,
+}
+
+impl Feature {
+    /// All of them.
+    pub const ALL: &'static [Feature] = &[
+        Feature::Map,
+        Feature::Implements,
+        Feature::MoreAsyncBuiltins,
+        Feature::AsyncStackful,
+        Feature::FixedLengthLists,
+    ];
+
+    /// Its name on a command line: `more-async-builtins`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Feature::Map => "map",
+            Feature::Implements => "implements",
+            Feature::MoreAsyncBuiltins => "more-async-builtins",
+            Feature::AsyncStackful => "async-stackful",
+            Feature::FixedLengthLists => "fixed-length-lists",
+        }
+    }
+
+    /// The validator's word for it.
+    pub(crate) fn flag(self) -> WasmFeatures {
+        match self {
+            Feature::Map => WasmFeatures::CM_MAP,
+            Feature::Implements => WasmFeatures::CM_IMPLEMENTS,
+            Feature::MoreAsyncBuiltins => WasmFeatures::CM_MORE_ASYNC_BUILTINS,
+            Feature::AsyncStackful => WasmFeatures::CM_ASYNC_STACKFUL,
+            Feature::FixedLengthLists => WasmFeatures::CM_FIXED_LENGTH_LISTS,
+        }
+    }
+
+    /// What components may use unless the embedder says otherwise.
+    pub(crate) const DEFAULT: WasmFeatures = WasmFeatures::COMPONENT_MODEL
+        .union(WasmFeatures::CM_ASYNC)
+        .union(WasmFeatures::CM_MAP)
+        .union(WasmFeatures::CM_IMPLEMENTS);
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Feature {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let feature = Feature::ALL.iter().find(|feature| feature.name() == name);
+        feature.copied().ok_or_else(|| Error::usage(format!("there is no feature called `{name}`")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for feature in Feature::ALL {
+            assert_eq!(feature.name().parse::<Feature>().unwrap(), *feature);
+        }
+        assert!("maps".parse::<Feature>().is_err());
+    }
+}
