@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use wast::token::Id;
 
+use crate::report::Wrong;
+
 /// Things in the order in which they were made. What a script means without naming it is the latest.
 pub(crate) struct Named<T> {
     what: &'static str,
@@ -29,13 +31,13 @@ impl<T> Named<T> {
         self.position(name).is_some()
     }
 
-    pub fn get(&self, name: Option<Id<'_>>) -> Result<&T, String> {
+    pub fn get(&self, name: Option<Id<'_>>) -> Result<&T, Wrong> {
         let what = self.what;
         match (self.position(name).and_then(|at| self.items.get(at)), name) {
             (Some(Some(item)), _) => Ok(item),
-            (Some(None), _) => Err(format!("its {what} failed")),
-            (None, Some(name)) => Err(format!("there is no {what} `${}`", name.name())),
-            (None, None) => Err(format!("there is no {what} yet")),
+            (Some(None), _) => Err(Wrong::Before),
+            (None, Some(name)) => Err(Wrong::Here(format!("there is no {what} `${}`", name.name()))),
+            (None, None) => Err(Wrong::Here(format!("there is no {what} yet"))),
         }
     }
 

@@ -2,13 +2,28 @@
 
 use std::fmt;
 
-/// What came of a script: how many directives did as they should, and which did not.
+/// What came of a script, directive by directive.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Directives that did as they should.
     pub passed: usize,
-    /// Those that did not, in order.
+    /// Directives that could not be tried, because what they need failed before.
+    pub skipped: usize,
+    /// Directives that did not do as they should, in order.
     pub failures: Vec<Failure>,
+}
+
+/// Why a directive did not do as it should.
+pub(crate) enum Wrong {
+    /// What it needs failed already, and that was reported.
+    Before,
+    Here(String),
+}
+
+impl From<String> for Wrong {
+    fn from(message: String) -> Self {
+        Wrong::Here(message)
+    }
 }
 
 /// A directive that did not do as it should, or a script that does not parse.

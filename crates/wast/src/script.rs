@@ -6,16 +6,16 @@ use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, WastRet, Wat}
 
 use crate::machine::{Cause, Machine, Refusal};
 use crate::named::Named;
-use crate::report::{Failure, Report};
+use crate::report::{Failure, Report, Wrong};
 use crate::wording::says;
 
 /// Runs a script and reports what came of it. `name` is what the report calls it.
 ///
-/// A directive that fails does not end the script; those that need what it should have made fail too.
+/// A directive that fails does not end the script, but those that need what it should have made are skipped.
 pub fn run<C: Machine, M: Machine>(name: &str, text: &str, components: &mut C, modules: &mut M) -> Report {
     let unparsed = |error: wast::Error| Report {
-        passed: 0,
         failures: vec![failure(name, text, error.span(), "", error.message())],
+        ..Report::default()
     };
     let buffer = match ParseBuffer::new(text) {
         Ok(buffer) => buffer,
@@ -66,7 +66,7 @@ struct Runner<'a, C: Machine, M: Machine> {
 }
 
 /// What a directive did instead of what it should have.
-type Outcome = Result<(), String>;
+type Outcome = Result<(), Wrong>;
 
 /// Does the same with either side: the two have different types.
 macro_rules! on {
@@ -95,7 +95,10 @@ impl<C: Machine, M: Machine> Runner<'_, C, M> {
             }
             match self.directive(directive) {
                 Ok(()) => self.report.passed += 1,
-                Err(message) => self.report.failures.push(failure(self.name, self.text, span, noun, message)),
+                Err(Wrong::Before) => self.report.skipped += 1,
+                Err(Wrong::Here(message)) => {
+                    self.report.failures.push(failure(self.name, self.text, span, noun, message))
+                }
             }
         }
     }
@@ -148,7 +151,9 @@ impl<C: Machine, M: Machine> Runner<'_, C, M> {
                 let (kind, binary) = (kind_of(module), module.encode());
                 on!(self, kind, side => side.define(binary).map(drop)).map_err(|refusal| unexpected(&refusal))
             }
-            WastDirective::AssertSuspension { .. } => Err("stack switching is not supported".to_owned()),
+            WastDirective::AssertSuspension { .. } => {
+                Err("stack switching is not supported".to_owned().into())
+            }
             WastDirective::Thread(_) | WastDirective::Wait { .. } => Ok(()),
         }
     }
@@ -187,7 +192,7 @@ impl<C: Machine, M: Machine> Runner<'_, C, M> {
         let outcome = match exec {
             WastExecute::Invoke(invoke) => self.perform(invoke)?,
             WastExecute::Wat(wat) => self.instantiate(wat),
-            WastExecute::Get { .. } => return Err("reading a global cannot fail".to_owned()),
+            WastExecute::Get { .. } => return Err("reading a global cannot fail".to_owned().into()),
         };
         // Using up the stack is a trap, too.
         let causes = [cause, if cause == Cause::Trap { Cause::Exhausted } else { cause }];
@@ -204,7 +209,7 @@ impl<C: Machine, M: Machine> Runner<'_, C, M> {
     }
 
     /// Calls a function; the outer result says whether there was one to call.
-    fn perform(&mut self, invoke: &WastInvoke<'_>) -> Result<Result<(), Refusal>, String> {
+    fn perform(&mut self, invoke: &WastInvoke<'_>) -> Result<Result<(), Refusal>, Wrong> {
         let kind = self.kind_of_instance(invoke.module);
         on!(self, kind, side => side.invoke(invoke).map(|outcome| outcome.map(drop)))
     }
@@ -265,14 +270,14 @@ impl<'m, M: Machine> Side<'m, M> {
     }
 
     /// Calls a function; the outer result says whether there was an instance to call.
-    fn invoke(&mut self, invoke: &WastInvoke<'_>) -> Result<Result<M::Results, Refusal>, String> {
+    fn invoke(&mut self, invoke: &WastInvoke<'_>) -> Result<Result<M::Results, Refusal>, Wrong> {
         let instance = self.instances.get(invoke.module)?;
         Ok(self.machine.invoke(instance, invoke.name, &invoke.args))
     }
 
     fn compare(&self, results: Result<M::Results, Refusal>, expected: &[WastRet<'_>]) -> Outcome {
         let results = results.map_err(|refusal| unexpected(&refusal))?;
-        self.machine.compare(&results, expected)
+        Ok(self.machine.compare(&results, expected)?)
     }
 
     fn invoke_and_compare(&mut self, invoke: &WastInvoke<'_>, expected: &[WastRet<'_>]) -> Outcome {
@@ -299,18 +304,22 @@ fn expect<T>(outcome: Result<T, Refusal>, causes: &[Cause], message: Option<&str
     };
     let cause = causes.first().copied().unwrap_or(Cause::Misuse);
     match outcome {
-        Ok(_) => Err(format!("it went well, but {}", wanted(cause))),
+        Ok(_) => Err(format!("it went well, but {}", wanted(cause)).into()),
         Err(refusal) if !causes.contains(&refusal.cause) => {
-            Err(format!("{}, but it ended with {}", wanted(cause), unexpected(&refusal)))
+            Err(format!("{}, but it ended with {}", wanted(cause), describe(&refusal)).into())
         }
         Err(refusal) if message.is_some_and(|message| !says(&refusal.message, message)) => {
-            Err(format!("{}, but it says: {}", wanted(cause), refusal.message))
+            Err(format!("{}, but it says: {}", wanted(cause), refusal.message).into())
         }
         Err(_) => Ok(()),
     }
 }
 
-fn unexpected(refusal: &Refusal) -> String {
+fn unexpected(refusal: &Refusal) -> Wrong {
+    Wrong::Here(describe(refusal))
+}
+
+fn describe(refusal: &Refusal) -> String {
     format!("{}: {}", refusal.cause.noun(), refusal.message)
 }
 
