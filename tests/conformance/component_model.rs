@@ -1,0 +1,72 @@
+//! The reference tests of the Component Model, from the `wasm-tools` package that `suite/Cargo.toml` names.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tombolo::{Config, Engine, Feature};
+use tombolo_wast::{Components, NoModules, Report};
+
+use crate::suite::{Expected, Selection, check};
+
+/// What does not pass.
+const EXPECTED: &[Expected] = &[
+    missing("async/big-interleaving-test.wast", FORWARD),
+    missing("async/during-sync-call-exclusive-resume.wast", THREADS),
+    missing("async/during-sync-call-may-block-if-other-ready-threads.wast", THREADS),
+    missing("async/during-sync-call-no-sibling-resume.wast", THREADS),
+    missing("async/during-sync-scheduling-candidates.wast", THREADS),
+    missing("async/forward.wast", FORWARD),
+    missing("async/reentrance.wast", THREADS),
+    missing("async/self-switch-traps.wast", THREADS),
+    missing("async/switch-to-ready-callback.wast", THREADS),
+    missing("async/trap-if-block-and-sync.wast", THREADS),
+    missing("async/trap-if-sync-and-waitable-set.wast", THREADS),
+    missing("binary/binary.wast", THREADS),
+    missing("linking/tags.wast", "needs core WebAssembly's exceptions"),
+    missing("validation/indicies.wast", THREADS),
+    missing("values/post-return.wast", THREADS),
+];
+
+const THREADS: &str = "needs cooperative threads";
+const FORWARD: &str = "needs stream.forward and future.forward";
+
+const fn missing(script: &'static str, reason: &'static str) -> Expected {
+    Expected { script, reason }
+}
+
+pub(crate) fn run(selection: &Selection) -> bool {
+    check("component model", &folder(), EXPECTED, selection, run_script)
+}
+
+fn run_script(name: &str, text: &str) -> Report {
+    let mut config = Config::new();
+    Feature::ALL.iter().for_each(|feature| drop(config.feature(*feature, true)));
+    let engine = Engine::new(&config).unwrap();
+    tombolo_wast::run(name, text, &mut Components::new(&engine), &mut NoModules)
+}
+
+/// Where cargo keeps the tests.
+fn folder() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/suite/Cargo.toml");
+    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &target])
+        .arg("--manifest-path")
+        .arg(&manifest)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "cannot find the test suite; without a network, run `cargo fetch --manifest-path {}` beforehand\n{}",
+        manifest.display(),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let package = packages.iter().find(|package| package["name"] == "wasm-tools").unwrap();
+    let manifest = Path::new(package["manifest_path"].as_str().unwrap());
+    manifest.parent().unwrap().join("tests/component-model/test")
+}
