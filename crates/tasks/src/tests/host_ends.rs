@@ -169,3 +169,15 @@ fn forwarding_between_hosts_tells_the_one_whose_peer_waits() {
     let end = store.end_handle(a, r2, READ, &T).unwrap();
     assert_eq!(store.take_end_event(end).unwrap().unwrap().event.progress, 7);
 }
+
+#[test]
+fn the_host_receives_an_end_with_its_news() {
+    let (mut store, a, b) = store();
+    let (w, r) = store.stream(a, b, T);
+    store.end_drop(a, w, WRITE, &T).unwrap();
+    let end = store.lift_readable(b, r, READ, &T).unwrap();
+    let notification = store.next_host_notification().unwrap();
+    assert!(notification.end == end && notification.peer_dropped);
+    store.drop_end(end).unwrap();
+    store.check_invariants();
+}

@@ -103,6 +103,8 @@ pub(super) struct World {
     at: usize,
     /// How seldom guests do what traps.
     caution: usize,
+    /// Whether all guests are in one instance and mostly wait for the same few sets.
+    crowded: bool,
     beyond_reference: bool,
 }
 
@@ -126,6 +128,7 @@ impl World {
             choices,
             at: 0,
             caution: 1,
+            crowded: false,
             beyond_reference,
         }
     }
@@ -133,6 +136,7 @@ impl World {
     /// Runs until the choices are used up or something traps; checks the invariants after each step.
     pub(super) fn run(&mut self) -> Step {
         self.caution = [10, 100, 1000][self.pick(3)];
+        self.crowded = self.pick(3) == 0;
         while self.at < self.choices.len() {
             let step = match self.stack.last() {
                 Some((thread, _)) => self.guest_step(*thread),
@@ -254,7 +258,10 @@ impl World {
     fn after_lift(&mut self, number: usize) -> Step {
         let Call { caller, is_async, lift, inst, task, .. } = self.calls[number];
         if lift == Lift::Sync && self.store.task_state(task) != TaskState::Resolved {
-            let Some(thread) = self.store.next_ready_in(inst) else { return Err(Trap::CannotBlock) };
+            let anyone_ready = self.store.anyone_ready(Some(inst));
+            let next = self.store.next_ready_in(inst);
+            assert_eq!(next.is_some(), anyone_ready);
+            let Some(thread) = next else { return Err(Trap::CannotBlock) };
             let chosen = self.number(thread);
             self.log(format!("choose {chosen}"));
             return self.resume(thread, Cause::Lift(number));

@@ -155,6 +155,60 @@ fn the_lock_goes_in_turn_to_callbacks_and_to_new_calls() {
     assert!(order == "cncncncn" || order == "ncncncnc", "{order}");
 }
 
+/// Three callbacks that yielded, each in the gate because a fourth holds the lock.
+fn gated(store: &mut TestStore, a: InstanceId) -> (Vec<ThreadId>, TaskId, ThreadId) {
+    let threads: Vec<_> = (0..3)
+        .map(|_| {
+            let (_, thread) = store.call(a, CALLBACK);
+            store.callback_returned(thread, 1).unwrap();
+            thread
+        })
+        .collect();
+    let (task, thread) = store.call(a, CALLBACK);
+    assert_eq!(store.next_ready(), None);
+    (threads, task, thread)
+}
+
+#[test]
+fn who_finds_the_lock_taken_keeps_its_turn() {
+    let (mut store, a, _) = store();
+    let (threads, task, thread) = gated(&mut store, a);
+    store.finish(task, thread);
+    // The first is offered the lock, but a new call is quicker.
+    let (task, thread) = store.call(a, CALLBACK);
+    assert_eq!(store.next_ready(), None);
+    store.finish(task, thread);
+    for thread in threads {
+        assert_eq!(store.next_ready(), Some(thread));
+        store.take_callback_event(thread).unwrap();
+        let (task, _) = store.thread_scope(thread).unwrap();
+        store.finish(task, thread);
+    }
+}
+
+#[test]
+fn the_lock_is_offered_on_if_the_first_has_no_use_for_it() {
+    let (mut store, a, _) = store();
+    let set = store.waitable_set_new(a).unwrap();
+    let (_, first) = store.call(a, CALLBACK);
+    store.callback_returned(first, 2 | set << 4).unwrap();
+    let (_, second) = store.call(a, CALLBACK);
+    store.callback_returned(second, 1).unwrap();
+    let (task, holder) = store.call(a, CALLBACK);
+    // The event readies the first, then goes elsewhere.
+    let subtask = store.new_subtask(a, "call").unwrap();
+    let index = store.add_to_table(a, subtask).unwrap();
+    store.subtask_started(subtask).unwrap();
+    store.waitable_join(a, index, set).unwrap();
+    assert_eq!(store.next_ready(), None);
+    let (_, third) = store.call(a, STACKFUL);
+    store.finish(task, holder);
+    assert!(store.poll(a, set).unwrap().is_some());
+    store.check_invariants();
+    assert_eq!(store.next_ready(), Some(second));
+    store.waits(third, WaitFor::Ready);
+}
+
 #[test]
 fn an_unknown_callback_code_traps() {
     let (mut store, a, _) = store();

@@ -19,11 +19,16 @@ impl World {
         self.store.tasks.get(task).unwrap().num_borrows > 0
     }
 
+    pub(super) fn pick_instance(&mut self) -> InstanceId {
+        let at = if self.crowded { 0 } else { self.pick(self.insts.len()) };
+        self.insts[at]
+    }
+
     pub(super) fn pick_lift(&mut self) -> Lift {
-        match self.pick(8) {
+        match self.pick(if self.crowded { 5 } else { 8 }) {
             0..=2 => Lift::Callback,
-            3..=5 => Lift::Stackful,
-            6 => Lift::AsyncTyped,
+            3 | 5 => Lift::Stackful,
+            4 | 6 => Lift::AsyncTyped,
             _ => Lift::Sync,
         }
     }
@@ -113,9 +118,9 @@ impl World {
         }
     }
 
-    pub(super) fn has_members(&self, inst: InstanceId, index: u32) -> bool {
+    pub(super) fn is_worth_waiting_for(&self, inst: InstanceId, index: u32) -> bool {
         let set = self.store.set_handle(inst, index).unwrap();
-        self.store.sets.get(set).unwrap().num_members > 0
+        self.crowded || self.store.sets.get(set).unwrap().num_members > 0
     }
 
     pub(super) fn is_copying(&self, inst: InstanceId, index: u32) -> bool {

@@ -20,6 +20,18 @@ const ENDS: &[HandleKind] = &[
 impl World {
     pub(super) fn guest_step(&mut self, thread: ThreadId) -> Step {
         let (task, inst) = self.store.thread_scope(thread)?;
+        if self.crowded {
+            return match self.pick(24) {
+                0..=7 => self.return_(thread, task),
+                8..=11 => self.guest_call(thread, inst),
+                12 | 13 => self.resolve_task(thread, task),
+                14 | 15 => self.sets(thread, inst),
+                16..=19 => self.join(inst),
+                20 => self.subtasks(inst),
+                21 => self.backpressure(inst),
+                _ => self.threads(thread, task, inst),
+            };
+        }
         match self.pick(40) {
             0..=5 => self.return_(thread, task),
             6..=10 => self.guest_call(thread, inst),
@@ -68,7 +80,7 @@ impl World {
             }
             Lift::Callback => {
                 let (_, inst) = self.store.thread_scope(thread)?;
-                let set = self.pick_handle(inst, &[HandleKind::WaitableSet], Self::has_members);
+                let set = self.pick_handle(inst, &[HandleKind::WaitableSet], Self::is_worth_waiting_for);
                 let code = match (self.pick(4), set) {
                     (0, _) => 1,
                     (1 | 2, Some(_)) => 2,
@@ -106,8 +118,7 @@ impl World {
         if self.stack.len() > 12 {
             return Ok(());
         }
-        let target = self.pick(self.insts.len());
-        let target = self.insts[target];
+        let target = self.pick_instance();
         let lift = self.pick_lift();
         let is_async = lift != Lift::Sync && (self.pick(3) > 0 || self.unlikely_trap(!self.can_block()));
         let param = match self.pick(5) {
@@ -183,7 +194,7 @@ impl World {
     }
 
     pub(super) fn sets(&mut self, thread: ThreadId, inst: InstanceId) -> Step {
-        let any = self.pick_handle(inst, &[HandleKind::WaitableSet], Self::has_members);
+        let any = self.pick_handle(inst, &[HandleKind::WaitableSet], Self::is_worth_waiting_for);
         match (self.pick(6), any) {
             (0 | 1, Some(index)) => {
                 if self.unlikely_trap(!self.can_block()) {
@@ -212,6 +223,7 @@ impl World {
                 self.log("=");
                 Ok(())
             }
+            _ if self.crowded && any.is_some() && self.pick(4) > 0 => Ok(()),
             _ => {
                 self.log("set.new");
                 let index = self.store.waitable_set_new(inst)?;

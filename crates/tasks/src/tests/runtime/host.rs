@@ -32,8 +32,7 @@ impl World {
     }
 
     pub(super) fn host_call(&mut self) -> Step {
-        let target = self.pick(self.insts.len());
-        let inst = self.insts[target];
+        let inst = self.pick_instance();
         let lift = self.pick_lift();
         let param = match self.pick(3) {
             0 => Param::Own(100 + self.pick(5) as u32),
@@ -60,7 +59,10 @@ impl World {
     }
 
     pub(super) fn tick(&mut self) -> Step {
-        match self.store.next_ready() {
+        let anyone_ready = self.store.anyone_ready(None);
+        let next = self.store.next_ready();
+        assert_eq!(next.is_some(), anyone_ready);
+        match next {
             Some(thread) => {
                 let number = self.number(thread);
                 self.log("tick");
