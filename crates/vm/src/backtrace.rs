@@ -72,7 +72,8 @@ impl fmt::Display for Frame {
         }
         write!(f, "{}!", self.module_name().unwrap_or("<unknown>"))?;
         match self.function_name() {
-            Some(name) => f.write_str(name),
+            // Without the hash at the end.
+            Some(name) => write!(f, "{:#}", rustc_demangle::demangle(name)),
             None => write!(f, "<wasm function {}>", self.function),
         }
     }
