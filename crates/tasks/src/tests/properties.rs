@@ -7,7 +7,7 @@ use super::runtime::World;
 use crate::Limits;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn invariants_hold(choices in prop::collection::vec(any::<u32>(), 1..600)) {

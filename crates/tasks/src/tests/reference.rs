@@ -47,7 +47,7 @@ fn the_reference_definitions_agree() {
 }
 
 fn seeds() -> u64 {
-    std::env::var("TOMBOLO_TRACES").ok().and_then(|number| number.parse().ok()).unwrap_or(100)
+    std::env::var("TOMBOLO_TRACES").ok().and_then(|number| number.parse().ok()).unwrap_or(60)
 }
 
 fn choices(seed: u64, length: usize) -> Vec<u32> {
