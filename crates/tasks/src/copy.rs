@@ -192,6 +192,10 @@ impl<E: Embedder> Store<E> {
         self.check_may_leave(inst)?;
         let src = self.end_handle(inst, readable.0, readable.1, element)?;
         self.check_transfer(src, EndAction::Forward)?;
+        if readable.0 == writable.0 {
+            // The specification has taken the handle out of the table by now.
+            return Err(Trap::UnknownHandle(writable.0));
+        }
         let dst = self.end_handle(inst, writable.0, writable.1, element)?;
         self.check_transfer(dst, EndAction::Forward)?;
         self.forward(src, dst)
@@ -219,6 +223,9 @@ impl<E: Embedder> Store<E> {
         {
             return Err(Trap::Misuse("an idle readable end is forwarded to a writable end of its kind"));
         }
+        if source.element != sink.element {
+            return Err(Trap::Misuse("an end is forwarded to one with other elements"));
+        }
         let peers = (source.other, sink.other);
         let (writer, reader) = match peers {
             (Some(writer), Some(reader)) if writer != dst => (writer, reader),
@@ -240,6 +247,12 @@ impl<E: Embedder> Store<E> {
         let (writer_end, reader_end) = self.ends.get_two_mut(writer, reader)?;
         writer_end.other = Some(reader);
         reader_end.other = Some(writer);
+        // A type that the host has left open is decided by the guest at the other end.
+        if reader_end.owner.is_none() {
+            reader_end.element = writer_end.element.clone();
+        } else if writer_end.owner.is_none() {
+            writer_end.element = reader_end.element.clone();
+        }
         let (smaller, end) = match (writer_end.remain(), reader_end.remain()) {
             (Some(writes), Some(reads)) if reads > writes => (writer, writer_end),
             (Some(_), Some(_)) => (reader, reader_end),

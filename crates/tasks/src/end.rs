@@ -427,14 +427,17 @@ impl<E: Embedder> Store<E> {
     ///
     /// # Errors
     ///
-    /// [`Trap::Gone`] when the end was dropped.
+    /// [`Trap::Misuse`] when a guest has one of the ends, and relies on its type; [`Trap::Gone`] when the end
+    /// was dropped.
     pub fn set_element(&mut self, id: EndId, element: E::Element) -> Result<(), Trap> {
-        let end = self.ends.get_mut(id)?;
-        end.element = element.clone();
-        if let Some(other) = end.other
-            && let Some(other) = self.ends.find_mut(other)
-        {
-            other.element = element;
+        let other = self.ends.get(id)?.other;
+        for id in [Some(id), other].into_iter().flatten() {
+            if self.ends.get(id)?.owner.is_some() {
+                return Err(Trap::Misuse("the element type of a guest's stream or future is fixed"));
+            }
+        }
+        for id in [Some(id), other].into_iter().flatten() {
+            self.ends.get_mut(id)?.element = element.clone();
         }
         Ok(())
     }

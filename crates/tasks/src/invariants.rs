@@ -232,6 +232,7 @@ impl<E: Embedder> Store<E> {
     fn check_ends(&self) {
         for (id, end) in self.ends.iter() {
             assert_eq!(end.owner.is_some(), end.index != 0);
+            assert!(end.other.is_none_or(|other| self.ends.get(other).unwrap().element == end.element));
             assert!(end.progress == 0 || end.waitable.pending);
             assert!(!end.active || (end.copying() && end.buffer.is_some()));
             assert!(end.waitable.pending || end.buffer.is_none() || end.active, "{id:?}: a forgotten buffer");

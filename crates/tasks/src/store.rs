@@ -70,6 +70,10 @@ impl<E: Embedder> Store<E> {
     }
 
     /// Traps inside realloc and post-return (`trap_if(not inst.may_leave)`).
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::CannotLeave`] there; [`Trap::Gone`] when the instance was removed.
     #[inline]
     pub fn check_may_leave(&self, inst: InstanceId) -> Result<(), Trap> {
         if self.instances.get(inst)?.may_leave { Ok(()) } else { Err(Trap::CannotLeave) }

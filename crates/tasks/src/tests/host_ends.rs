@@ -181,3 +181,23 @@ fn the_host_receives_an_end_with_its_news() {
     store.drop_end(end).unwrap();
     store.check_invariants();
 }
+
+#[test]
+fn the_host_decides_a_type_only_while_it_has_both_ends() {
+    let (mut store, a, b) = store();
+    let (reader, _) = store.stream_new(None, T).unwrap();
+    store.set_element(reader, Type::Text).unwrap();
+    let r = store.lower_readable(a, reader).unwrap();
+    assert_eq!(store.end_handle(a, r, READ, &T), Err(Trap::WrongElement(r)));
+    assert_eq!(store.end_handle(a, r, READ, &Type::Text), Ok(reader));
+    assert!(matches!(store.set_element(reader, T), Err(Trap::Misuse(_))));
+    // Nor does forwarding join what does not fit.
+    let (_, r) = store.stream(a, b, T);
+    let source = store.lift_readable(b, r, READ, &T).unwrap();
+    let (sink_reader, sink) = store.stream_new(None, Type::Text).unwrap();
+    assert!(matches!(store.forward(source, sink), Err(Trap::Misuse(_))));
+    store.set_element(sink, T).unwrap();
+    assert_eq!(store.forward(source, sink), Ok(None));
+    assert!(matches!(store.set_element(sink_reader, Type::Text), Err(Trap::Misuse(_))));
+    store.check_invariants();
+}
