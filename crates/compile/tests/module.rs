@@ -339,3 +339,18 @@ fn a_large_branch_table_with_operands_stays_small() {
     let module = compile(&wat).unwrap();
     assert!(module.code.len() < 400_000);
 }
+
+#[test]
+fn a_small_function_cannot_make_endless_work() {
+    let wide = "i32 ".repeat(1000);
+    let gets: String = (0..1000).map(|local| format!("local.get {local} ")).collect();
+    let calls = "call $f ".repeat(2000);
+    let wat = format!(
+        "(module (type $t (func (param {wide}) (result {wide}))) (func $f (type $t) {gets} {calls}))"
+    );
+    assert!(matches!(error(&wat), CompileError::TooLarge { .. }));
+    let wat = format!(
+        "(module (type $t (func (param {wide}) (result {wide}))) (func $f (type $t) {gets} call $f call $f))"
+    );
+    compile(&wat).unwrap();
+}

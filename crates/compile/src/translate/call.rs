@@ -108,6 +108,7 @@ impl Translator<'_, '_> {
         args.push(callee.vmctx);
         args.extend_from_slice(self.top(params)?);
         self.stack.truncate(self.stack.len() - params);
+        self.charge(ty.results.len())?;
         self.save_fuel();
         if is_tail {
             self.builder.ins().return_call_indirect(signature, callee.code, &args);

@@ -193,7 +193,7 @@ impl<'a, 'b> Translator<'a, 'b> {
             dead_frames: 0,
             offset: range.start,
             signatures: HashMap::new(),
-            passed_budget: (range.end - range.start) * 16 + (1 << 20),
+            passed_budget: (range.end - range.start) * 4 + (1 << 18),
             interrupts: interrupt::Interrupts::default(),
             exception_slot: None,
         }
@@ -296,10 +296,7 @@ impl<'a, 'b> Translator<'a, 'b> {
         let Some(start) = self.stack.len().checked_sub(count) else {
             return Err(self.internal("the operand stack is too low"));
         };
-        let Some(budget) = self.passed_budget.checked_sub(count as u64) else {
-            return Err(CompileError::too_large("a function that passes too many values", self.offset));
-        };
-        self.passed_budget = budget;
+        self.charge(count)?;
         for index in start..self.stack.len() {
             let value = self.stack.get(index).copied();
             let canonical = value.map(|value| self.canonical(value));
@@ -308,6 +305,22 @@ impl<'a, 'b> Translator<'a, 'b> {
             }
         }
         Ok(self.stack.get(start..).unwrap_or_default())
+    }
+
+    /// Charges values that are passed to the budget for that.
+    ///
+    /// One byte of wasm can pass a thousand values, and for the register allocator many at once are harder than many one
+    /// by one. No compiler's output comes near the limit, since it makes each value that it passes.
+    fn charge(&mut self, count: usize) -> Result<(), CompileError> {
+        /// With more values than this at once, each costs more.
+        const FEW: u64 = 32;
+        let count = count as u64;
+        let cost = count.saturating_mul(1 + count / FEW);
+        let Some(budget) = self.passed_budget.checked_sub(cost) else {
+            return Err(CompileError::too_large("a function that passes too many values", self.offset));
+        };
+        self.passed_budget = budget;
+        Ok(())
     }
 
     /// A value as it is where values meet: vectors are of type [`V128`].
