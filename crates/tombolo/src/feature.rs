@@ -21,6 +21,10 @@ pub enum Feature {
     MoreAsyncBuiltins,
     /// 🚟 Functions that are lifted with `async` and without a callback.
     AsyncStackful,
+    /// 🧵 Cooperative threads.
+    Threading,
+    /// ➡️ Handing a stream or future on to another one.
+    Forward,
     /// 🔧 Lists whose type fixes their length.
     FixedLengthLists,
 }
@@ -32,6 +36,8 @@ impl Feature {
         Feature::Implements,
         Feature::MoreAsyncBuiltins,
         Feature::AsyncStackful,
+        Feature::Threading,
+        Feature::Forward,
         Feature::FixedLengthLists,
     ];
 
@@ -42,6 +48,8 @@ impl Feature {
             Feature::Implements => "implements",
             Feature::MoreAsyncBuiltins => "more-async-builtins",
             Feature::AsyncStackful => "async-stackful",
+            Feature::Threading => "threading",
+            Feature::Forward => "forward",
             Feature::FixedLengthLists => "fixed-length-lists",
         }
     }
@@ -53,6 +61,8 @@ impl Feature {
             Feature::Implements => WasmFeatures::CM_IMPLEMENTS,
             Feature::MoreAsyncBuiltins => WasmFeatures::CM_MORE_ASYNC_BUILTINS,
             Feature::AsyncStackful => WasmFeatures::CM_ASYNC_STACKFUL,
+            Feature::Threading => WasmFeatures::CM_THREADING,
+            Feature::Forward => WasmFeatures::CM_FORWARD,
             Feature::FixedLengthLists => WasmFeatures::CM_FIXED_LENGTH_LISTS,
         }
     }

@@ -123,10 +123,8 @@ impl<T: Send + 'static> Linker<T> {
             return Err(Error::usage("store, linker and component belong to different engines"));
         }
         core.check_alive()?;
-        let root = core.roots.get();
-        core.roots.set(root.wrapping_add(1));
         let component = ComponentValue::root(component.inner().clone());
-        let value = instantiate(core, &component, root, &mut |name, ty, env| {
+        let value = instantiate(core, &component, &mut |name, ty, env| {
             self.resolve(name, ty, env, Some(core))
         })?;
         Ok(Instance::new(Arc::new(value), core.id))
@@ -187,7 +185,7 @@ fn resolve(
                 None => &empty,
             };
             let needs_definition = |(_, ty): &(String, ItemType)| {
-                !matches!(ty, ItemType::Type(_) | ItemType::OtherType)
+                !matches!(ty, ItemType::OtherType)
             };
             if definition.is_none() && instance.exports.iter().any(needs_definition) {
                 return missing("instance");
@@ -200,7 +198,7 @@ fn resolve(
             }
             Ok(ExportItem::Instance(Arc::new(value)))
         }
-        (_, ItemType::Type(_) | ItemType::OtherType) => Ok(ExportItem::Type),
+        (_, ItemType::OtherType) => Ok(ExportItem::Type),
         (_, ItemType::Func(_)) => missing("function"),
         // Interfaces name the resource types of others that they use; those were bound when the others were.
         (None, ItemType::Resource(id)) if let Some(resource) = env.bound(*id) => {

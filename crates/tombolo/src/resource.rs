@@ -15,8 +15,6 @@ pub use table::{ResourceTable, ResourceTableError};
 pub(crate) enum ResourceType {
     /// Defined by the host; the host's representation is a `Resource` of that Rust type.
     Host(TypeId),
-    /// Defined by the host without a Rust type; the number tells them apart.
-    HostDynamic(u32),
     /// Defined by a component instance of a store: instance and position.
     Guest {
         /// The store's number for the type.
@@ -65,7 +63,7 @@ impl fmt::Display for ResourceAny {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.owned { "own" } else { "borrow" };
         let definer = match self.ty {
-            ResourceType::Host(_) | ResourceType::HostDynamic(_) => "host",
+            ResourceType::Host(_) => "host",
             ResourceType::Guest { .. } => "guest",
         };
         write!(f, "{kind} {definer} resource {}", self.rep)

@@ -2,6 +2,7 @@
 
 use tombolo::{Component, Config, Engine, Linker, Store, StoreMut, Val};
 
+#[expect(clippy::unwrap_used, reason = "a test")]
 fn engine() -> Engine {
     Engine::new(&Config::new()).unwrap()
 }

@@ -7,7 +7,7 @@ use tombolo_types::component::{PtrWidth, Types};
 use tombolo_types::core::{FuncType, ValType};
 use tombolo_types::{TypeId, TypeRegistry};
 use wasmparser::component_types::{ComponentAnyTypeId, ComponentCoreTypeId};
-use wasmparser::types::TypesRef;
+use wasmparser::types::{CoreTypeId, TypesRef};
 use wasmparser::{
     BinaryReaderError, CanonicalFunction, CanonicalOption, ComponentAlias, ComponentExport as BinaryExport,
     ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, Encoding as BinaryEncoding, ExternalKind,
@@ -163,8 +163,8 @@ impl Decoder<'_> {
 
     fn instances(&mut self, section: wasmparser::ComponentInstanceSectionReader<'_>) -> Result<()> {
         let types = types!(self);
-        let mut index = types.component_instance_count() - section.count();
-        for instance in section {
+        let first = types.component_instance_count() - section.count();
+        for (index, instance) in (first..).zip(section) {
             let step = match instance.map_err(malformed)? {
                 ComponentInstance::Instantiate { component_index, args } => {
                     let args = args
@@ -183,7 +183,6 @@ impl Decoder<'_> {
                 ),
             };
             self.plan.steps.push(step);
-            index += 1;
         }
         Ok(())
     }
@@ -228,15 +227,14 @@ impl Decoder<'_> {
 
     fn type_section(&mut self, section: wasmparser::ComponentTypeSectionReader<'_>) -> Result<()> {
         let types = types!(self);
-        let mut index = types.component_type_count() - section.count();
-        for ty in section {
+        let first = types.component_type_count() - section.count();
+        for (index, ty) in (first..).zip(section) {
             if let wasmparser::ComponentType::Resource { dtor, .. } = ty.map_err(malformed)? {
                 let types = types!(self);
                 if let Some(id) = self.translator.resource_at(types, index) {
                     self.plan.steps.push(Step::Resource { id, dtor });
                 }
             }
-            index += 1;
         }
         Ok(())
     }
@@ -249,7 +247,7 @@ impl Decoder<'_> {
             .ok_or_else(|| Error::usage("the validator lost an export"))?;
         let ty = self.translator.item(types, export.name.name, &entity.ty)?;
         let name = export.name.full_name().into_owned();
-        self.plan.exports.push(ComponentExport { name: name.clone(), ty: ty.clone() });
+        self.plan.exports.push(ComponentExport { name: name.clone() });
         self.plan.steps.push(Step::Export { name, item, ty });
         Ok(())
     }
@@ -277,9 +275,15 @@ impl Decoder<'_> {
             let step = match function {
                 CanonicalFunction::Lower { func_index, options } => {
                     let ty = self.translator.func(types, types.component_function_at(func_index))?;
-                    Step::Lower { func: func_index, ty, options: canonical_options(types, &options, offset)?, core_type }
+                    let options = canonical_options(types, &options, offset)?;
+                    self.plan.blocks |= !options.is_async && self.translator.types.func(ty).is_async;
+                    Step::Lower { func: func_index, ty, options, core_type }
                 }
-                other => Step::Builtin { builtin: builtin(&mut self.translator, types, other, offset)?, core_type },
+                other => {
+                    let builtin = builtin(&mut self.translator, types, self.registry, other, offset)?;
+                    self.plan.blocks |= builtin.blocks();
+                    Step::Builtin { builtin, core_type }
+                }
             };
             self.plan.steps.push(step);
         }
@@ -346,10 +350,10 @@ fn canonical_options(types: TypesRef<'_>, list: &[CanonicalOption], offset: usiz
 
 /// The interned type of a core function.
 fn core_func_type(types: TypesRef<'_>, index: u32, registry: &TypeRegistry, offset: usize) -> Result<TypeId> {
-    let ty = ComponentCoreTypeId::Sub(types.core_function_at(index));
-    let ComponentCoreTypeId::Sub(id) = ty else {
-        return Err(Error::usage("the validator took a module for a function"));
-    };
+    intern_func(types, types.core_function_at(index), registry, offset)
+}
+
+fn intern_func(types: TypesRef<'_>, id: CoreTypeId, registry: &TypeRegistry, offset: usize) -> Result<TypeId> {
     let func = types[id].unwrap_func();
     let convert = |list: &[wasmparser::ValType]| {
         list.iter()
@@ -368,6 +372,7 @@ fn core_func_type(types: TypesRef<'_>, index: u32, registry: &TypeRegistry, offs
 fn builtin(
     translator: &mut TypeTranslator,
     types: TypesRef<'_>,
+    registry: &TypeRegistry,
     function: CanonicalFunction,
     offset: usize,
 ) -> Result<Builtin> {
@@ -421,6 +426,20 @@ fn builtin(
         F::WaitableSetPoll { memory: index } => Builtin::WaitableSetPoll { options: memory(index)? },
         F::WaitableSetDrop => Builtin::WaitableSetDrop,
         F::WaitableJoin => Builtin::WaitableJoin,
+        F::StreamForward { ty } | F::FutureForward { ty } => Builtin::Forward { ty: translator.async_value(types, ty)? },
+        F::ThreadIndex => Builtin::ThreadIndex,
+        F::ThreadNewIndirect { func_ty_index, table_index } => {
+            let ComponentCoreTypeId::Sub(id) = types.core_type_at_in_component(func_ty_index) else {
+                return Err(Error::usage("the validator took a module for a function"));
+            };
+            Builtin::ThreadNewIndirect { ty: intern_func(types, id, registry, offset)?, table: table_index }
+        }
+        F::ThreadResumeLater => Builtin::ThreadResumeLater,
+        F::ThreadSuspend => Builtin::ThreadSuspend,
+        F::ThreadSuspendThenResume => Builtin::ThreadSwitch(Switch::SuspendThenResume),
+        F::ThreadYieldThenResume => Builtin::ThreadSwitch(Switch::YieldThenResume),
+        F::ThreadSuspendThenPromote => Builtin::ThreadSwitch(Switch::SuspendThenPromote),
+        F::ThreadYieldThenPromote => Builtin::ThreadSwitch(Switch::YieldThenPromote),
         other => {
             let name = format!("{other:?}");
             let name = name.split([' ', '{']).next().unwrap_or_default();

@@ -17,6 +17,8 @@ pub(crate) struct ComponentPlan {
     pub steps: Vec<Step>,
     pub imports: Vec<ComponentImport>,
     pub exports: Vec<ComponentExport>,
+    /// Whether core code of an instance can block: it has a built-in or lowered a function that waits.
+    pub blocks: bool,
     /// Whether a step, here or in a component nested inside, refers to an enclosing component's definitions.
     pub captures: bool,
 }
@@ -32,7 +34,6 @@ pub(crate) struct ComponentImport {
 #[derive(Debug)]
 pub(crate) struct ComponentExport {
     pub name: String,
-    pub ty: ItemType,
 }
 
 /// The type of something that a component imports or exports.
@@ -42,9 +43,7 @@ pub(crate) enum ItemType {
     Instance(Arc<InstanceType>),
     /// A resource type.
     Resource(ResourceIdx),
-    /// A value type.
-    Type(TypeRef),
-    /// A type that says nothing at run time: of a function, an instance or a component.
+    /// A type that says nothing at run time: of a value, a function, an instance or a component.
     OtherType,
     Module,
     Component,
@@ -153,9 +152,41 @@ pub(crate) enum Builtin {
     Copy { ty: DefId, side: Side, options: Options },
     CancelCopy { ty: DefId, side: Side, is_async: bool },
     DropEnd { ty: DefId, side: Side },
+    /// `stream.forward`, `future.forward`.
+    Forward { ty: DefId },
     WaitableSetNew,
     WaitableSetWait { options: Options },
     WaitableSetPoll { options: Options },
     WaitableSetDrop,
     WaitableJoin,
+    ThreadIndex,
+    /// The core type of the functions in the table, which is named by its core index.
+    ThreadNewIndirect { ty: TypeId, table: u32 },
+    ThreadResumeLater,
+    ThreadSuspend,
+    ThreadSwitch(Switch),
+}
+
+/// The built-ins by which a thread hands over to another one of its instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Switch {
+    SuspendThenResume,
+    YieldThenResume,
+    SuspendThenPromote,
+    YieldThenPromote,
+}
+
+impl Builtin {
+    /// Whether core code that calls it may have to wait.
+    pub fn blocks(&self) -> bool {
+        match self {
+            Builtin::ThreadYield
+            | Builtin::WaitableSetWait { .. }
+            | Builtin::ThreadSuspend
+            | Builtin::ThreadSwitch(_) => true,
+            Builtin::SubtaskCancel { is_async } | Builtin::CancelCopy { is_async, .. } => !is_async,
+            Builtin::Copy { options, .. } => !options.is_async,
+            _ => false,
+        }
+    }
 }

@@ -152,9 +152,6 @@ impl TypeTranslator {
                 self.types.describe_resource(resource, name);
                 ItemType::Resource(resource)
             }
-            ComponentEntityType::Type { created: ComponentAnyTypeId::Defined(id), .. } => {
-                ItemType::Type(self.defined(types, *id)?)
-            }
             ComponentEntityType::Type { .. } => ItemType::OtherType,
             ComponentEntityType::Module(_) => ItemType::Module,
             ComponentEntityType::Component(_) => ItemType::Component,

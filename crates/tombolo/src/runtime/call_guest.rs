@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tombolo_tasks::{Enter, Event, InstanceId, Lenders, SubtaskState, TaskId, ThreadExit, ThreadId, WaitFor};
+use tombolo_tasks::{Enter, Event, InstanceId, Lenders, SubtaskState, TaskId, TaskState, ThreadExit, ThreadId, Trap, WaitFor};
 use tombolo_types::component::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use tombolo_vm::RawVal;
 
 use super::core::{Current, StoreCore};
 use super::func::{LiftedFunc, LoweredFunc};
-use super::guest::{Callable, GuestBridge, Scope};
+use super::guest::{GuestBridge, Scope};
+use super::thread::{Code, Work};
 use super::{Caller, FlatValues, Runtime, TaskData, ThreadData};
 use crate::abi::{Signature, translate_flat};
 use crate::error::{Error, Result};
@@ -60,17 +61,28 @@ impl StoreCore {
             (task, thread, entered)
         };
         if entered == Enter::Entered {
-            if sync {
-                let current = Current { instance: Some(func.guest.instance), thread: Some(thread) };
-                self.with_current(current, || self.run_callee(thread))?;
+            if func.blocks {
+                self.begin_thread(thread, Work::Begin)?;
             } else {
-                self.begin_thread(thread)?;
+                self.with_thread(thread, || self.run_callee(thread))?;
             }
+        }
+        if sync {
+            self.finish_sync(task, func.guest.instance)?;
         }
         Ok(task)
     }
 
-    /// Calls a sync-typed function for a guest: parameters in, results out, with nothing left over.
+    /// Runs threads of the instance until a call that must not block its caller has resolved (the end of `canon_lift`).
+    fn finish_sync(&self, task: TaskId, instance: InstanceId) -> Result<()> {
+        while self.tasks.borrow().task_state(task) != TaskState::Resolved {
+            let next = self.tasks.borrow_mut().next_ready_in(instance);
+            self.resume_thread(next.ok_or(Trap::CannotBlock)?)?;
+        }
+        Ok(())
+    }
+
+    /// Calls a sync-typed function that cannot block, for a guest: parameters in, results out, with nothing left over.
     pub fn call_sync(&self, lowered: &LoweredFunc, func: &Arc<LiftedFunc>, args: &[u64]) -> Result<FlatValues> {
         let data = TaskData { func: Some(func.clone()), caller: Caller::Nobody };
         let (task, thread) = {
@@ -96,27 +108,47 @@ impl StoreCore {
         Ok(results)
     }
 
-    /// Calls a core function of an instance that is no component function, such as a destructor.
-    pub fn call_in_instance(&self, instance: InstanceId, callable: &Callable, values: &mut [RawVal]) -> Result<()> {
-        self.run_in_instance(instance, || self.call(callable, values))
-    }
-
-    /// Runs core code of an instance in a task of its own, which must not block.
-    pub fn run_in_instance(&self, instance: InstanceId, code: impl FnOnce() -> Result<()>) -> Result<()> {
+    /// Runs core code of an instance that is no component function, as a call of a sync-typed one would.
+    pub(in crate::runtime) fn run_in_instance(&self, instance: InstanceId, code: Code) -> Result<()> {
         let data = TaskData { func: None, caller: Caller::Nobody };
-        let (task, thread) = {
+        let (task, thread, blocks) = {
             let mut tasks = self.tasks.borrow_mut();
             let task = tasks.new_task(instance, false, false, data)?;
             let thread = tasks.new_thread(task, ThreadData::OnStack)?;
             tasks.enter_implicit_thread(task, thread)?;
             tasks.task_start(task)?;
-            (task, thread)
+            (task, thread, tasks.instance(instance)?.data.blocks)
         };
-        self.with_current(Current { instance: Some(instance), thread: Some(thread) }, code)?;
+        if blocks {
+            self.begin_thread(thread, Work::Task(code))?;
+            self.finish_sync(task, instance)
+        } else {
+            self.with_thread(thread, || self.run_task(thread, &code))
+        }
+    }
+
+    /// The body of the implicit thread of a task that is no call of a component function.
+    pub(super) fn run_task(&self, thread: ThreadId, code: &Code) -> Result<()> {
+        self.run_code(code)?;
         let mut tasks = self.tasks.borrow_mut();
+        let (task, _) = tasks.thread_scope(thread)?;
         tasks.task_return(task)?;
         tasks.exit_implicit_thread(task, thread)?;
         Ok(())
+    }
+
+    /// The body of a thread that a guest made.
+    pub(super) fn run_fresh(&self, thread: ThreadId, code: &Code) -> Result<()> {
+        self.run_code(code)?;
+        let _: ThreadExit<Runtime> = self.tasks.borrow_mut().unregister_thread(thread)?;
+        Ok(())
+    }
+
+    fn run_code(&self, code: &Code) -> Result<()> {
+        match code {
+            Code::Start(instance) => self.start(*instance),
+            Code::Call(callable, argument) => self.call(callable, &mut [*argument]),
+        }
     }
 
     /// The body of a task's implicit thread: starts it, calls the core function, and follows its callback.

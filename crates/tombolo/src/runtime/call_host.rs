@@ -69,7 +69,7 @@ impl StoreCore {
         self.check_may_leave(instance)?;
         let args: FlatValues = values.iter().take(lowered.core_params).map(|value| value.u64()).collect();
         match &lowered.callee {
-            FuncValue::Guest(func) if !func.sig.is_async => {
+            FuncValue::Guest(func) if !func.blocks => {
                 let results = self.call_sync(lowered, func, &args)?;
                 finish_at_once(lowered, &results, values);
                 Ok(())

@@ -47,7 +47,7 @@ impl CopyBuffer {
             let abi = guest.env.types.abi(ty, guest.width);
             size = abi.size;
             if length > 0 {
-                if ptr % u64::from(abi.align) != 0 {
+                if !ptr.is_multiple_of(abi.align.into()) {
                     return Err(Error::abi(format!("the buffer {ptr:#x} is not aligned to {}", abi.align)));
                 }
                 let end = size.checked_mul(length.into()).and_then(|bytes| ptr.checked_add(bytes));

@@ -38,6 +38,8 @@ pub(crate) struct StoreCore {
     pub vm: tombolo_vm::Store,
     pub tasks: RefCell<tombolo_tasks::Store<Runtime>>,
     pub current: Cell<Current>,
+    /// The thread that the one that leaves its fiber now hands over to.
+    pub handover: Cell<Option<ThreadId>>,
     /// Storage of `context.get` and `.set` where there is no thread.
     pub scratch: Cell<[u64; 2]>,
     pub host_tasks: HostTasks,
@@ -53,7 +55,6 @@ pub(crate) struct StoreCore {
     pub failure: RefCell<Option<Error>>,
     /// Why nothing may run in this store any more.
     pub poisoned: RefCell<Option<String>>,
-    pub roots: Cell<u32>,
     /// What to do when the last handle to a host's resource is dropped.
     pub host_drops: RefCell<HashMap<ResourceType, HostDrop>>,
 }
@@ -69,6 +70,7 @@ impl StoreCore {
             vm: tombolo_vm::Store::new(engine.trampolines().clone(), tombolo_vm::StoreConfig::default()),
             tasks: RefCell::new(tombolo_tasks::Store::new()),
             current: Cell::default(),
+            handover: Cell::default(),
             scratch: Cell::default(),
             host_tasks: HostTasks::default(),
             host_ends: RefCell::default(),
@@ -79,7 +81,6 @@ impl StoreCore {
             instances: RefCell::default(),
             failure: RefCell::default(),
             poisoned: RefCell::default(),
-            roots: Cell::new(0),
             host_drops: RefCell::default(),
         }
     }
@@ -91,7 +92,7 @@ impl StoreCore {
 
     /// The thread that runs now.
     pub fn current_thread(&self) -> Result<ThreadId> {
-        self.current.get().thread.ok_or_else(|| Error::abi("this cannot be done inside `realloc`"))
+        Ok(self.current.get().thread.ok_or(tombolo_tasks::Trap::CannotLeave)?)
     }
 
     /// The task that runs now.

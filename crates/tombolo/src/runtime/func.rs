@@ -56,6 +56,8 @@ pub(crate) struct LiftedFunc {
     pub post_return: Option<Callable>,
     /// Whether the core function uses the async ABI.
     pub is_async: bool,
+    /// Whether it may have to wait, and so needs a stack of its own.
+    pub blocks: bool,
     /// Results of the core function.
     pub core_results: usize,
 }

@@ -80,7 +80,7 @@ impl Guest {
         })?;
         let ptr = self.pointer(values.first());
         let len = self.bytes(core).len() as u64;
-        if ptr % u64::from(align.max(1)) != 0 {
+        if !ptr.is_multiple_of(align.max(1).into()) {
             return Err(Error::abi(format!("realloc returned {ptr:#x}, which is not aligned to {align}")));
         }
         if ptr.checked_add(new_size).is_none_or(|end| end > len) {

@@ -12,6 +12,7 @@ use super::core::{GuestResource, StoreCore};
 use super::env::{Element, Env};
 use super::func::{FuncSig, FuncValue, LiftedFunc, LoweredFunc};
 use super::guest::Guest;
+use super::thread::Code;
 use super::{InstanceData, same_func};
 use crate::component::{
     Builtin, ComponentInner, ComponentPlan, CoreItem, InstanceType, Item, ItemType, Kind, Options, Side, Step,
@@ -64,16 +65,15 @@ struct Scope {
 pub(crate) fn instantiate(
     core: &StoreCore,
     component: &ComponentValue,
-    root: u32,
     import: &mut dyn FnMut(&str, &ItemType, &Env) -> Result<ExportItem>,
 ) -> Result<InstanceValue> {
     core.components.borrow_mut().push(component.file.clone());
-    let instance = core.tasks.borrow_mut().new_instance(InstanceData { root }, core.engine.limits())?;
+    let data = InstanceData { blocks: component.plan.blocks };
+    let instance = core.tasks.borrow_mut().new_instance(data, core.engine.limits())?;
     core.instances.borrow_mut().push(instance);
     let mut instantiator = Instantiator {
         core,
         component,
-        root,
         instance,
         env: Arc::new(Env::new(component.file.types.clone())),
         funcs: Vec::new(),
@@ -103,7 +103,6 @@ enum CoreInstance {
 struct Instantiator<'a> {
     core: &'a StoreCore,
     component: &'a ComponentValue,
-    root: u32,
     instance: InstanceId,
     env: Arc<Env>,
     funcs: Vec<FuncValue>,
@@ -248,7 +247,7 @@ impl Instantiator<'_> {
                 for (name, ty) in &ty.exports {
                     match (value.exports.get(name), ty) {
                         (Some(item), _) => self.bind(item, ty, name)?,
-                        (None, ItemType::Type(_) | ItemType::OtherType) => {}
+                        (None, ItemType::OtherType) => {}
                         (None, _) => {
                             let name = name.clone();
                             return Err(Error::new(ErrorKind::MissingImport { kind: "export", name }));
@@ -304,10 +303,10 @@ impl Instantiator<'_> {
             .iter()
             .map(|(name, item)| Ok((name.as_str(), self.item(*item)?)))
             .collect::<Result<_>>()?;
-        let instance = instantiate(self.core, &component, self.root, &mut |name, ty, _| {
+        let instance = instantiate(self.core, &component, &mut |name, ty, _| {
             match (args.get(name), ty) {
                 (Some(item), _) => Ok(item.clone()),
-                (None, ItemType::Type(_) | ItemType::OtherType) => Ok(ExportItem::Type),
+                (None, ItemType::OtherType) => Ok(ExportItem::Type),
                 (None, _) => {
                     let name = name.to_owned();
                     Err(Error::new(ErrorKind::MissingImport { kind: "argument", name }))
@@ -338,9 +337,8 @@ impl Instantiator<'_> {
             })
             .collect::<Result<Vec<_>>>()?;
         let instance = self.core.vm.instantiate(&module, &imports).map_err(Error::instantiation)?;
-        let core = self.core;
         if module.info().start.is_some() {
-            core.run_in_instance(self.instance, || core.start(instance))?;
+            self.core.run_in_instance(self.instance, Code::Start(instance))?;
         }
         self.core_instances.push(CoreInstance::Module(instance));
         Ok(())
@@ -389,9 +387,11 @@ impl Instantiator<'_> {
     ) -> Result<LiftedFunc> {
         let core = self.core.callable(*at(&self.core_funcs, core)?)?;
         let core_type = self.core.engine.registry().get(core.func.type_id(&self.core.vm));
+        let sig = FuncSig::new(&self.env, ty);
         Ok(LiftedFunc {
             guest: self.guest(options)?,
-            sig: FuncSig::new(&self.env, ty),
+            blocks: sig.is_async || self.component.plan.blocks,
+            sig,
             callback: self.callable(options.callback)?,
             post_return: self.callable(options.post_return)?,
             is_async: options.is_async,
@@ -478,6 +478,19 @@ impl Instantiator<'_> {
             Builtin::DropEnd { ty, side } => {
                 BuiltinKind::DropEnd { element: self.element(*ty), kind: self.end_kind(*ty, *side) }
             }
+            Builtin::Forward { ty } => BuiltinKind::Forward {
+                element: self.element(*ty),
+                readable: self.end_kind(*ty, Side::Readable),
+                writable: self.end_kind(*ty, Side::Writable),
+            },
+            Builtin::ThreadIndex => BuiltinKind::ThreadIndex,
+            Builtin::ThreadNewIndirect { ty, table } => match at(&self.core_tables, *table)? {
+                Extern::Table(table) => BuiltinKind::ThreadNewIndirect { ty: *ty, table: *table },
+                _ => return Err(Error::usage("something else stands where a table should")),
+            },
+            Builtin::ThreadResumeLater => BuiltinKind::ThreadResumeLater,
+            Builtin::ThreadSuspend => BuiltinKind::ThreadSuspend,
+            Builtin::ThreadSwitch(switch) => BuiltinKind::ThreadSwitch(*switch),
             Builtin::WaitableSetNew => BuiltinKind::WaitableSetNew,
             Builtin::WaitableSetWait { options } => BuiltinKind::WaitableSetWait(self.guest(options)?),
             Builtin::WaitableSetPoll { options } => BuiltinKind::WaitableSetPoll(self.guest(options)?),

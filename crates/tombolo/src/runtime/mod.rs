@@ -24,7 +24,7 @@ pub(crate) use call_host::{HostCall, HostFunction, HostOutcome, LowerLater};
 pub(crate) use copy::CopyBuffer;
 pub(crate) use env::{Element, Env, same_func};
 pub(crate) use func::{FuncValue, LiftedFunc, LoweredFunc};
-pub(crate) use guest::{Scope, end_of, handle_of};
+pub(crate) use guest::{Callable, Scope, end_of, handle_of};
 pub(crate) use host_task::{HostTask, HostTaskId};
 pub(crate) use instantiate::{ComponentValue, ExportItem, InstanceValue, instantiate};
 
@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 use tombolo_tasks::{Embedder, TaskId};
-use tombolo_vm::Fiber;
+use tombolo_vm::{Fiber, RawVal};
 
 use crate::resource::ResourceType;
 
@@ -72,8 +72,12 @@ pub(crate) enum Caller {
 
 /// Where a thread's stack is while it does not run.
 pub(crate) enum ThreadData {
-    /// It runs, or it runs on the stack of whoever called it.
+    /// It runs on the stack of whoever called it. Such a thread cannot block.
     OnStack,
+    /// It runs on a fiber.
+    OnFiber,
+    /// It has not begun; a guest made it.
+    Fresh(Callable, RawVal),
     /// It has not begun: it waits to enter its instance.
     Entering,
     /// Its callback will be called with the next event; it needs no stack until then.
@@ -102,6 +106,6 @@ pub(crate) enum Callee {
 
 /// A component instance.
 pub(crate) struct InstanceData {
-    /// Which instance of the store's outermost components it belongs to.
-    pub root: u32,
+    /// Whether its core code can block.
+    pub blocks: bool,
 }

@@ -1,63 +1,99 @@
 //! Running threads: on fibers where they may block, on the caller's stack where they may not.
 //!
-//! A thread of an async-typed call runs on a pooled fiber, and suspends it to block. A sync-typed call runs on its
-//! caller's stack; when it must wait it runs other threads of its instance until what it waits for has come, and
-//! traps if there are none (`canon_lift` and `Thread.wait_until` in the reference definitions).
+//! Whether core code can block is known when its component is decoded: it needs a built-in or a lowered function that
+//! waits. A thread of an instance that has none runs on its caller's stack; any other thread runs on a pooled fiber, and
+//! suspends it to block. Whoever resumed it goes on: the event loop, `subtask.cancel`, or the caller of a sync-typed
+//! function, who then runs other threads of that instance until the function has returned (`canon_lift` in the
+//! reference definitions).
+//!
+//! A thread that hands over to another one names it in `handover` and suspends its fiber; whoever resumed the first one
+//! goes on with the second.
 #![allow(unsafe_code, reason = "fibers hold a pointer to the store that they run in")]
 
 use std::ptr::NonNull;
 
 use tombolo_tasks::{Entering, Event, ThreadId, WaitFor};
-use tombolo_vm::{Fiber, Step};
+use tombolo_vm::{Fiber, InstanceHandle, RawVal, Step};
 
 use super::core::{Current, StoreCore};
-use super::{TaskData, ThreadData};
+use super::{Callable, TaskData, ThreadData};
 use crate::error::{Error, Result};
 
 /// What a thread does when it is given a fiber.
-enum Work {
+pub(super) enum Work {
     /// Calls the task's core function.
     Begin,
     /// Calls the task's callback.
     Event(Event),
+    /// Does what is the whole task.
+    Task(Code),
+    /// Does what a guest made the thread for.
+    Fresh(Code),
+}
+
+/// Core code that is no component function.
+pub(super) enum Code {
+    /// The start function of a core instance.
+    Start(InstanceHandle),
+    /// A destructor or the function of a thread, and its argument.
+    Call(Callable, RawVal),
 }
 
 impl StoreCore {
-    /// Runs a thread, which the state machine has marked as running, until it blocks or ends.
+    /// Runs a thread, which the state machine has marked as running, until it blocks or ends, and then those that it
+    /// hands over to.
     pub fn resume_thread(&self, thread: ThreadId) -> Result<()> {
-        let (task, instance) = self.tasks.borrow().thread_scope(thread)?;
-        let current = Current { instance: Some(instance), thread: Some(thread) };
-        self.with_current(current, || {
-            let data = std::mem::replace(self.tasks.borrow_mut().thread_mut(thread)?, ThreadData::OnStack);
-            match data {
-                ThreadData::OnStack => Err(Error::usage("a thread that runs was resumed")),
-                ThreadData::Fiber(fiber) => self.run_fiber(thread, fiber),
-                ThreadData::Entering => {
-                    let entering = self.tasks.borrow_mut().finish_entering(task, thread)?;
-                    match entering {
-                        Entering::Entered => self.run_work(thread, Work::Begin),
-                        Entering::Cancelled(exit) => match exit.task {
-                            Some(TaskData { func: Some(func), caller }) => self.resolve_cancelled(&func, caller),
-                            _ => Ok(()),
-                        },
-                    }
-                }
-                ThreadData::Callback => {
-                    let event = self.tasks.borrow_mut().take_callback_event(thread)?;
-                    self.run_work(thread, Work::Event(event))
-                }
-            }
-        })
+        let mut next = Some(thread);
+        while let Some(thread) = next {
+            self.with_thread(thread, || self.resume_one(thread))?;
+            next = self.handover.take();
+        }
+        Ok(())
     }
 
-    /// Begins a thread that has entered its instance.
-    pub fn begin_thread(&self, thread: ThreadId) -> Result<()> {
+    /// Begins a thread that has entered its instance, on a fiber.
+    pub(super) fn begin_thread(&self, thread: ThreadId, work: Work) -> Result<()> {
+        self.with_thread(thread, || self.run_work(thread, work))?;
+        match self.handover.take() {
+            Some(next) => self.resume_thread(next),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs `f` with a thread as the current one.
+    pub(super) fn with_thread(&self, thread: ThreadId, f: impl FnOnce() -> Result<()>) -> Result<()> {
         let (_, instance) = self.tasks.borrow().thread_scope(thread)?;
-        let current = Current { instance: Some(instance), thread: Some(thread) };
-        self.with_current(current, || self.run_work(thread, Work::Begin))
+        self.with_current(Current { instance: Some(instance), thread: Some(thread) }, f)
+    }
+
+    fn resume_one(&self, thread: ThreadId) -> Result<()> {
+        let data = std::mem::replace(self.tasks.borrow_mut().thread_mut(thread)?, ThreadData::OnFiber);
+        match data {
+            ThreadData::OnStack | ThreadData::OnFiber => Err(Error::usage("a thread that runs was resumed")),
+            ThreadData::Fiber(fiber) => self.run_fiber(thread, fiber),
+            ThreadData::Fresh(callable, argument) => {
+                self.run_work(thread, Work::Fresh(Code::Call(callable, argument)))
+            }
+            ThreadData::Entering => {
+                let (task, _) = self.tasks.borrow().thread_scope(thread)?;
+                let entering = self.tasks.borrow_mut().finish_entering(task, thread)?;
+                match entering {
+                    Entering::Entered => self.run_work(thread, Work::Begin),
+                    Entering::Cancelled(exit) => match exit.task {
+                        Some(TaskData { func: Some(func), caller }) => self.resolve_cancelled(&func, caller),
+                        _ => Ok(()),
+                    },
+                }
+            }
+            ThreadData::Callback => {
+                let event = self.tasks.borrow_mut().take_callback_event(thread)?;
+                self.run_work(thread, Work::Event(event))
+            }
+        }
     }
 
     fn run_work(&self, thread: ThreadId, work: Work) -> Result<()> {
+        *self.tasks.borrow_mut().thread_mut(thread)? = ThreadData::OnFiber;
         let core = CorePtr(NonNull::from(self));
         let body = move |_: &tombolo_vm::Store, _| {
             let core = core;
@@ -66,6 +102,8 @@ impl StoreCore {
             let result = match work {
                 Work::Begin => core.run_callee(thread),
                 Work::Event(event) => core.run_callback(thread, event),
+                Work::Task(code) => core.run_task(thread, &code),
+                Work::Fresh(code) => core.run_fresh(thread, &code),
             };
             match result {
                 Ok(()) => 0,
@@ -75,7 +113,8 @@ impl StoreCore {
                 }
             }
         };
-        // SAFETY: `body` holds nothing but ids and the pointer, for which see above.
+        // SAFETY: `body` holds ids, handles of the store, a trampoline that can be sent, and the pointer, for which see
+        // above.
         let fiber = unsafe { self.vm.fiber_unchecked(body) }
             .map_err(|source| Error::system("making a stack for a guest", source))?;
         self.run_fiber(thread, fiber)
@@ -96,38 +135,22 @@ impl StoreCore {
     pub fn block(&self, what: WaitFor) -> Result<()> {
         let thread = self.current_thread()?;
         self.tasks.borrow_mut().start_waiting(thread, what)?;
-        if self.runs_on_fiber(thread)? {
-            let current = self.current.get();
-            // SAFETY: between a fiber's beginning and here are guest frames, the host's entries, and `block`'s callers:
-            // none of them holds a borrow of a store's part, a lock or anything of this thread.
-            unsafe { self.vm.suspend(0) }.map_err(|_| Error::cancelled())?;
-            self.current.set(current);
-            return Ok(());
-        }
-        let instance = self.current_instance()?;
-        loop {
-            let next = {
-                let mut tasks = self.tasks.borrow_mut();
-                match tasks.is_ready(thread)? {
-                    true => {
-                        tasks.resume(thread)?;
-                        return Ok(());
-                    }
-                    false => tasks.next_ready_in(instance),
-                }
-            };
-            let Some(next) = next else {
-                return Err(tombolo_tasks::Trap::CannotBlock.into());
-            };
-            self.resume_thread(next)?;
-        }
+        self.leave(thread, None)
     }
 
-    /// Whether the thread can suspend the stack it runs on: async-typed calls run on fibers of their own.
-    fn runs_on_fiber(&self, thread: ThreadId) -> Result<bool> {
-        let tasks = self.tasks.borrow();
-        let (task, _) = tasks.thread_scope(thread)?;
-        Ok(tasks.task(task)?.func.as_ref().is_some_and(|func| func.sig.is_async) && self.vm.on_fiber())
+    /// Suspends the fiber of the current thread, which the state machine has marked as suspended or waiting, until the
+    /// thread is resumed. `handover` is marked as running and goes on instead.
+    pub(super) fn leave(&self, thread: ThreadId, handover: Option<ThreadId>) -> Result<()> {
+        if !matches!(self.tasks.borrow().thread(thread)?, ThreadData::OnFiber) {
+            return Err(Error::usage("a thread blocks that was taken for one that cannot"));
+        }
+        self.handover.set(handover);
+        let current = self.current.get();
+        // SAFETY: between a fiber's beginning and here are guest frames, the host's entries, and this function's
+        // callers: none of them holds a borrow of a store's part, a lock or anything of this thread.
+        unsafe { self.vm.suspend(0) }.map_err(|_| Error::cancelled())?;
+        self.current.set(current);
+        Ok(())
     }
 }
 

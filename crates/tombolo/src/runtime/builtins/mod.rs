@@ -5,18 +5,21 @@
 mod resource;
 mod stream;
 mod task;
+mod thread;
 mod waitable;
 
 use std::sync::Arc;
 
 use tombolo_tasks::{EndKind, InstanceId};
+use tombolo_types::TypeId;
 use tombolo_types::component::TypeRef;
-use tombolo_vm::RawVal;
+use tombolo_vm::{RawVal, TableHandle};
 
 use super::call_host::set_result;
 use super::core::StoreCore;
 use super::env::Element;
 use super::guest::Guest;
+use crate::component::Switch;
 use crate::error::Result;
 use crate::resource::ResourceType;
 
@@ -47,6 +50,12 @@ pub(crate) enum BuiltinKind {
     Copy { guest: Arc<Guest>, element: Element, kind: EndKind, is_async: bool },
     CancelCopy { element: Element, kind: EndKind, is_async: bool },
     DropEnd { element: Element, kind: EndKind },
+    Forward { element: Element, readable: EndKind, writable: EndKind },
+    ThreadIndex,
+    ThreadNewIndirect { ty: TypeId, table: TableHandle },
+    ThreadResumeLater,
+    ThreadSuspend,
+    ThreadSwitch(Switch),
     WaitableSetNew,
     WaitableSetWait(Guest),
     WaitableSetPoll(Guest),
@@ -69,7 +78,7 @@ impl StoreCore {
             BuiltinKind::TaskCancel => return self.task_cancel(instance),
             BuiltinKind::ContextGet(slot) => return self.context_get(*slot, values),
             BuiltinKind::ContextSet(slot) => return self.context_set(*slot, values),
-            BuiltinKind::ThreadYield => self.thread_yield(instance)?,
+            BuiltinKind::ThreadYield => self.thread_yield()?,
             BuiltinKind::SubtaskDrop => {
                 let data = self.tasks.borrow_mut().subtask_drop(instance, arg(0))?;
                 drop(data);
@@ -85,6 +94,16 @@ impl StoreCore {
                 self.cancel_copy(instance, element, *kind, *is_async, arg(0))?
             }
             BuiltinKind::DropEnd { element, kind } => return self.drop_end(instance, element, *kind, arg(0)),
+            BuiltinKind::Forward { element, readable, writable } => {
+                return self.forward(instance, element, (arg(0), *readable), (arg(1), *writable));
+            }
+            BuiltinKind::ThreadIndex => self.tasks.borrow().thread_index(self.current_thread()?)?,
+            BuiltinKind::ThreadNewIndirect { ty, table } => self.thread_new_indirect(*ty, *table, values)?,
+            BuiltinKind::ThreadResumeLater => {
+                return Ok(self.tasks.borrow_mut().thread_resume_later(instance, arg(0))?);
+            }
+            BuiltinKind::ThreadSuspend => self.thread_suspend()?,
+            BuiltinKind::ThreadSwitch(switch) => self.thread_switch(*switch, arg(0))?,
             BuiltinKind::WaitableSetNew => self.tasks.borrow_mut().waitable_set_new(instance)?,
             BuiltinKind::WaitableSetWait(guest) => self.waitable_set_wait(guest, arg(0), values)?,
             BuiltinKind::WaitableSetPoll(guest) => self.waitable_set_poll(guest, arg(0), values)?,

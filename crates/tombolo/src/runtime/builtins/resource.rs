@@ -6,6 +6,7 @@ use tombolo_vm::RawVal;
 use crate::error::Result;
 use crate::resource::ResourceType;
 use crate::runtime::core::StoreCore;
+use crate::runtime::thread::Code;
 
 impl StoreCore {
     pub(super) fn resource_drop(&self, instance: InstanceId, ty: ResourceType, index: u32) -> Result<()> {
@@ -24,14 +25,14 @@ impl StoreCore {
                 match resource.as_deref() {
                     Some(resource) => match &resource.dtor {
                         Some(dtor) => {
-                            self.call_in_instance(resource.instance, dtor, &mut [RawVal::from_u32(rep)])
+                            self.run_in_instance(resource.instance, Code::Call(dtor.clone(), RawVal::from_u32(rep)))
                         }
                         None => Ok(()),
                     },
                     None => Ok(()),
                 }
             }
-            ResourceType::Host(_) | ResourceType::HostDynamic(_) => {
+            ResourceType::Host(_) => {
                 let drop = self.host_drops.borrow().get(&ty).cloned();
                 match drop {
                     Some(drop) => drop(self, rep),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tombolo_tasks::{BLOCKED, CancelStep, EndId, EndKind, InstanceId, WaitFor};
+use tombolo_tasks::{BLOCKED, CancelStep, CopyStep, EndId, EndKind, InstanceId, WaitFor};
 use tombolo_vm::RawVal;
 
 use crate::error::{Error, Result};
@@ -93,6 +93,21 @@ impl StoreCore {
                 self.take_or_wait(end, is_async)
             }
         }
+    }
+
+    /// `stream.forward` and `future.forward`.
+    pub(super) fn forward(
+        &self,
+        instance: InstanceId,
+        element: &Element,
+        readable: (u32, EndKind),
+        writable: (u32, EndKind),
+    ) -> Result<()> {
+        let transfer = self.tasks.borrow_mut().end_forward(instance, readable, writable, element)?;
+        if let Some(transfer) = transfer {
+            self.finish_copy(CopyStep::Transfer(transfer))?;
+        }
+        self.serve_host_ends()
     }
 
     /// `{stream,future}.drop-{readable,writable}`.

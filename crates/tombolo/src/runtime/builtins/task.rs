@@ -1,4 +1,4 @@
-//! `task.*`, `context.*`, `thread.yield` and `subtask.cancel`.
+//! `task.*`, `context.*` and `subtask.cancel`.
 
 use tombolo_tasks::{BLOCKED, InstanceId, SubtaskCancel, TaskId, WaitFor};
 use tombolo_types::component::{MAX_FLAT_PARAMS, TypeRef};
@@ -69,12 +69,6 @@ impl StoreCore {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn thread_yield(&self, instance: InstanceId) -> Result<u32> {
-        self.check_may_leave(instance)?;
-        self.block(WaitFor::Ready)?;
-        Ok(0)
     }
 
     pub(super) fn subtask_cancel(&self, instance: InstanceId, is_async: bool, index: u32) -> Result<u32> {

@@ -32,7 +32,7 @@ impl StoreCore {
         let ptr = guest.pointer(values.get(1));
         let memory = guest.bytes_mut(self);
         let at = usize::try_from(ptr).unwrap_or(usize::MAX);
-        if ptr % 4 != 0 {
+        if !ptr.is_multiple_of(4) {
             return Err(Error::abi(format!("the event's address {ptr:#x} is not aligned to 4")));
         }
         let Some(bytes) = at.checked_add(8).and_then(|end| memory.get_mut(at..end)) else {
