@@ -11,30 +11,10 @@ use tombolo_wast::{Components, NoModules, Report};
 use crate::suite::{Expected, Selection, check};
 
 /// What does not pass.
-const EXPECTED: &[Expected] = &[
-    missing("async/big-interleaving-test.wast", FORWARD),
-    missing("async/during-sync-call-exclusive-resume.wast", THREADS),
-    missing("async/during-sync-call-may-block-if-other-ready-threads.wast", THREADS),
-    missing("async/during-sync-call-no-sibling-resume.wast", THREADS),
-    missing("async/during-sync-scheduling-candidates.wast", THREADS),
-    missing("async/forward.wast", FORWARD),
-    missing("async/reentrance.wast", THREADS),
-    missing("async/self-switch-traps.wast", THREADS),
-    missing("async/switch-to-ready-callback.wast", THREADS),
-    missing("async/trap-if-block-and-sync.wast", THREADS),
-    missing("async/trap-if-sync-and-waitable-set.wast", THREADS),
-    missing("binary/binary.wast", THREADS),
-    missing("linking/tags.wast", "needs core WebAssembly's exceptions"),
-    missing("validation/indicies.wast", THREADS),
-    missing("values/post-return.wast", THREADS),
-];
-
-const THREADS: &str = "needs cooperative threads";
-const FORWARD: &str = "needs stream.forward and future.forward";
-
-const fn missing(script: &'static str, reason: &'static str) -> Expected {
-    Expected { script, reason }
-}
+const EXPECTED: &[Expected] = &[Expected {
+    script: "linking/tags.wast",
+    reason: "needs core WebAssembly's exceptions, which the engine cannot throw yet",
+}];
 
 pub(crate) fn run(selection: &Selection) -> bool {
     check("component model", &folder(), EXPECTED, selection, run_script)
