@@ -118,3 +118,43 @@ fn threads_take_turns() {
     let run = instance.typed_func::<(), u32>(&mut store, "run").unwrap();
     assert_eq!(run.call(&mut store, ()).unwrap(), 1212);
 }
+
+/// Each call takes a stack of its own, so it is not the stack that runs out.
+#[test]
+fn endless_recursion_through_what_may_block_ends() {
+    let (mut store, instance) = instantiate(
+        &[],
+        r#"(component
+            (component $back
+                (import "f" (func $f))
+                (core func $f (canon lower (func $f)))
+                (core module $m
+                    (import "" "f" (func $f))
+                    (func (export "call") (call $f)))
+                (core instance $i (instantiate $m (with "" (instance (export "f" (func $f))))))
+                (func (export "call") (canon lift (core func $i "call"))))
+            (core module $libc (table (export "table") 1 funcref) (memory (export "memory") 1))
+            (core instance $libc (instantiate $libc))
+            (core func $wait (canon waitable-set.wait (memory (core memory $libc "memory"))))
+            (core module $m
+                (import "" "table" (table 1 funcref))
+                (import "" "wait" (func (param i32 i32) (result i32)))
+                (type $back (func))
+                (func (export "f") (call_indirect (type $back) (i32.const 0))))
+            (core instance $i (instantiate $m (with "" (instance
+                (export "table" (table $libc "table")) (export "wait" (func $wait))))))
+            (func $f (canon lift (core func $i "f")))
+            (instance $back (instantiate $back (with "f" (func $f))))
+            (core func $back (canon lower (func $back "call")))
+            (core module $fixup
+                (import "" "table" (table 1 funcref))
+                (import "" "back" (func $back))
+                (elem (i32.const 0) func $back))
+            (core instance (instantiate $fixup
+                (with "" (instance (export "table" (table $libc "table")) (export "back" (func $back))))))
+            (export "f" (func $f)))"#,
+    );
+    let f = instance.typed_func::<(), ()>(&mut store, "f").unwrap();
+    let error = f.call(&mut store, ()).unwrap_err();
+    assert!(error.to_string().contains("exceed their budget"), "{error}");
+}

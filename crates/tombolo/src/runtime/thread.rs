@@ -12,12 +12,15 @@
 
 use std::ptr::NonNull;
 
-use tombolo_tasks::{Entering, Event, ThreadId, WaitFor};
+use tombolo_tasks::{Entering, Event, ThreadId, Trap, WaitFor};
 use tombolo_vm::{Fiber, InstanceHandle, RawVal, Step};
 
 use super::core::{Current, StoreCore};
 use super::{Callable, TaskData, ThreadData};
 use crate::error::{Error, Result};
+
+/// What an instance is charged for a stack in use: what the system keeps of one that is hardly used.
+const STACK_COST: u64 = 16 << 10;
 
 /// What a thread does when it is given a fiber.
 pub(super) enum Work {
@@ -93,7 +96,13 @@ impl StoreCore {
     }
 
     fn run_work(&self, thread: ThreadId, work: Work) -> Result<()> {
-        *self.tasks.borrow_mut().thread_mut(thread)? = ThreadData::OnFiber;
+        let instance = {
+            let mut tasks = self.tasks.borrow_mut();
+            let (_, instance) = tasks.thread_scope(thread)?;
+            tasks.instance_mut(instance)?.charge(STACK_COST)?;
+            *tasks.thread_mut(thread)? = ThreadData::OnFiber;
+            instance
+        };
         let core = CorePtr(NonNull::from(self));
         let body = move |_: &tombolo_vm::Store, _| {
             let core = core;
@@ -105,6 +114,9 @@ impl StoreCore {
                 Work::Task(code) => core.run_task(thread, &code),
                 Work::Fresh(code) => core.run_fresh(thread, &code),
             };
+            if let Ok(instance) = core.tasks.borrow_mut().instance_mut(instance) {
+                instance.uncharge(STACK_COST);
+            }
             match result {
                 Ok(()) => 0,
                 Err(error) => {
@@ -142,7 +154,8 @@ impl StoreCore {
     /// thread is resumed. `handover` is marked as running and goes on instead.
     pub(super) fn leave(&self, thread: ThreadId, handover: Option<ThreadId>) -> Result<()> {
         if !matches!(self.tasks.borrow().thread(thread)?, ThreadData::OnFiber) {
-            return Err(Error::usage("a thread blocks that was taken for one that cannot"));
+            // Its instance has nothing that waits: it called a function of the host that does, though not `async`.
+            return Err(Trap::CannotBlock.into());
         }
         self.handover.set(handover);
         let current = self.current.get();
