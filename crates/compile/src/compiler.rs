@@ -16,7 +16,7 @@ use wasmparser::WasmFeatures;
 use crate::compiled::{
     CompiledFunction, CompiledModule, Handler, NO_ADDRESS, Text, UnlinkedFunction, push_address,
 };
-use crate::config::{self, Config, SUPPORTED_FEATURES};
+use crate::config::{self, Config, Registers, SUPPORTED_FEATURES};
 use crate::parse::ParsedModule;
 use crate::translate::{self, Env, Scratch};
 use crate::{CompileError, trampoline};
@@ -24,6 +24,8 @@ use crate::{CompileError, trampoline};
 /// Compiles modules for the machine it runs on. One serves all threads of a process.
 pub struct Compiler {
     isa: OwnedTargetIsa,
+    /// For functions in which more than [`MANY_VALUES`] live at once.
+    plain_isa: OwnedTargetIsa,
     config: Config,
     fused_multiply_add: bool,
     /// What functions call to be interrupted, if they can be.
@@ -32,6 +34,10 @@ pub struct Compiler {
 
 /// Modules with less code than this are compiled on the caller's thread: starting others takes longer.
 const WORTH_THREADS: usize = 8 << 10;
+
+/// With more values than this at once in a function, it is not worth to allocate registers well: it would take seconds,
+/// then minutes, and most values are in memory anyway. The largest functions of real programs stay below.
+const MANY_VALUES: usize = 4000;
 
 impl Compiler {
     /// Makes a compiler.
@@ -45,13 +51,14 @@ impl Compiler {
             let names: Vec<_> = beyond.iter_names().map(|(name, _)| name).collect();
             return Err(CompileError::unsupported(format!("the features {}", names.join(", ")), 0));
         }
-        let isa = config::target(&config)?;
+        let isa = config::target(&config, Registers::Backtracking)?;
+        let plain_isa = config::target(&config, Registers::SinglePass)?;
         let fused_multiply_add = config::has_isa_flag(&*isa, "has_fma") || !cfg!(target_arch = "x86_64");
-        let mut compiler = Compiler { isa, config, fused_multiply_add, interrupt_shim: None };
+        let mut compiler = Compiler { isa, plain_isa, config, fused_multiply_add, interrupt_shim: None };
         if compiler.config.fuel || compiler.config.interruptible {
             let mut context = Context::new();
             trampoline::interrupt(&mut context.func, &*compiler.isa);
-            compiler.interrupt_shim = Some(compiler.finish(&mut context, 0)?.link(None)?);
+            compiler.interrupt_shim = Some(compiler.finish(&mut context, 0, 0)?.link(None)?);
         }
         Ok(compiler)
     }
@@ -139,7 +146,7 @@ impl Compiler {
     pub fn entry_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
         let mut context = Context::new();
         trampoline::entry(&mut context.func, ty, &*self.isa);
-        self.finish(&mut context, 0)?.link(None)
+        self.finish(&mut context, 0, 0)?.link(None)
     }
 
     /// Compiles the function through which guests call the host's functions of a type.
@@ -149,7 +156,7 @@ impl Compiler {
     pub fn exit_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
         let mut context = Context::new();
         trampoline::exit(&mut context.func, ty, &*self.isa);
-        self.finish(&mut context, 0)?.link(None)
+        self.finish(&mut context, 0, 0)?.link(None)
     }
 
     fn compile_functions(
@@ -215,16 +222,21 @@ impl Compiler {
         (0..end).find_map(|defined| worker.translate(self, module, wasm, defined).err())
     }
 
-    /// Turns intermediate code into machine code.
-    fn finish(&self, context: &mut Context, offset: u64) -> Result<UnlinkedFunction, CompileError> {
-        let code =
-            context.compile(&*self.isa, &mut ControlPlane::default()).map_err(|error| match error.inner {
-                cranelift_codegen::CodegenError::ImplLimitExceeded
-                | cranelift_codegen::CodegenError::CodeTooLarge => {
-                    CompileError::too_large("a function with too large a frame or too much code", offset)
-                }
-                error => CompileError::internal(format!("{error:?}"), offset),
-            })?;
+    /// Turns the intermediate code of a function with up to so many values at once into machine code.
+    fn finish(
+        &self,
+        context: &mut Context,
+        values: usize,
+        offset: u64,
+    ) -> Result<UnlinkedFunction, CompileError> {
+        let isa = if values > MANY_VALUES { &*self.plain_isa } else { &*self.isa };
+        let code = context.compile(isa, &mut ControlPlane::default()).map_err(|error| match error.inner {
+            cranelift_codegen::CodegenError::ImplLimitExceeded
+            | cranelift_codegen::CodegenError::CodeTooLarge => {
+                CompileError::too_large("a function with too large a frame or too much code", offset)
+            }
+            error => CompileError::internal(format!("{error:?}"), offset),
+        })?;
         let mut interrupt_calls = Vec::new();
         for reloc in code.buffer.relocs() {
             // The one thing outside itself that code refers to is the interrupt shim.
@@ -294,8 +306,8 @@ impl Worker {
         let offset = u64::from(module.body_start(defined));
         // Cranelift asserts what it believes of itself. Should it be wrong, that is this module's trouble only.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            self.translate(compiler, module, wasm, defined)?;
-            compiler.finish(&mut self.context, offset)
+            let values = self.translate(compiler, module, wasm, defined)?;
+            compiler.finish(&mut self.context, values, offset)
         }));
         outcome
             .unwrap_or_else(|_| {
@@ -306,14 +318,14 @@ impl Worker {
             .map_err(|error| in_function(error, module, defined))
     }
 
-    /// Validates a function and translates it into the context.
+    /// Validates a function and translates it into the context. Returns about how many values live at once in it.
     fn translate(
         &mut self,
         compiler: &Compiler,
         module: &ParsedModule,
         wasm: &[u8],
         defined: usize,
-    ) -> Result<(), CompileError> {
+    ) -> Result<usize, CompileError> {
         self.context.clear();
         let env = Env {
             isa: &*compiler.isa,

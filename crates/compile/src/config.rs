@@ -76,16 +76,30 @@ pub const SUPPORTED_FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::THREADS)
     .union(WasmFeatures::EXCEPTIONS);
 
+/// How registers are allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Registers {
+    /// Well. Takes time that grows with the square of how many values live at once.
+    Backtracking,
+    /// In time that grows with the function only; the code is half as fast.
+    SinglePass,
+}
+
 /// The target: the machine this runs on, with the settings that the runtime relies on.
-pub(crate) fn target(config: &Config) -> Result<OwnedTargetIsa, CompileError> {
+pub(crate) fn target(config: &Config, registers: Registers) -> Result<OwnedTargetIsa, CompileError> {
     let host = |error: &dyn std::fmt::Display| CompileError::Host(error.to_string());
     let mut flags = settings::builder();
     let opt_level = match config.opt_level {
         OptLevel::None => "none",
         OptLevel::Speed => "speed",
     };
+    let registers = match registers {
+        Registers::Backtracking => "backtracking",
+        Registers::SinglePass => "single_pass",
+    };
     for (name, value) in [
         ("opt_level", opt_level),
+        ("regalloc_algorithm", registers),
         ("enable_verifier", if config.verify { "true" } else { "false" }),
         ("is_pic", "false"),
         // Backtraces follow the frame pointers.

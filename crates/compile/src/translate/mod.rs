@@ -70,14 +70,15 @@ pub(crate) struct Scratch {
     reader: OperatorsReaderAllocations,
 }
 
-/// Validates a function and translates it into `function`, which is empty.
+/// Validates a function and translates it into `function`, which is empty. Returns about how many values live at once
+/// in it, at most: those on the operand stack and in locals.
 pub(crate) fn translate(
     env: Env<'_>,
     body: &FunctionBody<'_>,
     validation: FuncToValidate<ValidatorResources>,
     function: &mut Function,
     scratch: &mut Scratch,
-) -> Result<(), CompileError> {
+) -> Result<usize, CompileError> {
     let index = validation.index;
     let start = body.range().start;
     let ty = env
@@ -94,8 +95,9 @@ pub(crate) fn translate(
     scratch.validator = validator.into_allocations();
     match done {
         Ok(()) => {
+            let values = translator.highest_stack + translator.locals.len();
             translator.builder.finalize(env.isa.frontend_config());
-            Ok(())
+            Ok(values)
         }
         Err(error) => {
             // The builder's allocations hold the unfinished function.
@@ -154,6 +156,8 @@ struct Translator<'a, 'b> {
     vmctx: Value,
     locals: Vec<Variable>,
     stack: Vec<Value>,
+    /// How many operands were on the stack when it was highest.
+    highest_stack: usize,
     frames: Vec<Frame>,
     /// Which of the frames are `try_table`s.
     try_frames: Vec<usize>,
@@ -187,6 +191,7 @@ impl<'a, 'b> Translator<'a, 'b> {
             vmctx: Value::from_u32(0),
             locals: Vec::new(),
             stack: Vec::new(),
+            highest_stack: 0,
             frames: Vec::new(),
             try_frames: Vec::new(),
             reachable: true,
@@ -231,6 +236,7 @@ impl<'a, 'b> Translator<'a, 'b> {
             validator.op(offset, &op)?;
             self.offset = offset;
             self.op(&op)?;
+            self.highest_stack = self.highest_stack.max(self.stack.len());
         }
         reader.finish()?;
         *allocations = reader.into_allocations();
