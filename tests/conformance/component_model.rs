@@ -17,11 +17,18 @@ const EXPECTED: &[Expected] = &[Expected {
 }];
 
 pub(crate) fn run(selection: &Selection) -> bool {
-    check("component model", &folder(), EXPECTED, selection, run_script)
+    let folder = folder();
+    let optimized =
+        check("component model", &folder, EXPECTED, selection, |name, text| run_script(name, text, true));
+    let plain = check("component model, code not optimized", &folder, EXPECTED, selection, |name, text| {
+        run_script(name, text, false)
+    });
+    optimized && plain
 }
 
-fn run_script(name: &str, text: &str) -> Report {
+fn run_script(name: &str, text: &str, optimize: bool) -> Report {
     let mut config = Config::new();
+    config.optimize(optimize);
     Feature::ALL.iter().for_each(|feature| drop(config.feature(*feature, true)));
     let engine = Engine::new(&config).unwrap();
     tombolo_wast::run(name, text, &mut Components::new(&engine), &mut NoModules)
