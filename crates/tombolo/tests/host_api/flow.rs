@@ -1,0 +1,211 @@
+//! Calls that wait, and streams and futures between the host and a guest.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tombolo::{
+    ComponentType, Destination, FutureReader, Lift, Lower, Result, Source, StreamConsumer, StreamProducer,
+    StreamReader, StreamState,
+};
+
+use crate::{Host, block_on, callee, sleep};
+
+const FLOW: &str = "tombolo:pair/flow@0.1.0";
+
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq)]
+#[component(record)]
+struct Reading {
+    id: u32,
+    station: String,
+    value: f64,
+}
+
+/// Produces the items one call at a time, up to `at_once` of them.
+struct Items<I> {
+    items: std::vec::IntoIter<I>,
+    at_once: usize,
+}
+
+impl<I> Items<I> {
+    fn new(items: Vec<I>, at_once: usize) -> Self {
+        Items { items: items.into_iter(), at_once }
+    }
+}
+
+impl<I: Lower + Send + 'static> StreamProducer<Host> for Items<I>
+where
+    std::vec::IntoIter<I>: Unpin,
+    I: Unpin,
+{
+    type Item = I;
+
+    fn poll_produce(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        destination: &mut Destination<'_, Host, I>,
+    ) -> Poll<Result<StreamState>> {
+        let count = self.at_once.min(destination.remaining());
+        for item in self.items.by_ref().take(count) {
+            destination.push(item)?;
+        }
+        Poll::Ready(Ok(if self.items.len() == 0 { StreamState::Closed } else { StreamState::Open }))
+    }
+}
+
+/// Collects everything, and says when the stream has ended.
+struct Collect<I> {
+    items: Arc<Mutex<(Vec<I>, bool)>>,
+}
+
+impl<I: Lift + Send + 'static> StreamConsumer<Host> for Collect<I> {
+    type Item = I;
+
+    fn poll_consume(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        source: &mut Source<'_, Host, I>,
+    ) -> Poll<Result<StreamState>> {
+        let mut items = self.items.lock().unwrap();
+        items.0.extend(source.take(source.remaining())?);
+        items.1 |= source.is_closed();
+        Poll::Ready(Ok(if source.is_closed() { StreamState::Closed } else { StreamState::Open }))
+    }
+}
+
+type Collected<I> = Arc<Mutex<(Vec<I>, bool)>>;
+
+fn collect<I>() -> (Collect<I>, Collected<I>) {
+    let items = Arc::new(Mutex::new((Vec::new(), false)));
+    (Collect { items: items.clone() }, items)
+}
+
+async fn until_ended<I>(items: &Collected<I>) {
+    while !items.lock().unwrap().1 {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[test]
+fn calls_wait_together() {
+    let (mut store, instance) = callee();
+    let flow = instance.instance(FLOW).unwrap();
+    let wait = flow.typed_func::<(u64, String), String>(&mut store, "wait").unwrap();
+    let begun = Instant::now();
+    let texts = block_on(store.run_concurrent(async |store| {
+        let calls = (0..10).map(|i| wait.call_concurrent(&store, (100, i.to_string())));
+        futures_util::future::join_all(calls).await
+    }))
+    .unwrap();
+    let texts: Vec<String> = texts.into_iter().map(Result::unwrap).collect();
+    assert_eq!(texts.concat(), "0123456789");
+    assert_eq!(store.data().waits, 10);
+    let peak = flow.typed_func::<(), u32>(&mut store, "peak").unwrap();
+    assert_eq!(peak.call(&mut store, ()).unwrap(), 10);
+    assert!(begun.elapsed() < Duration::from_secs(30), "ten waits of 100 ms took {:?}", begun.elapsed());
+}
+
+#[test]
+fn an_async_function_needs_an_event_loop() {
+    let (mut store, instance) = callee();
+    let flow = instance.instance(FLOW).unwrap();
+    let ready = flow.typed_func::<(u32,), u32>(&mut store, "ready").unwrap();
+    assert!(ready.call(&mut store, (1,)).unwrap_err().to_string().contains("call_async"));
+    assert!(block_on(ready.call_async(&mut store, (1,))).is_ok());
+}
+
+#[test]
+fn the_host_reads_a_guests_stream() {
+    let (mut store, instance) = callee();
+    let flow = instance.instance(FLOW).unwrap();
+    let count = flow.typed_func::<(u64, u32), StreamReader<u8>>(&mut store, "count").unwrap();
+    let readings = flow.typed_func::<(u32,), StreamReader<Reading>>(&mut store, "readings").unwrap();
+    let (bytes, records) = block_on(store.run_concurrent(async |store| {
+        let stream = count.call_concurrent(&store, (100_000, 4096)).await.unwrap();
+        let (consumer, bytes) = collect();
+        store.with(|store| stream.pipe(store, consumer)).unwrap();
+        let stream = readings.call_concurrent(&store, (50,)).await.unwrap();
+        let (consumer, records) = collect();
+        store.with(|store| stream.pipe(store, consumer)).unwrap();
+        until_ended(&bytes).await;
+        until_ended(&records).await;
+        (bytes, records)
+    }))
+    .unwrap();
+    let bytes = &bytes.lock().unwrap().0;
+    assert_eq!(bytes.len(), 100_000);
+    assert!((0..).zip(bytes).all(|(i, byte)| i % 251 == u32::from(*byte)));
+    assert_eq!(records.lock().unwrap().0.len(), 50);
+}
+
+#[test]
+fn a_guest_reads_the_hosts_stream() {
+    let (mut store, instance) = callee();
+    let flow = instance.instance(FLOW).unwrap();
+    let checksum = flow.typed_func::<(StreamReader<u8>,), (u64, u64)>(&mut store, "checksum").unwrap();
+    let stream = StreamReader::new(&mut store, Items::new(vec![3u8; 10_000], 777)).unwrap();
+    assert_eq!(block_on(checksum.call_async(&mut store, (stream,))).unwrap(), (10_000, 30_000));
+    let mean =
+        flow.typed_func::<(StreamReader<Reading>,), Result<f64, String>>(&mut store, "mean").unwrap();
+    let reading = |id: u32| Reading { id, station: format!("station {id}"), value: id.into() };
+    let stream = StreamReader::new(&mut store, Items::new((1..=9).map(reading).collect(), 2)).unwrap();
+    assert_eq!(block_on(mean.call_async(&mut store, (stream,))).unwrap(), Ok(5.0));
+}
+
+#[test]
+fn a_stream_that_comes_back_is_relayed_on_the_host() {
+    let (mut store, instance) = callee();
+    let flow = instance.instance(FLOW).unwrap();
+    let relay = flow.typed_func::<(StreamReader<u8>,), StreamReader<u8>>(&mut store, "relay").unwrap();
+    let stream = StreamReader::new(&mut store, Items::new(vec![9u8; 5_000], 100)).unwrap();
+    let bytes = block_on(store.run_concurrent(async |store| {
+        let stream = relay.call_concurrent(&store, (stream,)).await.unwrap();
+        let (consumer, bytes) = collect();
+        store.with(|store| stream.pipe(store, consumer)).unwrap();
+        until_ended(&bytes).await;
+        bytes
+    }))
+    .unwrap();
+    assert_eq!(bytes.lock().unwrap().0, vec![9u8; 5_000]);
+}
+
+#[test]
+fn closing_a_stream_stops_its_writer() {
+    let (mut store, instance) = callee();
+    let flow = instance.instance(FLOW).unwrap();
+    let count = flow.typed_func::<(u64, u32), StreamReader<u8>>(&mut store, "count").unwrap();
+    let hung_up = flow.typed_func::<(), Option<u64>>(&mut store, "hung-up").unwrap();
+    let stream = block_on(count.call_async(&mut store, (1 << 40, 4096))).unwrap();
+    stream.close(&mut store).unwrap();
+    let written = block_on(store.run_concurrent(async |store| {
+        loop {
+            sleep(Duration::from_millis(1)).await;
+            if let Some(written) = store.with(|store| hung_up.call(store, ())).unwrap() {
+                return written;
+            }
+        }
+    }))
+    .unwrap();
+    assert_eq!(written, 0);
+}
+
+#[test]
+fn futures_go_both_ways() {
+    let (mut store, instance) = callee();
+    let flow = instance.instance(FLOW).unwrap();
+    let later = flow.typed_func::<(u64, String), FutureReader<String>>(&mut store, "later").unwrap();
+    let twice = flow.typed_func::<(FutureReader<String>,), String>(&mut store, "twice").unwrap();
+    let text = block_on(store.run_concurrent(async |store| {
+        let future = later.call_concurrent(&store, (5, "soon".to_owned())).await.unwrap();
+        future.read(&store).await.unwrap()
+    }))
+    .unwrap();
+    assert_eq!(text.as_deref(), Some("soon"));
+    let future = FutureReader::new(&mut store, async {
+        sleep(Duration::from_millis(5)).await;
+        Ok("ha".to_owned())
+    })
+    .unwrap();
+    assert_eq!(block_on(twice.call_async(&mut store, (future,))).unwrap(), "ha ha");
+}
