@@ -20,11 +20,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Config {
-            compiler: tombolo_compile::Config::default(),
-            features: Feature::DEFAULT,
-            budget: 64 << 20,
-        }
+        Config { compiler: tombolo_compile::Config::default(), features: Feature::DEFAULT, budget: 64 << 20 }
     }
 }
 

@@ -149,7 +149,8 @@ impl Error {
         use tombolo_compile::CompileError::{Invalid, Unsupported};
         match error {
             Invalid { message, offset, function } => {
-                let message = function.map_or(message.clone(), |function| format!("{message}, in {function}"));
+                let message =
+                    function.map_or(message.clone(), |function| format!("{message}, in {function}"));
                 Error::new(ErrorKind::Malformed { message, offset: offset as usize })
             }
             Unsupported { what, offset, .. } => Error::unsupported(what, offset as usize),
@@ -161,7 +162,9 @@ impl Error {
     pub(crate) fn instantiation(error: tombolo_vm::InstantiationError) -> Self {
         match error {
             tombolo_vm::InstantiationError::Trap(trap) => Error::raised(trap),
-            tombolo_vm::InstantiationError::Import { .. } => Error::mismatch("core module", error.to_string()),
+            tombolo_vm::InstantiationError::Import { .. } => {
+                Error::mismatch("core module", error.to_string())
+            }
             other => Error::host(other),
         }
     }

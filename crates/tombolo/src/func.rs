@@ -125,7 +125,10 @@ impl Func {
 
     fn call_now<A: Arguments>(&self, core: &StoreCore, args: A) -> Result<A::Result> {
         if self.is_async() {
-            return Err(Error::usage(format!("function `{}` is async: call it with `call_async`", self.name)));
+            return Err(Error::usage(format!(
+                "function `{}` is async: call it with `call_async`",
+                self.name
+            )));
         }
         let slot = self.start(core, args)?;
         slot.take().unwrap_or_else(|| Err(crate::store::stuck()))
@@ -187,7 +190,12 @@ where
 trait Arguments: Send + 'static {
     type Result: Send;
     fn lower(&self, cx: &mut LowerContext<'_>, func: &LiftedFunc) -> Result<FlatValues>;
-    fn lift(cx: &mut LiftContext<'_>, func: &LiftedFunc, max_flat: usize, flat: &[u64]) -> Result<Self::Result>;
+    fn lift(
+        cx: &mut LiftContext<'_>,
+        func: &LiftedFunc,
+        max_flat: usize,
+        flat: &[u64],
+    ) -> Result<Self::Result>;
 }
 
 struct TypedArgs<P, R> {
@@ -226,7 +234,12 @@ impl Arguments for DynamicArgs {
         Ok(lower_values(cx, func.sig.params(), &self.0, MAX_FLAT_PARAMS, None)?.values().into())
     }
 
-    fn lift(cx: &mut LiftContext<'_>, func: &LiftedFunc, max_flat: usize, flat: &[u64]) -> Result<Option<Val>> {
+    fn lift(
+        cx: &mut LiftContext<'_>,
+        func: &LiftedFunc,
+        max_flat: usize,
+        flat: &[u64],
+    ) -> Result<Option<Val>> {
         Ok(lift_values(cx, func.sig.result(), max_flat, flat)?.pop())
     }
 }

@@ -1,5 +1,8 @@
 //! Functions of the host as guests call them.
-#![allow(unsafe_code, reason = "a host function knows the store's data type; the linker keeps it to such stores")]
+#![allow(
+    unsafe_code,
+    reason = "a host function knows the store's data type; the linker keeps it to such stores"
+)]
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -8,9 +11,7 @@ use tombolo_types::component::{FuncTypeId, Types};
 
 use crate::abi::{LiftContext, LowerContext, check_result, lift_values, lower_result, lower_values};
 use crate::error::{Error, Result};
-use crate::runtime::{
-    FlatValues, HostCall, HostFunction, HostOutcome, LoweredFunc, LowerLater, StoreCore,
-};
+use crate::runtime::{FlatValues, HostCall, HostFunction, HostOutcome, LowerLater, LoweredFunc, StoreCore};
 use crate::store::{Accessor, StoreMut};
 use crate::value::{Type, Val};
 use crate::{ComponentType, LiftParams, Lower};

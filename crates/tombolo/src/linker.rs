@@ -116,7 +116,11 @@ impl<T: Send + 'static> Linker<T> {
     /// # Errors
     /// [`ErrorKind::MissingImport`] or [`ErrorKind::TypeMismatch`] when the component needs what is not defined here,
     /// and whatever its start functions end with.
-    pub fn instantiate(&self, mut store: impl AsStoreMut<Data = T>, component: &Component) -> Result<Instance> {
+    pub fn instantiate(
+        &self,
+        mut store: impl AsStoreMut<Data = T>,
+        component: &Component,
+    ) -> Result<Instance> {
         let store = store.as_store_mut();
         let core = store.core();
         if !core.engine.same(&self.engine) || !core.engine.same(&component.inner().engine) {
@@ -124,9 +128,8 @@ impl<T: Send + 'static> Linker<T> {
         }
         core.check_alive()?;
         let component = ComponentValue::root(component.inner().clone());
-        let value = instantiate(core, &component, &mut |name, ty, env| {
-            self.resolve(name, ty, env, Some(core))
-        })?;
+        let value =
+            instantiate(core, &component, &mut |name, ty, env| self.resolve(name, ty, env, Some(core)))?;
         Ok(Instance::new(Arc::new(value), core.id))
     }
 
@@ -141,7 +144,11 @@ pub(crate) fn lookup<'a, V>(items: &'a IndexMap<String, V>, name: &str) -> Optio
         return Some(item);
     }
     let track = track(name)?;
-    items.iter().filter(|(name, _)| self::track(name).as_ref() == Some(&track)).map(|(_, item)| item).next_back()
+    items
+        .iter()
+        .filter(|(name, _)| self::track(name).as_ref() == Some(&track))
+        .map(|(_, item)| item)
+        .next_back()
 }
 
 /// A name with the part of its version that compatible versions share.
@@ -184,9 +191,7 @@ fn resolve(
                 Some(_) => return missing("instance"),
                 None => &empty,
             };
-            let needs_definition = |(_, ty): &(String, ItemType)| {
-                !matches!(ty, ItemType::OtherType)
-            };
+            let needs_definition = |(_, ty): &(String, ItemType)| !matches!(ty, ItemType::OtherType);
             if definition.is_none() && instance.exports.iter().any(needs_definition) {
                 return missing("instance");
             }
@@ -289,8 +294,10 @@ impl<T: Send + 'static> LinkerInstance<'_, T> {
     /// # Errors
     /// If something else has this name.
     pub fn instance(&mut self, name: &str) -> Result<LinkerInstance<'_, T>> {
-        let definition =
-            self.definitions.entry(name.to_owned()).or_insert_with(|| Definition::Instance(Definitions::new()));
+        let definition = self
+            .definitions
+            .entry(name.to_owned())
+            .or_insert_with(|| Definition::Instance(Definitions::new()));
         match definition {
             Definition::Instance(definitions) => Ok(LinkerInstance { definitions, data: PhantomData }),
             _ => Err(Error::usage(format!("`{name}` is defined already, and not as an interface"))),
@@ -304,7 +311,8 @@ mod tests {
 
     #[test]
     fn compatible_versions_match() {
-        let items: IndexMap<String, u32> = [("a:b/c@0.3.2".to_owned(), 1), ("a:b/d@1.4.0".to_owned(), 2)].into();
+        let items: IndexMap<String, u32> =
+            [("a:b/c@0.3.2".to_owned(), 1), ("a:b/d@1.4.0".to_owned(), 2)].into();
         for (name, expected) in [
             ("a:b/c@0.3.2", Some(1)),
             ("a:b/c@0.3.0", Some(1)),

@@ -10,8 +10,8 @@ use wasmparser::component_types::{ComponentAnyTypeId, ComponentCoreTypeId};
 use wasmparser::types::{CoreTypeId, TypesRef};
 use wasmparser::{
     BinaryReaderError, CanonicalFunction, CanonicalOption, ComponentAlias, ComponentExport as BinaryExport,
-    ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, Encoding as BinaryEncoding, ExternalKind,
-    Instance, Parser, Payload, Validator, WasmFeatures,
+    ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, Encoding as BinaryEncoding,
+    ExternalKind, Instance, Parser, Payload, Validator, WasmFeatures,
 };
 
 use super::plan::*;
@@ -95,10 +95,8 @@ impl Decoder<'_> {
 
     fn payload(&mut self, payload: Payload<'_>) -> Result<()> {
         match payload {
-            Payload::Version { encoding, .. } => {
-                if encoding == BinaryEncoding::Module {
-                    return Err(Error::new(ErrorKind::NotAComponent));
-                }
+            Payload::Version { encoding: BinaryEncoding::Module, .. } => {
+                return Err(Error::new(ErrorKind::NotAComponent));
             }
             Payload::ComponentSection { .. } => self.enclosing.push(std::mem::take(&mut self.plan)),
             Payload::End(_) => {
@@ -204,7 +202,8 @@ impl Decoder<'_> {
                 let mut binding = None;
                 if kind == Kind::Type {
                     let types = types!(self);
-                    let instance = self.translator.instance(types, types.component_instance_at(instance_index))?;
+                    let instance =
+                        self.translator.instance(types, types.component_instance_at(instance_index))?;
                     binding = instance.exports.iter().find(|(n, _)| n == name).and_then(|(_, ty)| match ty {
                         ItemType::Resource(id) => Some(*id),
                         _ => None,
@@ -353,7 +352,12 @@ fn core_func_type(types: TypesRef<'_>, index: u32, registry: &TypeRegistry, offs
     intern_func(types, types.core_function_at(index), registry, offset)
 }
 
-fn intern_func(types: TypesRef<'_>, id: CoreTypeId, registry: &TypeRegistry, offset: usize) -> Result<TypeId> {
+fn intern_func(
+    types: TypesRef<'_>,
+    id: CoreTypeId,
+    registry: &TypeRegistry,
+    offset: usize,
+) -> Result<TypeId> {
     let func = types[id].unwrap_func();
     let convert = |list: &[wasmparser::ValType]| {
         list.iter()
@@ -379,7 +383,9 @@ fn builtin(
     use CanonicalFunction as F;
     use Side::{Readable, Writable};
     let resource = |translator: &mut TypeTranslator, index| {
-        translator.resource_at(types, index).ok_or_else(|| Error::usage("the validator took a type for a resource"))
+        translator
+            .resource_at(types, index)
+            .ok_or_else(|| Error::usage("the validator took a type for a resource"))
     };
     let options = |list: &[CanonicalOption]| canonical_options(types, list, offset);
     let memory = |index| options(&[CanonicalOption::Memory(index)]);
@@ -389,9 +395,10 @@ fn builtin(
         F::ResourceDrop { resource: index } => Builtin::ResourceDrop(resource(translator, index)?),
         F::BackpressureInc => Builtin::BackpressureInc,
         F::BackpressureDec => Builtin::BackpressureDec,
-        F::TaskReturn { result, options: list } => {
-            Builtin::TaskReturn { result: translator.optional_binary(types, result)?, options: options(&list)? }
-        }
+        F::TaskReturn { result, options: list } => Builtin::TaskReturn {
+            result: translator.optional_binary(types, result)?,
+            options: options(&list)?,
+        },
         F::TaskCancel => Builtin::TaskCancel,
         F::ContextGet { slot, .. } => Builtin::ContextGet(slot),
         F::ContextSet { slot, .. } => Builtin::ContextSet(slot),
@@ -399,16 +406,12 @@ fn builtin(
         F::SubtaskDrop => Builtin::SubtaskDrop,
         F::SubtaskCancel { async_ } => Builtin::SubtaskCancel { is_async: async_ },
         F::StreamNew { ty } | F::FutureNew { ty } => Builtin::New(translator.async_value(types, ty)?),
-        F::StreamRead { ty, options: list } | F::FutureRead { ty, options: list } => Builtin::Copy {
-            ty: translator.async_value(types, ty)?,
-            side: Readable,
-            options: options(&list)?,
-        },
-        F::StreamWrite { ty, options: list } | F::FutureWrite { ty, options: list } => Builtin::Copy {
-            ty: translator.async_value(types, ty)?,
-            side: Writable,
-            options: options(&list)?,
-        },
+        F::StreamRead { ty, options: list } | F::FutureRead { ty, options: list } => {
+            Builtin::Copy { ty: translator.async_value(types, ty)?, side: Readable, options: options(&list)? }
+        }
+        F::StreamWrite { ty, options: list } | F::FutureWrite { ty, options: list } => {
+            Builtin::Copy { ty: translator.async_value(types, ty)?, side: Writable, options: options(&list)? }
+        }
         F::StreamCancelRead { ty, async_ } | F::FutureCancelRead { ty, async_ } => {
             Builtin::CancelCopy { ty: translator.async_value(types, ty)?, side: Readable, is_async: async_ }
         }
@@ -426,7 +429,9 @@ fn builtin(
         F::WaitableSetPoll { memory: index } => Builtin::WaitableSetPoll { options: memory(index)? },
         F::WaitableSetDrop => Builtin::WaitableSetDrop,
         F::WaitableJoin => Builtin::WaitableJoin,
-        F::StreamForward { ty } | F::FutureForward { ty } => Builtin::Forward { ty: translator.async_value(types, ty)? },
+        F::StreamForward { ty } | F::FutureForward { ty } => {
+            Builtin::Forward { ty: translator.async_value(types, ty)? }
+        }
         F::ThreadIndex => Builtin::ThreadIndex,
         F::ThreadNewIndirect { func_ty_index, table_index } => {
             let ComponentCoreTypeId::Sub(id) = types.core_type_at_in_component(func_ty_index) else {

@@ -41,8 +41,9 @@ impl Component {
         let modules = (decoded.modules.iter())
             .map(|range| {
                 let wasm = bytes.get(range.clone()).unwrap_or_default();
-                let compiled = (engine.compiler().compile_module_at(wasm, range.start as u64, engine.registry()))
-                    .map_err(Error::compile)?;
+                let compiled =
+                    (engine.compiler().compile_module_at(wasm, range.start as u64, engine.registry()))
+                        .map_err(Error::compile)?;
                 // SAFETY: it was just compiled from these bytes, with this engine's registry.
                 #[allow(unsafe_code, reason = "see above")]
                 unsafe { Module::new(compiled, wasm) }.map_err(Error::code)

@@ -96,21 +96,61 @@ pub(crate) enum Step {
     /// A component nested in this one.
     Component(Arc<ComponentPlan>),
     /// A module or component of an enclosing component, `count` levels out.
-    OuterModule { count: u32, index: u32 },
-    OuterComponent { count: u32, index: u32 },
-    CoreInstantiate { module: u32, args: Vec<(String, u32)> },
+    OuterModule {
+        count: u32,
+        index: u32,
+    },
+    OuterComponent {
+        count: u32,
+        index: u32,
+    },
+    CoreInstantiate {
+        module: u32,
+        args: Vec<(String, u32)>,
+    },
     CoreInstanceOf(Vec<(String, CoreItem)>),
-    CoreAlias { instance: u32, name: String },
-    Instantiate { component: u32, args: Vec<(String, Item)>, ty: Arc<InstanceType> },
+    CoreAlias {
+        instance: u32,
+        name: String,
+    },
+    Instantiate {
+        component: u32,
+        args: Vec<(String, Item)>,
+        ty: Arc<InstanceType>,
+    },
     InstanceOf(Vec<(String, Item)>),
     /// `binding` is the resource type that the alias names.
-    Alias { instance: u32, name: String, kind: Kind, binding: Option<ResourceIdx> },
-    Resource { id: ResourceIdx, dtor: Option<u32> },
-    Lift { core: u32, ty: FuncTypeId, options: Options },
-    Lower { func: u32, ty: FuncTypeId, options: Options, core_type: TypeId },
-    Builtin { builtin: Builtin, core_type: TypeId },
+    Alias {
+        instance: u32,
+        name: String,
+        kind: Kind,
+        binding: Option<ResourceIdx>,
+    },
+    Resource {
+        id: ResourceIdx,
+        dtor: Option<u32>,
+    },
+    Lift {
+        core: u32,
+        ty: FuncTypeId,
+        options: Options,
+    },
+    Lower {
+        func: u32,
+        ty: FuncTypeId,
+        options: Options,
+        core_type: TypeId,
+    },
+    Builtin {
+        builtin: Builtin,
+        core_type: TypeId,
+    },
     /// Exports an item, which adds it to its index space again.
-    Export { name: String, item: Item, ty: ItemType },
+    Export {
+        name: String,
+        item: Item,
+        ty: ItemType,
+    },
 }
 
 /// Canonical options (CanonicalABI.md, "Canonical ABI Options"); memories and functions by core index.
@@ -140,28 +180,53 @@ pub(crate) enum Builtin {
     ResourceDrop(ResourceIdx),
     BackpressureInc,
     BackpressureDec,
-    TaskReturn { result: Option<TypeRef>, options: Options },
+    TaskReturn {
+        result: Option<TypeRef>,
+        options: Options,
+    },
     TaskCancel,
     ContextGet(u32),
     ContextSet(u32),
     ThreadYield,
     SubtaskDrop,
-    SubtaskCancel { is_async: bool },
+    SubtaskCancel {
+        is_async: bool,
+    },
     New(DefId),
     /// `stream.read`, `stream.write`, `future.read`, `future.write`.
-    Copy { ty: DefId, side: Side, options: Options },
-    CancelCopy { ty: DefId, side: Side, is_async: bool },
-    DropEnd { ty: DefId, side: Side },
+    Copy {
+        ty: DefId,
+        side: Side,
+        options: Options,
+    },
+    CancelCopy {
+        ty: DefId,
+        side: Side,
+        is_async: bool,
+    },
+    DropEnd {
+        ty: DefId,
+        side: Side,
+    },
     /// `stream.forward`, `future.forward`.
-    Forward { ty: DefId },
+    Forward {
+        ty: DefId,
+    },
     WaitableSetNew,
-    WaitableSetWait { options: Options },
-    WaitableSetPoll { options: Options },
+    WaitableSetWait {
+        options: Options,
+    },
+    WaitableSetPoll {
+        options: Options,
+    },
     WaitableSetDrop,
     WaitableJoin,
     ThreadIndex,
     /// The core type of the functions in the table, which is named by its core index.
-    ThreadNewIndirect { ty: TypeId, table: u32 },
+    ThreadNewIndirect {
+        ty: TypeId,
+        table: u32,
+    },
     ThreadResumeLater,
     ThreadSuspend,
     ThreadSwitch(Switch),

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tombolo_types::component::{Case, Def, DefId, Field, FuncType, FuncTypeId, ResourceIdx, TypeRef, Types};
-use wasmparser::component_types::{
-    ComponentAnyTypeId, ComponentDefinedType, ComponentDefinedTypeId, ComponentEntityType, ComponentFuncTypeId,
-    ComponentInstanceTypeId, ComponentValType, ResourceId,
-};
 use wasmparser::PrimitiveValType;
+use wasmparser::component_types::{
+    ComponentAnyTypeId, ComponentDefinedType, ComponentDefinedTypeId, ComponentEntityType,
+    ComponentFuncTypeId, ComponentInstanceTypeId, ComponentValType, ResourceId,
+};
 use wasmparser::types::TypesRef;
 
 use super::plan::{InstanceType, ItemType};
@@ -66,7 +66,9 @@ impl TypeTranslator {
             ),
             ComponentDefinedType::Variant(variant) => Def::Variant(
                 (variant.cases.iter())
-                    .map(|(name, case)| Ok(Case { name: name.to_string(), ty: self.optional(types, case.ty)? }))
+                    .map(|(name, case)| {
+                        Ok(Case { name: name.to_string(), ty: self.optional(types, case.ty)? })
+                    })
                     .collect::<Result<_>>()?,
             ),
             ComponentDefinedType::List { element, .. } => {
@@ -130,7 +132,11 @@ impl TypeTranslator {
         Ok(self.types.intern_func(FuncType { params, result, is_async: func.async_ }))
     }
 
-    pub fn instance(&mut self, types: TypesRef<'_>, id: ComponentInstanceTypeId) -> Result<Arc<InstanceType>> {
+    pub fn instance(
+        &mut self,
+        types: TypesRef<'_>,
+        id: ComponentInstanceTypeId,
+    ) -> Result<Arc<InstanceType>> {
         if let Some(ty) = self.instances.get(&id) {
             return Ok(ty.clone());
         }
@@ -155,7 +161,9 @@ impl TypeTranslator {
             ComponentEntityType::Type { .. } => ItemType::OtherType,
             ComponentEntityType::Module(_) => ItemType::Module,
             ComponentEntityType::Component(_) => ItemType::Component,
-            ComponentEntityType::Value(_) => return Err(Error::unsupported("value imports and exports", None)),
+            ComponentEntityType::Value(_) => {
+                return Err(Error::unsupported("value imports and exports", None));
+            }
         })
     }
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tombolo_tasks::{Enter, Event, InstanceId, Lenders, SubtaskState, TaskId, TaskState, ThreadExit, ThreadId, Trap, WaitFor};
+use tombolo_tasks::{
+    Enter, Event, InstanceId, Lenders, SubtaskState, TaskId, TaskState, ThreadExit, ThreadId, Trap, WaitFor,
+};
 use tombolo_types::component::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use tombolo_vm::RawVal;
 
-use super::core::{Current, StoreCore};
+use super::core::StoreCore;
 use super::func::{LiftedFunc, LoweredFunc};
 use super::guest::{GuestBridge, Scope};
 use super::thread::{Code, Work};
@@ -83,7 +85,12 @@ impl StoreCore {
     }
 
     /// Calls a sync-typed function that cannot block, for a guest: parameters in, results out, with nothing left over.
-    pub fn call_sync(&self, lowered: &LoweredFunc, func: &Arc<LiftedFunc>, args: &[u64]) -> Result<FlatValues> {
+    pub fn call_sync(
+        &self,
+        lowered: &LoweredFunc,
+        func: &Arc<LiftedFunc>,
+        args: &[u64],
+    ) -> Result<FlatValues> {
         let data = TaskData { func: Some(func.clone()), caller: Caller::Nobody };
         let (task, thread) = {
             let mut tasks = self.tasks.borrow_mut();
@@ -94,7 +101,7 @@ impl StoreCore {
             (task, thread)
         };
         let mut lenders = Lenders::new();
-        let current = Current { instance: Some(func.guest.instance), thread: Some(thread) };
+        let current = Some(thread);
         let flat = self.with_current(current, || {
             let args = self.translate_params(lowered, func, args, Scope::Lenders(&mut lenders), task)?;
             self.call_core(func, &args)
@@ -176,7 +183,13 @@ impl StoreCore {
         self.follow_callback(task, thread, &func, packed)
     }
 
-    fn follow_callback(&self, task: TaskId, thread: ThreadId, func: &LiftedFunc, mut packed: u32) -> Result<()> {
+    fn follow_callback(
+        &self,
+        task: TaskId,
+        thread: ThreadId,
+        func: &LiftedFunc,
+        mut packed: u32,
+    ) -> Result<()> {
         loop {
             let code = CallbackCode::unpack(packed)?;
             if let CallbackCode::Exit = code {
@@ -186,7 +199,9 @@ impl StoreCore {
             if !cancelled {
                 let mut tasks = self.tasks.borrow_mut();
                 let wait = match code {
-                    CallbackCode::Wait(set) => WaitFor::CallbackSet(tasks.set_handle(func.guest.instance, set)?),
+                    CallbackCode::Wait(set) => {
+                        WaitFor::CallbackSet(tasks.set_handle(func.guest.instance, set)?)
+                    }
                     _ => WaitFor::CallbackYield,
                 };
                 tasks.release_exclusive(task)?;
@@ -215,7 +230,11 @@ impl StoreCore {
 
     fn func_of(&self, task: TaskId) -> Result<Arc<LiftedFunc>> {
         let tasks = self.tasks.borrow();
-        tasks.task(task)?.func.clone().ok_or_else(|| Error::usage("a start function has no component function"))
+        tasks
+            .task(task)?
+            .func
+            .clone()
+            .ok_or_else(|| Error::usage("a start function has no component function"))
     }
 
     /// `Task.start`: the arguments as the callee's core function takes them.

@@ -20,7 +20,11 @@ pub(crate) trait HostFunction: Send + Sync {
     /// Calls it.
     fn call(&self, call: HostCall<'_>) -> Result<HostOutcome>;
     /// Checks that it can stand for a function of the given type.
-    fn check(&self, types: &tombolo_types::component::Types, ty: tombolo_types::component::FuncTypeId) -> Result<()>;
+    fn check(
+        &self,
+        types: &tombolo_types::component::Types,
+        ty: tombolo_types::component::FuncTypeId,
+    ) -> Result<()>;
 }
 
 /// A call from a guest to the host.
@@ -82,7 +86,8 @@ impl StoreCore {
             }
             FuncValue::Host(func) => {
                 let mut lenders = Lenders::new();
-                let outcome = func.call(HostCall { core: self, lowered, args: &args, lenders: &mut lenders })?;
+                let outcome =
+                    func.call(HostCall { core: self, lowered, args: &args, lenders: &mut lenders })?;
                 match outcome {
                     HostOutcome::Done(results) => {
                         self.tasks.borrow_mut().release_lenders(instance, lenders);

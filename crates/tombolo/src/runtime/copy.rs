@@ -38,7 +38,13 @@ impl Buffer for CopyBuffer {
 
 impl CopyBuffer {
     /// Checks a buffer that a guest names (`GuestBuffer.__init__`).
-    pub fn new(core: &StoreCore, guest: &Arc<Guest>, ty: Option<TypeRef>, ptr: u64, length: u32) -> Result<Self> {
+    pub fn new(
+        core: &StoreCore,
+        guest: &Arc<Guest>,
+        ty: Option<TypeRef>,
+        ptr: u64,
+        length: u32,
+    ) -> Result<Self> {
         if length > tombolo_tasks::MAX_BUFFER_LENGTH {
             return Err(Error::abi(format!("a stream buffer of {length} elements is too long")));
         }
@@ -52,7 +58,9 @@ impl CopyBuffer {
                 }
                 let end = size.checked_mul(length.into()).and_then(|bytes| ptr.checked_add(bytes));
                 if end.is_none_or(|end| end > guest.bytes(core).len() as u64) {
-                    return Err(Error::abi(format!("the buffer {ptr:#x} of {length} elements is out of bounds")));
+                    return Err(Error::abi(format!(
+                        "the buffer {ptr:#x} of {length} elements is out of bounds"
+                    )));
                 }
             }
         }

@@ -15,13 +15,6 @@ use crate::error::{Error, Result, TrapReason};
 use crate::resource::ResourceType;
 use crate::store::next_store_id;
 
-/// What runs now: an instance, and a thread of it unless it is the guest's own `realloc` or a start function.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Current {
-    pub instance: Option<InstanceId>,
-    pub thread: Option<ThreadId>,
-}
-
 /// A resource type that a guest defined.
 pub(crate) struct GuestResource {
     pub instance: InstanceId,
@@ -37,7 +30,8 @@ pub(crate) struct StoreCore {
     pub engine: Engine,
     pub vm: tombolo_vm::Store,
     pub tasks: RefCell<tombolo_tasks::Store<Runtime>>,
-    pub current: Cell<Current>,
+    /// The thread that runs now; none inside `realloc`.
+    pub current: Cell<Option<ThreadId>>,
     /// The thread that the one that leaves its fiber now hands over to.
     pub handover: Cell<Option<ThreadId>>,
     /// Storage of `context.get` and `.set` where there is no thread.
@@ -48,7 +42,7 @@ pub(crate) struct StoreCore {
     pub resources: RefCell<Vec<Arc<GuestResource>>>,
     /// Keeps alive what core code's contexts point to.
     pub lowered: RefCell<Vec<Arc<LoweredFunc>>>,
-    pub builtins: RefCell<Vec<Box<BuiltinFunc>>>,
+    pub builtins: RefCell<Vec<Arc<BuiltinFunc>>>,
     pub components: RefCell<Vec<Arc<ComponentInner>>>,
     pub instances: RefCell<Vec<InstanceId>>,
     /// The error that a thread ended with, on its way from its fiber to whoever resumed it.
@@ -85,14 +79,9 @@ impl StoreCore {
         }
     }
 
-    /// The instance that runs now.
-    pub fn current_instance(&self) -> Result<InstanceId> {
-        self.current.get().instance.ok_or_else(|| Error::abi("a built-in was called while no instance runs"))
-    }
-
     /// The thread that runs now.
     pub fn current_thread(&self) -> Result<ThreadId> {
-        Ok(self.current.get().thread.ok_or(tombolo_tasks::Trap::CannotLeave)?)
+        Ok(self.current.get().ok_or(tombolo_tasks::Trap::CannotLeave)?)
     }
 
     /// The task that runs now.
@@ -105,8 +94,8 @@ impl StoreCore {
         Ok(self.tasks.borrow().check_may_leave(instance)?)
     }
 
-    /// Runs `f` with `current` as what runs now.
-    pub fn with_current<R>(&self, current: Current, f: impl FnOnce() -> R) -> R {
+    /// Runs `f` with `current` as the thread that runs now.
+    pub fn with_current<R>(&self, current: Option<ThreadId>, f: impl FnOnce() -> R) -> R {
         let outer = self.current.replace(current);
         let result = f();
         self.current.set(outer);
@@ -133,9 +122,9 @@ impl StoreCore {
 
     /// Notes that a trap or a host's error tore through guest frames, so that nothing may run any more.
     pub fn poison(&self, error: &Error) {
-        self.poisoned.borrow_mut().get_or_insert_with(|| {
-            error.to_string().lines().next().unwrap_or_default().to_owned()
-        });
+        self.poisoned
+            .borrow_mut()
+            .get_or_insert_with(|| error.to_string().lines().next().unwrap_or_default().to_owned());
     }
 
     /// The data of a task, taken out of it.

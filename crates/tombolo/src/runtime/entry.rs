@@ -18,7 +18,8 @@ impl StoreCore {
         self.check_alive()?;
         // SAFETY: the trampoline is the one of the function's type, and `values` has the slots it needs: every
         // caller sizes it by the type that validation gave the function.
-        unsafe { self.vm.call_raw(callable.func, &callable.trampoline, values) }.map_err(|trap| self.raised(trap))
+        unsafe { self.vm.call_raw(callable.func, &callable.trampoline, values) }
+            .map_err(|trap| self.raised(trap))
     }
 
     /// Runs a core instance's start function.
@@ -49,8 +50,8 @@ impl StoreCore {
 
     /// Makes a core function of a built-in.
     pub fn builtin_to_core(&self, builtin: BuiltinFunc, ty: TypeId) -> Result<FuncHandle> {
-        let builtin = Box::new(builtin);
-        let data = [std::ptr::from_ref(self) as usize, std::ptr::from_ref(&*builtin) as usize];
+        let builtin = Arc::new(builtin);
+        let data = [std::ptr::from_ref(self) as usize, Arc::as_ptr(&builtin) as usize];
         self.builtins.borrow_mut().push(builtin);
         // SAFETY: `enter_builtin` reads just these words; the store keeps what they point to.
         unsafe { self.vm.raw_host_func(ty, enter_builtin, &data) }.map_err(Error::code)

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use tombolo_types::component::{FuncTypeId, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, TypeRef};
+use tombolo_types::component::{
+    FuncTypeId, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, TypeRef,
+};
 
 use super::call_host::HostFunction;
 use super::env::Env;
@@ -29,11 +31,7 @@ pub(crate) struct FuncSig {
 impl FuncSig {
     pub fn new(env: &Env, id: FuncTypeId) -> Self {
         let func = env.types.func(id);
-        FuncSig {
-            ty: id,
-            result: func.result,
-            is_async: func.is_async,
-        }
+        FuncSig { ty: id, result: func.result, is_async: func.is_async }
     }
 
     /// The parameters, as the Canonical ABI passes them.

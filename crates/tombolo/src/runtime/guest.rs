@@ -7,7 +7,7 @@ use tombolo_tasks::{EndId, InstanceId, Lenders, SubtaskId, TaskId};
 use tombolo_types::component::{Def, DefId, PtrWidth, ResourceIdx};
 use tombolo_vm::{FuncHandle, MemoryHandle, RawVal, Trampoline};
 
-use super::core::{Current, StoreCore};
+use super::core::StoreCore;
 use super::env::{Element, Env};
 use crate::abi::{Bridge, Encoding, Handle, LiftSide, LowerSide};
 use crate::error::{Error, Result};
@@ -65,7 +65,14 @@ impl Guest {
     }
 
     /// Calls the guest's `realloc` and checks what it returns.
-    pub fn realloc(&self, core: &StoreCore, old: u64, old_size: u64, align: u32, new_size: u64) -> Result<u64> {
+    pub fn realloc(
+        &self,
+        core: &StoreCore,
+        old: u64,
+        old_size: u64,
+        align: u32,
+        new_size: u64,
+    ) -> Result<u64> {
         let Some(realloc) = &self.realloc else {
             return Err(Error::abi("values must be stored in a guest's memory, but it names no `realloc`"));
         };
@@ -75,9 +82,7 @@ impl Guest {
         };
         let mut values = [value(old), value(old_size), value(align.into()), value(new_size)];
         core.scratch.set([0; 2]);
-        core.with_current(Current { instance: Some(self.instance), thread: None }, || {
-            core.without_leaving(self.instance, || core.call(realloc, &mut values))
-        })?;
+        core.with_current(None, || core.without_leaving(self.instance, || core.call(realloc, &mut values)))?;
         let ptr = self.pointer(values.first());
         let len = self.bytes(core).len() as u64;
         if !ptr.is_multiple_of(align.max(1).into()) {
@@ -135,7 +140,9 @@ impl LiftSide for GuestLift<'_> {
                 self.budget = rest;
                 Ok(())
             }
-            None => Err(Error::abi(format!("a call passes more than {HOST_BUDGET} bytes of values to the host"))),
+            None => {
+                Err(Error::abi(format!("a call passes more than {HOST_BUDGET} bytes of values to the host")))
+            }
         }
     }
 
@@ -206,19 +213,31 @@ impl LowerSide for GuestLower<'_> {
         let ty = self.guest.env.resource(resource)?;
         self.check(resource, ty, value)?;
         if let ResourceType::Guest { id } = ty
-            && self.core.resources.borrow().get(id as usize).is_some_and(|r| r.instance == self.guest.instance)
+            && self
+                .core
+                .resources
+                .borrow()
+                .get(id as usize)
+                .is_some_and(|r| r.instance == self.guest.instance)
         {
             return Ok(value.rep);
         }
-        let task = self.task.ok_or_else(|| Error::abi("a borrow handle can only be passed as a parameter"))?;
+        let task =
+            self.task.ok_or_else(|| Error::abi("a borrow handle can only be passed as a parameter"))?;
         Ok(self.core.tasks.borrow_mut().lower_borrow(self.guest.instance, ty, value.rep, task)?)
     }
 
     fn lower_async_value(&mut self, def: DefId, value: Handle) -> Result<u32> {
         let end = end_of(value)?;
+        let element = self.guest.element(def);
         let mut tasks = self.core.tasks.borrow_mut();
-        if tasks.end_type(end)?.1.env.is_none() {
-            let element = self.guest.element(def);
+        let (kind, found) = tasks.end_type(end)?;
+        let is_stream = matches!(self.guest.env.types.def(def), Def::Stream(_));
+        if kind.is_stream() != is_stream || *found != element {
+            let what = if is_stream { "stream" } else { "future" };
+            return Err(Error::mismatch(what, "its elements are of another type than the guest expects"));
+        }
+        if found.env.is_none() {
             tasks.set_element(end, element)?;
         }
         Ok(tasks.lower_readable(self.guest.instance, end)?)
@@ -271,7 +290,8 @@ pub(crate) fn copy_between(
 ) -> Result<()> {
     let range = |ptr: u64, size: usize| {
         let end = ptr.checked_add(len).filter(|end| *end <= size as u64);
-        end.map(|_| ptr as usize).ok_or_else(|| Error::abi(format!("{len} bytes at {ptr:#x} are out of bounds")))
+        end.map(|_| ptr as usize)
+            .ok_or_else(|| Error::abi(format!("{len} bytes at {ptr:#x} are out of bounds")))
     };
     let source = from.bytes(core);
     let at = range(from_ptr, source.len())?;

@@ -101,7 +101,8 @@ impl HostTasks {
             }
         };
         slots.busy += 1;
-        let entry = slots.entries.get_mut(slot as usize).ok_or_else(|| Error::usage("a host task's slot is gone"))?;
+        let entry =
+            slots.entries.get_mut(slot as usize).ok_or_else(|| Error::usage("a host task's slot is gone"))?;
         let id = HostTaskId { slot, generation: entry.generation };
         let waker = TaskWaker { shared: self.shared.clone(), id, queued: AtomicBool::new(false) };
         entry.state = State::Idle(task, Arc::new(waker));

@@ -120,7 +120,9 @@ struct Instantiator<'a> {
 
 /// An entry of an index space. Validation proved that it is there; a hole would be a defect of this runtime.
 fn at<T>(space: &[T], index: u32) -> Result<&T> {
-    space.get(index as usize).ok_or_else(|| Error::usage(format!("index {index} is missing from an index space")))
+    space
+        .get(index as usize)
+        .ok_or_else(|| Error::usage(format!("index {index} is missing from an index space")))
 }
 
 impl Instantiator<'_> {
@@ -255,10 +257,13 @@ impl Instantiator<'_> {
                     }
                 }
             }
-            (ExportItem::Func(FuncValue::Guest(func)), ItemType::Func(id)) => {
-                if !same_func(&self.env, *id, &func.guest.env, func.sig.ty) {
-                    return Err(Error::mismatch(format!("function `{name}`"), "its type differs from the import"));
-                }
+            (ExportItem::Func(FuncValue::Guest(func)), ItemType::Func(id))
+                if !same_func(&self.env, *id, &func.guest.env, func.sig.ty) =>
+            {
+                return Err(Error::mismatch(
+                    format!("function `{name}`"),
+                    "its type differs from the import",
+                ));
             }
             (ExportItem::Func(FuncValue::Host(func)), ItemType::Func(id)) => {
                 func.check(&self.env.types, *id).map_err(|error| error.inside(name))?;
@@ -299,18 +304,14 @@ impl Instantiator<'_> {
 
     fn instantiate(&mut self, component: u32, args: &[(String, Item)], ty: &Arc<InstanceType>) -> Result<()> {
         let component = at(&self.components, component)?.clone();
-        let args: IndexMap<&str, ExportItem> = args
-            .iter()
-            .map(|(name, item)| Ok((name.as_str(), self.item(*item)?)))
-            .collect::<Result<_>>()?;
-        let instance = instantiate(self.core, &component, &mut |name, ty, _| {
-            match (args.get(name), ty) {
-                (Some(item), _) => Ok(item.clone()),
-                (None, ItemType::OtherType) => Ok(ExportItem::Type),
-                (None, _) => {
-                    let name = name.to_owned();
-                    Err(Error::new(ErrorKind::MissingImport { kind: "argument", name }))
-                }
+        let args: IndexMap<&str, ExportItem> =
+            args.iter().map(|(name, item)| Ok((name.as_str(), self.item(*item)?))).collect::<Result<_>>()?;
+        let instance = instantiate(self.core, &component, &mut |name, ty, _| match (args.get(name), ty) {
+            (Some(item), _) => Ok(item.clone()),
+            (None, ItemType::OtherType) => Ok(ExportItem::Type),
+            (None, _) => {
+                let name = name.to_owned();
+                Err(Error::new(ErrorKind::MissingImport { kind: "argument", name }))
             }
         })?;
         let instance = Arc::new(instance);
@@ -427,7 +428,13 @@ impl Instantiator<'_> {
         let (fits, count) = fitting(result, lowered.max_flat_results());
         lowered.has_out_pointer = !fits;
         lowered.core_params += usize::from(!fits);
-        lowered.core_results = if options.is_async { 1 } else if fits { count } else { 0 };
+        lowered.core_results = if options.is_async {
+            1
+        } else if fits {
+            count
+        } else {
+            0
+        };
         Ok(lowered)
     }
 

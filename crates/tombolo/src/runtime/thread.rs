@@ -15,7 +15,7 @@ use std::ptr::NonNull;
 use tombolo_tasks::{Entering, Event, ThreadId, Trap, WaitFor};
 use tombolo_vm::{Fiber, InstanceHandle, RawVal, Step};
 
-use super::core::{Current, StoreCore};
+use super::core::StoreCore;
 use super::{Callable, TaskData, ThreadData};
 use crate::error::{Error, Result};
 
@@ -65,8 +65,7 @@ impl StoreCore {
 
     /// Runs `f` with a thread as the current one.
     pub(super) fn with_thread(&self, thread: ThreadId, f: impl FnOnce() -> Result<()>) -> Result<()> {
-        let (_, instance) = self.tasks.borrow().thread_scope(thread)?;
-        self.with_current(Current { instance: Some(instance), thread: Some(thread) }, f)
+        self.with_current(Some(thread), f)
     }
 
     fn resume_one(&self, thread: ThreadId) -> Result<()> {
@@ -139,7 +138,9 @@ impl StoreCore {
                 Ok(())
             }
             Step::Done(0) => Ok(()),
-            Step::Done(_) => Err(self.failure.take().unwrap_or_else(|| Error::usage("a thread failed silently"))),
+            Step::Done(_) => {
+                Err(self.failure.take().unwrap_or_else(|| Error::usage("a thread failed silently")))
+            }
         }
     }
 

@@ -56,9 +56,12 @@ impl<T: Send + 'static> Accessor<T> {
         let _restore = Restore(core);
         // SAFETY: `CURRENT` is set by `enter` only, for as long as the store is borrowed there.
         let core = unsafe { core.as_ref() };
-        let Some(core) = core.filter(|core| core.id == self.store) else {
-            panic!("an `Accessor` was used outside of the future that its store polls")
-        };
+        let core = core.filter(|core| core.id == self.store);
+        #[expect(
+            clippy::expect_used,
+            reason = "a mistake of the embedder that no guest can cause; see `Panics`"
+        )]
+        let core = core.expect("an `Accessor` is used inside the future that its store polls");
         // SAFETY: the number is that of a `Store<T>`; `CURRENT` is empty until `f` returns, so nobody else gets in.
         f(unsafe { StoreMut::from_core(core) })
     }

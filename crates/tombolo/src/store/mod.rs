@@ -1,5 +1,8 @@
 //! Stores: what runs, and the host's data beside it.
-#![allow(unsafe_code, reason = "a store's two halves are reached through one pointer; each block says why it may")]
+#![allow(
+    unsafe_code,
+    reason = "a store's two halves are reached through one pointer; each block says why it may"
+)]
 
 mod accessor;
 mod drive;

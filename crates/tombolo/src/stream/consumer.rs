@@ -120,7 +120,8 @@ impl<T: Send + 'static> Source<'_, T, u8> {
             Stock::Nothing => &[],
             Stock::Host(items) => items.get(self.taken..).unwrap_or_default(),
             Stock::Guest(buffer) => {
-                let start = usize::try_from(buffer.position()).unwrap_or(usize::MAX).saturating_add(self.taken);
+                let start =
+                    usize::try_from(buffer.position()).unwrap_or(usize::MAX).saturating_add(self.taken);
                 let end = start.saturating_add(self.remaining);
                 buffer.guest.bytes(self.core).get(start..end).unwrap_or_default()
             }
@@ -162,7 +163,8 @@ impl<T: Send + 'static, I: Lift + Send + 'static> HostTask for ConsumerTask<T, I
                 return Poll::Pending;
             }
             self.idle = false;
-            let remaining = buffer.as_ref().map_or(0, |buffer| tombolo_tasks::Buffer::remain(buffer) as usize);
+            let remaining =
+                buffer.as_ref().map_or(0, |buffer| tombolo_tasks::Buffer::remain(buffer) as usize);
             let stock = buffer.map_or(Stock::Nothing, Stock::Guest);
             let mut source = Source { core, stock, remaining, taken: 0, closed, data: PhantomData };
             let poll = enter(core, || self.consumer.as_mut().poll_consume(cx, &mut source));

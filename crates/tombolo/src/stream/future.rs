@@ -34,7 +34,10 @@ impl<V: Send + 'static> FutureReader<V> {
     ///
     /// # Errors
     /// If the store cannot hold another future.
-    pub fn new(mut store: impl AsStoreMut, future: impl Future<Output = Result<V>> + Send + 'static) -> Result<Self>
+    pub fn new(
+        mut store: impl AsStoreMut,
+        future: impl Future<Output = Result<V>> + Send + 'static,
+    ) -> Result<Self>
     where
         V: Lower,
     {

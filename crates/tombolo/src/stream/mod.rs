@@ -50,10 +50,7 @@ impl<I: 'static> StreamReader<I> {
     ///
     /// # Errors
     /// If the store cannot hold another stream.
-    pub fn new<S: AsStoreMut>(
-        mut store: S,
-        producer: impl StreamProducer<S::Data, Item = I>,
-    ) -> Result<Self>
+    pub fn new<S: AsStoreMut>(mut store: S, producer: impl StreamProducer<S::Data, Item = I>) -> Result<Self>
     where
         I: Lower + Send,
     {

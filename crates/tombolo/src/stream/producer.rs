@@ -122,7 +122,8 @@ impl<T: Send + 'static> Destination<'_, T, u8> {
                 items.get_mut(self.written..).unwrap_or_default()
             }
             Room::Guest(buffer) => {
-                let start = usize::try_from(buffer.position()).unwrap_or(usize::MAX).saturating_add(self.written);
+                let start =
+                    usize::try_from(buffer.position()).unwrap_or(usize::MAX).saturating_add(self.written);
                 let end = start.saturating_add(self.remaining);
                 buffer.guest.bytes_mut(self.core).get_mut(start..end).unwrap_or_default()
             }
@@ -149,7 +150,7 @@ impl<T: 'static, I> ProducerTask<T, I> {
         ProducerTask { end, producer, idle: true }
     }
 
-    pub fn into_producer(self: Box<Self>) -> Pin<Box<dyn StreamProducer<T, Item = I>>> {
+    pub fn into_producer(self) -> Pin<Box<dyn StreamProducer<T, Item = I>>> {
         self.producer
     }
 }
@@ -170,13 +171,8 @@ impl<T: Send + 'static, I: Lower + Send + 'static> HostTask for ProducerTask<T, 
             let Some(buffer) = buffer else { return Poll::Pending };
             self.idle = false;
             let remaining = tombolo_tasks::Buffer::remain(&buffer) as usize;
-            let mut destination = Destination {
-                core,
-                room: Room::Guest(buffer),
-                remaining,
-                written: 0,
-                data: PhantomData,
-            };
+            let mut destination =
+                Destination { core, room: Room::Guest(buffer), remaining, written: 0, data: PhantomData };
             let poll = enter(core, || self.producer.as_mut().poll_produce(cx, &mut destination));
             let written = destination.written();
             if written > 0 || matches!(poll, Poll::Ready(Ok(_))) {

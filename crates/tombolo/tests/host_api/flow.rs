@@ -146,8 +146,7 @@ fn a_guest_reads_the_hosts_stream() {
     let checksum = flow.typed_func::<(StreamReader<u8>,), (u64, u64)>(&mut store, "checksum").unwrap();
     let stream = StreamReader::new(&mut store, Items::new(vec![3u8; 10_000], 777)).unwrap();
     assert_eq!(block_on(checksum.call_async(&mut store, (stream,))).unwrap(), (10_000, 30_000));
-    let mean =
-        flow.typed_func::<(StreamReader<Reading>,), Result<f64, String>>(&mut store, "mean").unwrap();
+    let mean = flow.typed_func::<(StreamReader<Reading>,), Result<f64, String>>(&mut store, "mean").unwrap();
     let reading = |id: u32| Reading { id, station: format!("station {id}"), value: id.into() };
     let stream = StreamReader::new(&mut store, Items::new((1..=9).map(reading).collect(), 2)).unwrap();
     assert_eq!(block_on(mean.call_async(&mut store, (stream,))).unwrap(), Ok(5.0));

@@ -121,7 +121,8 @@ fn the_host_holds_and_passes_a_guests_resources() {
     let counters = instance.instance(COUNTERS).unwrap();
     let new = counters.typed_func::<(u64,), ResourceAny>(&mut store, "[constructor]counter").unwrap();
     let add = counters.typed_func::<(ResourceAny, u64), u64>(&mut store, "[method]counter.add").unwrap();
-    let merge = counters.typed_func::<(ResourceAny, ResourceAny), ResourceAny>(&mut store, "[static]counter.merge");
+    let merge =
+        counters.typed_func::<(ResourceAny, ResourceAny), ResourceAny>(&mut store, "[static]counter.merge");
     let merge = merge.unwrap();
     let take = counters.typed_func::<(ResourceAny,), u64>(&mut store, "take").unwrap();
     let alive = counters.typed_func::<(), u32>(&mut store, "alive").unwrap();

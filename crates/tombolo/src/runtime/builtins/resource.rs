@@ -24,9 +24,10 @@ impl StoreCore {
                 let resource = self.resources.borrow().get(id as usize).cloned();
                 match resource.as_deref() {
                     Some(resource) => match &resource.dtor {
-                        Some(dtor) => {
-                            self.run_in_instance(resource.instance, Code::Call(dtor.clone(), RawVal::from_u32(rep)))
-                        }
+                        Some(dtor) => self.run_in_instance(
+                            resource.instance,
+                            Code::Call(dtor.clone(), RawVal::from_u32(rep)),
+                        ),
                         None => Ok(()),
                     },
                     None => Ok(()),

@@ -10,7 +10,12 @@ use crate::runtime::core::StoreCore;
 use crate::runtime::guest::Guest;
 
 impl StoreCore {
-    pub(super) fn task_return(&self, guest: &Guest, result: Option<TypeRef>, values: &[RawVal]) -> Result<()> {
+    pub(super) fn task_return(
+        &self,
+        guest: &Guest,
+        result: Option<TypeRef>,
+        values: &[RawVal],
+    ) -> Result<()> {
         self.check_may_leave(guest.instance)?;
         let task = self.current_task()?;
         let func = self.tasks.borrow().task(task)?.func.clone();
@@ -24,7 +29,9 @@ impl StoreCore {
         // values need none, whatever the parameters of the function need.
         let differs = guest.encoding != func.guest.encoding || guest.memory != func.guest.memory;
         if guest.memory.is_some() && differs {
-            return Err(Error::abi("task.return with another memory or string encoding than the function has"));
+            return Err(Error::abi(
+                "task.return with another memory or string encoding than the function has",
+            ));
         }
         let flat: FlatValues = values.iter().take(MAX_FLAT_PARAMS).map(|value| value.u64()).collect();
         self.resolve_task(task, &func, &flat)
@@ -43,7 +50,7 @@ impl StoreCore {
     }
 
     pub(super) fn context_get(&self, slot: u32, values: &mut [RawVal]) -> Result<()> {
-        let storage = match self.current.get().thread {
+        let storage = match self.current.get() {
             Some(thread) => *self.tasks.borrow_mut().thread_storage(thread)?,
             None => self.scratch.get(),
         };
@@ -60,7 +67,7 @@ impl StoreCore {
                 *place = value;
             }
         };
-        match self.current.get().thread {
+        match self.current.get() {
             Some(thread) => set(self.tasks.borrow_mut().thread_storage(thread)?),
             None => {
                 let mut storage = self.scratch.get();

@@ -9,7 +9,12 @@ use crate::runtime::ThreadData;
 use crate::runtime::core::StoreCore;
 
 impl StoreCore {
-    pub(super) fn thread_new_indirect(&self, ty: TypeId, table: TableHandle, values: &[RawVal]) -> Result<u32> {
+    pub(super) fn thread_new_indirect(
+        &self,
+        ty: TypeId,
+        table: TableHandle,
+        values: &[RawVal],
+    ) -> Result<u32> {
         let task = self.current_task()?;
         let index = values.first().map_or(0, |value| value.u32());
         let argument = values.get(1).copied().unwrap_or_default();
