@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::inspect::InspectArgs;
 use crate::run::RunArgs;
+use crate::wast::WastArgs;
 
 /// Runs WebAssembly components: WASI 0.3 commands, sandboxed.
 #[derive(Debug, Parser)]
@@ -19,6 +20,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Run(RunArgs),
     Inspect(InspectArgs),
+    Wast(WastArgs),
 }
 
 #[cfg(test)]

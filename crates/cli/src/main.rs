@@ -8,6 +8,7 @@ mod load;
 mod provided;
 mod role;
 mod run;
+mod wast;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
+        Command::Wast(arguments) => wast::wast(&arguments),
     };
     outcome.unwrap_or_else(|failure| diagnostics::report(&failure))
 }

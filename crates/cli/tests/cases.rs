@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 /// The folders of `tests/cli`. One that is not named here fails, and so does a file that is not a case.
-const TOPICS: &[&str] = &["inspect", "usage"];
+const TOPICS: &[&str] = &["inspect", "usage", "wast"];
 
 #[test]
 fn inspect() {
@@ -43,6 +43,11 @@ fn inspect() {
 #[test]
 fn usage() {
     run_topic("usage");
+}
+
+#[test]
+fn wast() {
+    run_topic("wast");
 }
 
 #[test]
