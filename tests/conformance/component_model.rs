@@ -1,4 +1,12 @@
 //! The reference tests of the Component Model, from the `wasm-tools` package that `suite/Cargo.toml` names.
+//!
+//! Where the scripts and the specification beside them disagree:
+//!
+//! - `async/cross-abi-calls.wast` lets `task.return` leave out the memory that its function is lifted with, when the
+//!   values need none; `canon_task_return` in `definitions.py` traps. Tools emit such components, so we follow the script.
+//! - `binary/binary.wast` calls 0x2e an unallocated built-in; `Binary.md` has `stream.forward` there. Both refuse the
+//!   script's bytes, which end after it.
+//! - `validation/kebab.wast` misspells the name that one error message should quote.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -29,7 +37,9 @@ pub(crate) fn run(selection: &Selection) -> bool {
 fn run_script(name: &str, text: &str, optimize: bool) -> Report {
     let mut config = Config::new();
     config.optimize(optimize);
-    Feature::ALL.iter().for_each(|feature| drop(config.feature(*feature, true)));
+    for feature in Feature::ALL {
+        config.feature(*feature, true);
+    }
     let engine = Engine::new(&config).unwrap();
     tombolo_wast::run(name, text, &mut Components::new(&engine), &mut NoModules)
 }
