@@ -18,8 +18,14 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::trap;
+
 /// What the command exits with for an error of its own.
 const EXIT_ERROR: u8 = 1;
+
+/// … for a mistake on the command line, as clap has it.
+const EXIT_USAGE: u8 = 2;
+
 /// … when the reader of its output went away: what a shell shows for a program that SIGPIPE ended.
 const EXIT_BROKEN_PIPE: u8 = 141;
 
@@ -34,17 +40,23 @@ const HINT: Style = AnsiColor::Green.on_default().bold();
 pub(crate) struct Failure {
     error: anyhow::Error,
     hints: Vec<String>,
+    exit: u8,
 }
 
 impl Failure {
     /// A failure that says `message`.
     pub(crate) fn new(message: impl fmt::Display) -> Failure {
-        Failure { error: anyhow::anyhow!("{message}"), hints: Vec::new() }
+        Failure { error: anyhow::anyhow!("{message}"), hints: Vec::new(), exit: EXIT_ERROR }
     }
 
     /// A failure that says `message` and names `cause` below it.
     pub(crate) fn caused_by(message: impl fmt::Display, cause: impl Into<anyhow::Error>) -> Failure {
-        Failure { error: cause.into().context(message.to_string()), hints: Vec::new() }
+        Failure { error: cause.into().context(message.to_string()), hints: Vec::new(), exit: EXIT_ERROR }
+    }
+
+    /// A failure that says what is wrong with the command line.
+    pub(crate) fn usage(message: impl fmt::Display) -> Failure {
+        Failure { exit: EXIT_USAGE, ..Failure::new(message) }
     }
 
     /// Adds what to do next.
@@ -63,13 +75,18 @@ impl Failure {
 
     /// The message, its causes and the hints, as [`report`] prints them.
     fn render(&self) -> String {
-        let mut text = format!("{ERROR}error:{ERROR:#} {}\n", self.error);
-        for cause in self.error.chain().skip(1) {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "  caused by: {}", indent_rest(&cause.to_string(), "    "));
+        let mut text = format!("{ERROR}error:{ERROR:#} {}\n", printable(&self.error.to_string()));
+        let mut above = self.error.to_string();
+        for cause in self.error.chain().skip(1).map(ToString::to_string) {
+            // Many an error ends with its cause's message.
+            if !above.ends_with(&cause) {
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "  caused by: {}", indent_rest(&printable(&cause), "    "));
+            }
+            above = cause;
         }
         for hint in &self.hints {
-            let _ = writeln!(text, "{HINT}hint:{HINT:#} {}", indent_rest(hint, "      "));
+            let _ = writeln!(text, "{HINT}hint:{HINT:#} {}", indent_rest(&printable(hint), "      "));
         }
         text
     }
@@ -88,13 +105,28 @@ pub(crate) fn report(failure: &Failure) -> ExitCode {
         return ExitCode::from(EXIT_BROKEN_PIPE);
     }
     print_error(&failure.render());
-    ExitCode::from(EXIT_ERROR)
+    ExitCode::from(failure.exit)
 }
 
 /// Prints a trap of the program with its backtrace, and returns what to exit with.
-pub(crate) fn report_trap(trap: &tombolo::Error) -> ExitCode {
-    print_error(&format!("{ERROR}error:{ERROR:#} the program trapped: {trap}\n"));
+pub(crate) fn report_trap(trap: &tombolo::Trap) -> ExitCode {
+    let failure = Failure::new(trap::describe(trap));
+    let failure = trap::hints(trap).into_iter().fold(failure, Failure::hint);
+    print_error(&failure.render());
     ExitCode::from(EXIT_TRAP)
+}
+
+/// `text` without what a terminal would take for a command: names and messages come from the file, too.
+pub(crate) fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && character != '\n' {
+            printable.extend(character.escape_default());
+        } else {
+            printable.push(character);
+        }
+    }
+    printable
 }
 
 /// Prints what clap has to say (an error of usage, the help, the version) and returns what to exit with.
@@ -143,6 +175,20 @@ mod tests {
             text,
             "error: it broke\n  caused by: first line\n    second line\nhint: mend it\nhint: or\n      leave it\n"
         );
+    }
+
+    #[test]
+    fn a_cause_that_was_said_is_not_said_again() {
+        let cause = io::Error::new(io::ErrorKind::NotFound, anyhow::anyhow!("gone").context("no x: gone"));
+        let text = anstream::adapter::strip_str(&Failure::caused_by("it broke", cause).render()).to_string();
+        assert_eq!(text, "error: it broke\n  caused by: no x: gone\n");
+    }
+
+    #[test]
+    fn a_name_cannot_command_the_terminal() {
+        let failure = Failure::new("no such function: \u{1b}[2Jgone\r\nnext");
+        let text = anstream::adapter::strip_str(&failure.render()).to_string();
+        assert_eq!(text, "error: no such function: \\u{1b}[2Jgone\\r\nnext\n");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod load;
 mod provided;
 mod role;
 mod run;
+mod trap;
 mod wast;
 
 use std::process::ExitCode;

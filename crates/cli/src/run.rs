@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use tombolo::{Component, Config, Engine, Instance, Linker, ResourceTable, Store};
+use tombolo::{Component, Config, Engine, ErrorKind, Instance, Linker, ResourceTable, Store};
 use tombolo_wasi::{Exit, Permissions, WasiCtx, WasiCtxView, WasiView, p3};
 
 use crate::diagnostics::{Failure, report_trap};
@@ -38,11 +38,11 @@ pub(crate) struct RunArgs {
 
 /// A folder that the program is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Folder {
+struct Folder {
     /// The folder on the host.
-    pub(crate) host: PathBuf,
+    host: PathBuf,
     /// The name under which the program finds it.
-    pub(crate) guest: String,
+    guest: String,
 }
 
 /// An environment variable that the program is given.
@@ -59,17 +59,12 @@ impl RunArgs {
         self.file_and_args.first().map_or(Path::new(""), Path::new)
     }
 
-    /// The folders that the program is given.
-    pub(crate) fn folders(&self) -> &[Folder] {
-        &self.folders
-    }
-
     /// What the program sees as its arguments; the first is the name of its file.
     ///
     /// # Errors
     ///
     /// An argument is not UTF-8, as WASI's strings are.
-    pub(crate) fn arguments(&self) -> Result<Vec<String>, String> {
+    fn arguments(&self) -> Result<Vec<String>, String> {
         let name = self.file().file_name().map(OsString::from);
         name.iter()
             .chain(self.file_and_args.iter().skip(1))
@@ -100,10 +95,7 @@ impl RunArgs {
     /// The program's environment: what `--inherit-env` and `--env` give it, the last of a name counting.
     ///
     /// `host` looks up the host's variables; what it does not find stays unset.
-    pub(crate) fn environment(
-        &self,
-        host: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> BTreeMap<String, String> {
+    fn environment(&self, host: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<String, String> {
         let host: BTreeMap<String, String> = host
             .into_iter()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -124,7 +116,12 @@ impl RunArgs {
 ///
 /// The file is no command, needs what it is not given, or failed otherwise than by its own exit code or a trap.
 pub(crate) fn run(arguments: &RunArgs) -> Result<ExitCode, Failure> {
-    let source = Source::read(arguments.file())?;
+    let file = arguments.file();
+    if is_option(file) && !file.exists() {
+        return Err(Failure::usage(format!("there is no option {}", file.display()))
+            .hint("`tombolo run --help` lists the options; those behind FILE are the program's"));
+    }
+    let source = Source::read(file)?;
     let engine = Engine::new(&Config::new())
         .map_err(|error| Failure::caused_by("cannot run WebAssembly here", error))?;
     let component = Component::new(&engine, &source.bytes).map_err(|error| explain(&source, error))?;
@@ -145,7 +142,7 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<ExitCode, Failure> {
         Ok(Err(())) => Ok(ExitCode::FAILURE),
         Err(error) => match (error.downcast_ref::<Exit>(), error.trap()) {
             (Some(exit), _) => Ok(ExitCode::from(exit.0)),
-            (None, Some(_)) => Ok(report_trap(&error)),
+            (None, Some(trap)) => Ok(report_trap(trap)),
             (None, None) => Err(explain(&source, error)),
         },
     }
@@ -182,7 +179,7 @@ impl WasiView for Host {
 /// Says why a file cannot be run, and what to do about it, after `error` has refused it.
 ///
 /// Only then is the file looked at more closely: what runs does not pay for it.
-fn explain(source: &Source, error: impl Into<anyhow::Error>) -> Failure {
+fn explain(source: &Source, error: tombolo::Error) -> Failure {
     let file = source.path.display().to_string();
     let part = match source.check() {
         Ok(part) => part,
@@ -194,7 +191,9 @@ fn explain(source: &Source, error: impl Into<anyhow::Error>) -> Failure {
     }
     let missing = Needs::of(&part).missing;
     if missing.is_empty() {
-        return Failure::caused_by(format!("cannot run {file}"), error);
+        let hint = hint(&error);
+        let failure = Failure::caused_by(format!("cannot run {file}"), error);
+        return hint.into_iter().fold(failure, Failure::hint);
     }
     let names: Vec<&str> = missing.iter().map(|import| import.name.as_str()).collect();
     let mut failure = Failure::new(format!("{file} imports what nothing provides: {}", names.join(", ")));
@@ -203,6 +202,25 @@ fn explain(source: &Source, error: impl Into<anyhow::Error>) -> Failure {
         failure = failure.hint(reason);
     }
     failure
+}
+
+/// What to do about an error of a valid command that imports nothing unknown.
+fn hint(error: &tombolo::Error) -> Option<&'static str> {
+    match error.kind() {
+        // Valid, but not to the engine: something is switched off.
+        ErrorKind::Unsupported { .. } | ErrorKind::Malformed { .. } => {
+            Some("this version of Tombolo does not have it yet: build the component without it")
+        }
+        ErrorKind::MissingImport { .. } | ErrorKind::TypeMismatch { .. } => {
+            Some("the interface is not that of WASI 0.3.0 to 0.3.2: build the component with their bindings")
+        }
+        _ => None,
+    }
+}
+
+/// Whether `file` was meant as an option: every word from the first that is no known option on is FILE or behind it.
+fn is_option(file: &Path) -> bool {
+    file.as_os_str().as_encoded_bytes().starts_with(b"-") && file != Path::new("-")
 }
 
 /// Reads `HOST` or `HOST::GUEST`.
@@ -245,7 +263,7 @@ mod tests {
 
     fn folder(text: &str) -> (String, String) {
         let run = parse(&["--dir", text, "app.wasm"]).unwrap();
-        let [Folder { host, guest }] = run.folders() else { panic!("{run:?}") };
+        let [Folder { host, guest }] = run.folders.as_slice() else { panic!("{run:?}") };
         (host.to_str().unwrap().to_owned(), guest.clone())
     }
 
@@ -263,7 +281,7 @@ mod tests {
         let run = parse(&["--env", "A=1", "dir/app.wasm", "--dir", "x", "--", "--help", "-v"]).unwrap();
         assert_eq!(run.file(), Path::new("dir/app.wasm"));
         assert_eq!(run.arguments().unwrap(), ["app.wasm", "--dir", "x", "--", "--help", "-v"]);
-        assert!(run.folders().is_empty());
+        assert!(run.folders.is_empty());
         assert_eq!(parse(&["app.wasm", "--help"]).unwrap().arguments().unwrap(), ["app.wasm", "--help"]);
         assert_eq!(parse(&["--", "-odd.wasm", "x"]).unwrap().arguments().unwrap(), ["-odd.wasm", "x"]);
     }
@@ -278,7 +296,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.wat");
         std::fs::write(&path, text).unwrap();
-        let failure = explain(&Source::read(&path).unwrap(), anyhow::anyhow!("the engine's own words"));
+        let failure = explain(&Source::read(&path).unwrap(), tombolo::Error::host("the engine's own words"));
         format!("{failure:?}")
     }
 

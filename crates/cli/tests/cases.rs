@@ -33,11 +33,21 @@ use std::time::{Duration, Instant};
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 /// The folders of `tests/cli`. One that is not named here fails, and so does a file that is not a case.
-const TOPICS: &[&str] = &["inspect", "usage", "wast"];
+const TOPICS: &[&str] = &["hostile", "inspect", "run", "usage", "wast"];
+
+#[test]
+fn hostile() {
+    run_topic("hostile");
+}
 
 #[test]
 fn inspect() {
     run_topic("inspect");
+}
+
+#[test]
+fn run() {
+    run_topic("run");
 }
 
 #[test]
@@ -78,6 +88,31 @@ fn a_reader_that_goes_away_ends_the_command_quietly() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(output.status.code(), Some(141));
+}
+
+/// … and what `tombolo run … | head -1` does to the program: its writes fail, and it ends as it likes.
+#[test]
+fn a_reader_that_goes_away_ends_the_program_with_an_error() {
+    for guest in ["cat", "pump"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tombolo"))
+            .arg("run")
+            .arg(guests_folder().join(guest).join(guest).with_extension("wasm"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // Without an end, until the program is gone.
+        let writer = thread::spawn(move || while stdin.write_all(&[b'y'; 4096]).is_ok() {});
+        let mut first = [0; 10];
+        child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap();
+        assert_eq!(&first, b"yyyyyyyyyy");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), format!("{guest}: stdout: ErrorCode::Pipe\n"));
+        assert_eq!(output.status.code(), Some(1), "{guest}");
+    }
 }
 
 fn cases_folder() -> PathBuf {

@@ -3,6 +3,7 @@
 use super::report::Report;
 use super::wit::Wit;
 use crate::contents::{Common, Item, Part, Producer};
+use crate::diagnostics::printable;
 use crate::provided::Needs;
 use crate::role::Role;
 
@@ -152,16 +153,13 @@ fn push_indented(text: &mut String, block: &str) {
     }
 }
 
-/// Appends a line, without blanks at its end, and without what a terminal would take for a command: names
-/// and texts come from the file.
+/// Appends a line, without blanks at its end, and without what a terminal would take for a command.
 fn push_line(text: &mut String, depth: usize, line: &str) {
     let line = line.trim_end();
     if !line.is_empty() {
         text.push_str(&"  ".repeat(depth));
     }
-    for character in line.chars() {
-        if character.is_control() { text.extend(character.escape_default()) } else { text.push(character) }
-    }
+    text.push_str(&printable(line).replace('\n', "\\n"));
     text.push('\n');
 }
 
