@@ -108,19 +108,33 @@ impl From<f64> for Sample {
     }
 }
 
+/// What the runs of one contestant found.
+#[derive(Clone, Copy, Debug)]
+pub struct Median {
+    /// The median time, and the largest peak.
+    pub sample: Sample,
+    /// How many times longer the slowest run took than the fastest.
+    pub spread: f64,
+}
+
 /// What all runs of a row found.
 #[derive(Debug, Default)]
 pub struct Figures {
-    /// The median of each contestant that did not fail.
-    pub medians: Vec<(Who, Sample)>,
+    /// What each contestant that did not fail took.
+    pub medians: Vec<(Who, Median)>,
     /// Who failed, and why.
     pub failures: Vec<(Who, String)>,
 }
 
 impl Figures {
     /// What a contestant's runs found.
+    pub fn median(&self, who: Who) -> Option<Median> {
+        self.medians.iter().find(|(contestant, _)| *contestant == who).map(|(_, median)| *median)
+    }
+
+    /// The median of a contestant's runs.
     pub fn of(&self, who: Who) -> Option<Sample> {
-        self.medians.iter().find(|(contestant, _)| *contestant == who).map(|(_, sample)| *sample)
+        self.median(who).map(|median| median.sample)
     }
 
     /// Whether a contestant took part and failed.
@@ -158,7 +172,7 @@ impl Bench {
                 let of_row = samples.iter().filter_map(|found| found.get(row).copied()).collect();
                 match (failure, median(of_row)) {
                     (Some(failure), _) => figures.failures.push((contestant.who, failure.clone())),
-                    (None, Some(sample)) => figures.medians.push((contestant.who, sample)),
+                    (None, Some(median)) => figures.medians.push((contestant.who, median)),
                     (None, None) => {}
                 }
             }
@@ -168,10 +182,11 @@ impl Bench {
     }
 }
 
-/// The median time, and the largest peak.
-fn median(mut samples: Vec<Sample>) -> Option<Sample> {
+fn median(mut samples: Vec<Sample>) -> Option<Median> {
     samples.sort_by(|a, b| a.nanos.total_cmp(&b.nanos));
     let peak_bytes = samples.iter().filter_map(|sample| sample.peak_bytes).max();
+    let (fastest, slowest) = (samples.first()?, samples.last()?);
     let middle = samples.get(samples.len() / 2)?;
-    Some(Sample { nanos: middle.nanos, peak_bytes })
+    let sample = Sample { nanos: middle.nanos, peak_bytes };
+    Some(Median { sample, spread: slowest.nanos / fastest.nanos })
 }

@@ -21,26 +21,28 @@ const CHUNK: usize = 65536;
 pub fn benches(programs: &Programs, settings: Settings) -> Result<Vec<Bench>> {
     let bytes: u64 = if settings.quick { 256 << 20 } else { 2 << 30 };
     let this = std::env::current_exe().context("finding out where this program is")?;
-    let bench = |name, work: &str, target, native: Box<dyn Fn() -> Command>| {
+    let bench = |name, work: &str, target, peer: &str, native: Box<dyn Fn() -> Command>| {
         let mut contestants = programs.contestants(|runner| {
             let guest = guest(name);
             through(bytes, Box::new(move || runner.command(&[], &guest)))
         });
         contestants.push(Contestant { who: Who::Native, measure: through(bytes, native) });
-        let name = format!("{work}, {} MB, pipes", bytes >> 20);
+        let name = format!("{work}, {} MB (native: {peer})", bytes >> 20);
         Bench::of(Row { name, unit: Unit::Time, target }, contestants)
     };
     Ok(vec![
         bench(
             "cat",
-            "stdin -> stdout forwarded by the guest (native: cat)",
+            "stdin -> stdout forwarded by the guest",
             Target::Native { times: 1.0, plus: 0.0 },
+            "cat",
             Box::new(|| Command::new("cat")),
         ),
         bench(
             "pump",
-            "stdin -> guest memory -> stdout, 64 KiB (native: a copy loop)",
+            "stdin -> guest memory -> stdout, 64 KiB",
             Target::Native { times: 1.5, plus: 0.0 },
+            "a loop",
             Box::new(move || {
                 let mut command = Command::new(&this);
                 command.args(["--native-copy", "65536"]);

@@ -7,9 +7,10 @@ use crate::programs::Programs;
 pub struct Table;
 
 /// The heads of the columns, and how wide they are.
-const COLUMNS: [(&str, usize); 8] = [
-    ("work", 68),
+const COLUMNS: [(&str, usize); 9] = [
+    ("work", 65),
     ("Tombolo", 20),
+    ("spread", 7),
     ("wasmtime", 20),
     ("ratio", 7),
     ("native", 20),
@@ -52,6 +53,7 @@ impl Table {
         print_cells([
             row.name.clone(),
             cell(Who::Tombolo),
+            figures.median(Who::Tombolo).map_or_else(|| "-".to_owned(), |median| times(median.spread)),
             cell(Who::Wasmtime),
             ratio(Who::Wasmtime),
             cell(Who::Native),
@@ -74,7 +76,7 @@ impl Table {
     }
 }
 
-fn print_cells(cells: [String; 8]) {
+fn print_cells(cells: [String; 9]) {
     let cells = cells.iter().zip(COLUMNS).map(|(cell, (_, width))| format!("{cell:width$}"));
     println!("| {} |", cells.collect::<Vec<_>>().join(" | "));
 }
