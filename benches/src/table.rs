@@ -26,7 +26,9 @@ impl Table {
         let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
         let work = if settings.quick { ", quick (do not quote)" } else { "" };
         println!("Medians of {} interleaved runs{work}; {cores} cores; {peer}.", settings.runs);
-        println!("Ratios are of times: below 1, Tombolo is faster. \"over target\" is 1 or less where it is met.");
+        println!(
+            "Ratios are of times: below 1, Tombolo is faster. \"over target\" is 1 or less where it is met."
+        );
         println!("\"spread\": how many times longer Tombolo's slowest run took than its fastest.\n");
         print_cells(COLUMNS.map(|(head, _)| head.to_owned()));
         print_cells(COLUMNS.map(|(_, width)| "-".repeat(width)));
