@@ -10,5 +10,6 @@ mod file_size;
 mod guests;
 mod layers;
 mod machine;
+mod readme;
 mod tree;
 mod unsafe_code;

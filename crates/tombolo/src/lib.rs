@@ -1,4 +1,105 @@
 //! An implementation of the WebAssembly Component Model: the embedding API.
+//!
+//! ```
+//! use tombolo::{Component, Config, Engine, Linker, Store, StoreMut};
+//!
+//! // An engine compiles. `Component::from_file` reads a file; here is a component as text.
+//! let engine = Engine::new(&Config::new())?;
+//! let component = Component::new(
+//!     &engine,
+//!     r#"(component
+//!         (import "toll" (func $toll (param "weight" u32) (result u32)))
+//!         (core func $toll (canon lower (func $toll)))
+//!         (core module $m
+//!             (import "" "toll" (func $toll (param i32) (result i32)))
+//!             (func (export "cross") (param $times i32) (param $weight i32) (result i32)
+//!                 (i32.mul (local.get $times) (call $toll (local.get $weight)))))
+//!         (core instance $i (instantiate $m (with "" (instance (export "toll" (func $toll))))))
+//!         (func (export "cross") (param "times" u32) (param "weight" u32) (result u32)
+//!             (canon lift (core func $i "cross"))))"#,
+//! )?;
+//!
+//! // A linker has what components import. Here, a function of the host that works on the host's data.
+//! struct Host {
+//!     calls: u32,
+//! }
+//! let mut linker = Linker::new(&engine);
+//! linker.root().func("toll", |mut store: StoreMut<'_, Host>, (weight,): (u32,)| {
+//!     store.data_mut().calls += 1;
+//!     Ok(weight / 10 + 1)
+//! })?;
+//!
+//! // A store holds what runs, and the host's data.
+//! let mut store = Store::new(&engine, Host { calls: 0 });
+//! let instance = linker.instantiate(&mut store, &component)?;
+//! let cross = instance.typed_func::<(u32, u32), u32>(&mut store, "cross")?;
+//! assert_eq!(cross.call(&mut store, (3, 70))?, 24);
+//! assert_eq!(store.data().calls, 1);
+//! # Ok::<(), tombolo::Error>(())
+//! ```
+//!
+//! # From the inside out
+//!
+//! - An [`Engine`] compiles; its [`Config`] says how, and which [`Feature`]s of the Component Model components may
+//!   use. A [`Component`] is validated and compiled, and can be instantiated any number of times.
+//! - A [`Linker`] has functions, resources and interfaces by the names under which components import them. Versions
+//!   match as semantic versions do. [`Linker::define_instance`] links one component to another in the same store.
+//! - A [`Store`] holds instances and everything that runs in them, beside the host's own data. It is on one thread at
+//!   a time. Host functions get it as [`StoreMut`], or, where they may wait, as an [`Accessor`].
+//! - An [`Instance`] has functions: a [`Func`] takes and returns [`Val`]s, a [`TypedFunc`] types of Rust that implement
+//!   [`Lower`] and [`Lift`]. [`ComponentType`](derive@ComponentType), [`Lift`](derive@Lift),
+//!   [`Lower`](derive@Lower) and [`flags!`] make such types of an embedder's own.
+//! - A [`Resource`] stands for something that the host keeps, often in a [`ResourceTable`]; a [`ResourceAny`] for
+//!   something of either side.
+//! - A [`StreamReader`] or [`FutureReader`] is the end of a stream or future that the host holds. It is made of a
+//!   [`StreamProducer`], and goes to a [`StreamConsumer`].
+//!
+//! # Waiting
+//!
+//! A function that is not `async` is called by [`TypedFunc::call`], on the caller's stack and without an executor. One
+//! that is `async` is called by [`TypedFunc::call_async`], whose future drives the store: any executor can poll it,
+//! and while it waits the store's guests go on.
+//!
+//! ```
+//! use tombolo::{Accessor, Component, Config, Engine, Linker, Store};
+//!
+//! let engine = Engine::new(&Config::new())?;
+//! let component = Component::new(
+//!     &engine,
+//!     r#"(component
+//!         (import "tide" (func $tide async (result u32)))
+//!         (core func $tide (canon lower (func $tide)))
+//!         (core module $m
+//!             (import "" "tide" (func $tide (result i32)))
+//!             (func (export "depth") (result i32) (i32.sub (i32.const 50) (call $tide))))
+//!         (core instance $i (instantiate $m (with "" (instance (export "tide" (func $tide))))))
+//!         (func (export "depth") async (result u32) (canon lift (core func $i "depth"))))"#,
+//! )?;
+//!
+//! let mut linker = Linker::new(&engine);
+//! linker.root().func_async("tide", |_store: Accessor<()>, (): ()| async {
+//!     // … a future of any kind
+//!     Ok(8_u32)
+//! })?;
+//!
+//! let mut store = Store::new(&engine, ());
+//! let instance = linker.instantiate(&mut store, &component)?;
+//! let depth = instance.typed_func::<(), u32>(&mut store, "depth")?;
+//! # let block_on = |future| futures_util::FutureExt::now_or_never(future).unwrap();
+//! let answer = block_on(depth.call_async(&mut store, ()))?;
+//! assert_eq!(answer, 42);
+//! # Ok::<(), tombolo::Error>(())
+//! ```
+//!
+//! Several calls go on at once inside [`Store::run_concurrent`].
+//!
+//! # Errors
+//!
+//! Everything fails with the one [`Error`]. What a guest does wrong is a [`Trap`] with its reason and the guest's
+//! backtrace; the store cannot be entered again after one. An error that a host function returned comes back from the
+//! call, and [`Error::downcast_ref`] finds it.
+//!
+//! The interfaces of WASI are in the `tombolo-wasi` crate, which reaches this one as any embedder does.
 
 extern crate self as tombolo;
 
