@@ -7,22 +7,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tombolo_tasks::EndId;
-use tombolo_types::component::{Def, TypeRef, Types};
 
-use super::{check_element, close};
-use crate::abi::{FlatSink, FlatSource, Handle, LiftContext, LowerContext, Mismatch};
+use super::close;
+use crate::abi::{Handle, LiftContext, LowerContext};
 use crate::error::Result;
 use crate::runtime::{CopyBuffer, Element, HostTask, Scope, StoreCore, end_of, handle_of};
 use crate::slot::Slot;
 use crate::store::{Accessor, AsStoreMut, enter};
-use crate::{ComponentType, Lift, Lower};
+use crate::{Lift, Lower};
 
 /// The readable end of a future of `V`, in the hands of the host.
 ///
 /// Dropping it does not close the future; [`FutureReader::close`] does, and so does dropping the store.
 pub struct FutureReader<V> {
-    handle: Handle,
-    value: PhantomData<fn() -> V>,
+    pub(super) handle: Handle,
+    pub(super) element: PhantomData<fn() -> V>,
 }
 
 /// A value that is being made.
@@ -47,7 +46,7 @@ impl<V: Send + 'static> FutureReader<V> {
         let task = WriteTask { end: writable, value: Value::Making(Box::pin(future)) };
         let id = core.attach(writable, task)?;
         core.host_tasks.wake(id);
-        Ok(FutureReader { handle: handle_of(readable), value: PhantomData })
+        Ok(FutureReader { handle: handle_of(readable), element: PhantomData })
     }
 
     /// Waits for the value; `None` if the writer is gone without having written one.
@@ -170,38 +169,5 @@ impl<V: Lift + Send + 'static> HostTask for ReadTask<V> {
 
     fn is_idle(&self) -> bool {
         self.idle
-    }
-}
-
-impl<V: ComponentType> ComponentType for FutureReader<V> {
-    fn check(types: &Types, ty: TypeRef) -> Result<(), Mismatch> {
-        match types.get(ty) {
-            Some(Def::Future(element)) => check_element::<V>(types, *element),
-            _ => Err(Mismatch::expected("future", types, ty)),
-        }
-    }
-}
-
-impl<V: ComponentType> Lift for FutureReader<V> {
-    fn lift_flat(cx: &mut LiftContext<'_>, ty: TypeRef, src: &mut FlatSource<'_>) -> Result<Self> {
-        let index = src.next_u32()?;
-        Ok(FutureReader { handle: cx.lift_async_value(ty, index)?, value: PhantomData })
-    }
-
-    fn load(cx: &mut LiftContext<'_>, ty: TypeRef, ptr: u64) -> Result<Self> {
-        let index = u32::from_le_bytes(cx.load(ptr)?);
-        Ok(FutureReader { handle: cx.lift_async_value(ty, index)?, value: PhantomData })
-    }
-}
-
-impl<V: ComponentType> Lower for FutureReader<V> {
-    fn lower_flat(&self, cx: &mut LowerContext<'_>, ty: TypeRef, dst: &mut FlatSink) -> Result<()> {
-        let index = cx.lower_async_value(ty, self.handle)?;
-        dst.push_u32(index)
-    }
-
-    fn store(&self, cx: &mut LowerContext<'_>, ty: TypeRef, ptr: u64) -> Result<()> {
-        let index = cx.lower_async_value(ty, self.handle)?;
-        cx.store(ptr, index.to_le_bytes())
     }
 }

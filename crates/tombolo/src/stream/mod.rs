@@ -7,6 +7,7 @@
 
 mod consumer;
 mod future;
+mod passing;
 mod producer;
 mod relay;
 
@@ -20,13 +21,12 @@ use consumer::ConsumerTask;
 use producer::ProducerTask;
 use relay::RelayTask;
 use tombolo_tasks::EndId;
-use tombolo_types::component::{Def, TypeRef, Types};
 
-use crate::abi::{FlatSink, FlatSource, Handle, LiftContext, LowerContext, Mismatch};
+use crate::abi::Handle;
 use crate::error::{Error, Result};
 use crate::runtime::{Element, HostTask, HostTaskId, StoreCore, end_of, handle_of};
 use crate::store::AsStoreMut;
-use crate::{ComponentType, Lift, Lower};
+use crate::{Lift, Lower};
 
 /// Whether more may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum StreamState {
 /// Dropping it does not close the stream; [`StreamReader::close`] does, and so does dropping the store.
 pub struct StreamReader<I> {
     handle: Handle,
-    item: PhantomData<fn() -> I>,
+    element: PhantomData<fn() -> I>,
 }
 
 impl<I: 'static> StreamReader<I> {
@@ -105,7 +105,7 @@ impl<I: 'static> StreamReader<I> {
     }
 
     fn of(end: EndId) -> Self {
-        StreamReader { handle: handle_of(end), item: PhantomData }
+        StreamReader { handle: handle_of(end), element: PhantomData }
     }
 }
 
@@ -150,43 +150,6 @@ impl StoreCore {
                 self.host_tasks.wake(task);
             }
         }
-    }
-}
-
-fn check_element<I: ComponentType>(types: &Types, element: Option<TypeRef>) -> Result<(), Mismatch> {
-    I::check_payload(types, element).map_err(|mismatch| mismatch.within("element"))
-}
-
-impl<I: ComponentType> ComponentType for StreamReader<I> {
-    fn check(types: &Types, ty: TypeRef) -> Result<(), Mismatch> {
-        match types.get(ty) {
-            Some(Def::Stream(element)) => check_element::<I>(types, *element),
-            _ => Err(Mismatch::expected("stream", types, ty)),
-        }
-    }
-}
-
-impl<I: ComponentType> Lift for StreamReader<I> {
-    fn lift_flat(cx: &mut LiftContext<'_>, ty: TypeRef, src: &mut FlatSource<'_>) -> Result<Self> {
-        let index = src.next_u32()?;
-        Ok(StreamReader { handle: cx.lift_async_value(ty, index)?, item: PhantomData })
-    }
-
-    fn load(cx: &mut LiftContext<'_>, ty: TypeRef, ptr: u64) -> Result<Self> {
-        let index = u32::from_le_bytes(cx.load(ptr)?);
-        Ok(StreamReader { handle: cx.lift_async_value(ty, index)?, item: PhantomData })
-    }
-}
-
-impl<I: ComponentType> Lower for StreamReader<I> {
-    fn lower_flat(&self, cx: &mut LowerContext<'_>, ty: TypeRef, dst: &mut FlatSink) -> Result<()> {
-        let index = cx.lower_async_value(ty, self.handle)?;
-        dst.push_u32(index)
-    }
-
-    fn store(&self, cx: &mut LowerContext<'_>, ty: TypeRef, ptr: u64) -> Result<()> {
-        let index = cx.lower_async_value(ty, self.handle)?;
-        cx.store(ptr, index.to_le_bytes())
     }
 }
 
