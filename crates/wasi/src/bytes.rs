@@ -70,30 +70,30 @@ pub trait Output: Send + Unpin + 'static {
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
 }
 
-impl<E: 'static> Input for Box<dyn Input<Error = E>> {
-    type Error = E;
+impl<I: Input + ?Sized> Input for Box<I> {
+    type Error = I::Error;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), I::Error>> {
         (**self).poll_ready(cx)
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, E>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, I::Error>> {
         (**self).poll_read(cx, buffer)
     }
 }
 
-impl<E: 'static> Output for Box<dyn Output<Error = E>> {
-    type Error = E;
+impl<O: Output + ?Sized> Output for Box<O> {
+    type Error = O::Error;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), O::Error>> {
         (**self).poll_ready(cx)
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, E>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, O::Error>> {
         (**self).poll_write(cx, bytes)
     }
 
-    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), O::Error>> {
         (**self).poll_finish(cx)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tombolo::ResourceTable;
 
-use crate::blocking::Blocking;
+use crate::blocking::Workers;
 use crate::clocks::{HostMonotonicClock, HostSystemClock, MonotonicClock, SystemClock};
 use crate::environment::Environment;
 use crate::error::Error;
@@ -22,7 +22,7 @@ pub struct WasiCtx {
     pub(crate) clocks: Clocks,
     pub(crate) random: Random,
     pub(crate) filesystem: Filesystem,
-    pub(crate) blocking: Blocking,
+    pub(crate) workers: Workers,
 }
 
 /// The standard streams.
@@ -94,7 +94,8 @@ pub struct WasiCtxBuilder {
     random: Random,
     preopens: Vec<Preopen>,
     limit: DescriptorLimit,
-    blocking: Blocking,
+    workers: Workers,
+    in_place: bool,
 }
 
 /// Where a standard stream leads.
@@ -116,7 +117,8 @@ impl Default for WasiCtxBuilder {
             random: Random::default(),
             preopens: Vec::new(),
             limit: DescriptorLimit::default(),
-            blocking: Blocking::Avoid,
+            workers: Workers::default(),
+            in_place: false,
         }
     }
 }
@@ -296,30 +298,37 @@ impl WasiCtxBuilder {
         self
     }
 
+    /// Sets where work is done that may block: on a number of threads that is the guest's own, 32 by default.
+    #[must_use]
+    pub fn workers(mut self, workers: Workers) -> Self {
+        self.workers = workers;
+        self
+    }
+
     /// Lets file operations wait for the disk on the thread that drives the guest, instead of on another thread.
     ///
     /// Faster where that thread has nothing else to do than to wait for this guest: in a command that runs one
     /// program, not in a server. Pipes, terminals and timers never hold the thread up either way.
     #[must_use]
     pub fn allow_blocking(mut self, allow: bool) -> Self {
-        self.blocking = if allow { Blocking::Allow } else { Blocking::Avoid };
+        self.in_place = allow;
         self
     }
 
     /// Makes the context.
     pub fn build(self) -> WasiCtx {
-        let blocking = self.blocking;
+        let workers = if self.in_place { self.workers.in_place() } else { self.workers };
         WasiCtx {
             environment: Arc::new(self.environment),
             stdio: Stdio {
-                stdin: self.stdin.resolve(|| Box::new(HostInput::stdin(blocking))),
-                stdout: self.stdout.resolve(|| Box::new(HostOutput::stdout(blocking))),
-                stderr: self.stderr.resolve(|| Box::new(HostOutput::stderr(blocking))),
+                stdin: self.stdin.resolve(|| Box::new(HostInput::stdin(&workers))),
+                stdout: self.stdout.resolve(|| Box::new(HostOutput::stdout(&workers))),
+                stderr: self.stderr.resolve(|| Box::new(HostOutput::stderr(&workers))),
             },
             clocks: self.clocks,
             random: self.random,
             filesystem: Filesystem { preopens: self.preopens, hash_key: Arc::default() },
-            blocking,
+            workers,
         }
     }
 }

@@ -17,7 +17,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let engine = Engine::new(&Config::new())?;
-//! let mut linker = Linker::new(&engine);
+//! let mut linker = Linker::<Host>::new(&engine);
 //! p3::add_to_linker(&mut linker)?;
 //! let wasi = WasiCtx::builder()
 //!     .args(["program", "input.txt"])
@@ -48,7 +48,7 @@ pub mod p3;
 pub mod random;
 pub mod stdio;
 
-pub use blocking::Blocking;
+pub use blocking::{Blocking, Workers};
 pub use context::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 pub use environment::Environment;
 pub use error::Error;

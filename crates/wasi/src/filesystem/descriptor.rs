@@ -108,7 +108,9 @@ impl Descriptor {
     ) -> Result<()> {
         access.validate()?;
         modification.validate()?;
-        if !self.allowed.write {
+        let is_directory = || self.kind(blocking).map(|kind| kind == DescriptorType::Directory);
+        // A file's times go with the right to change files here, a directory's with the right to change this one.
+        if !self.allowed.write || (!self.flags.write && !self.flags.mutate_directory && is_directory()?) {
             return Err(ErrorCode::ReadOnly);
         }
         self.object.set_times(access, modification, blocking)

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::blocking::{Blocking, Job, PooledRead, PooledWrite};
+use crate::blocking::{Blocking, Job, PooledRead, PooledWrite, Workers};
 use crate::bytes::{Input, Output};
 
 use super::{Descriptor, DirectoryEntry, Entries, ErrorCode, Object, Position, Result};
@@ -14,7 +14,7 @@ use super::{Descriptor, DirectoryEntry, Entries, ErrorCode, Object, Position, Re
 pub struct FileReader {
     object: Arc<dyn Object>,
     offset: u64,
-    blocking: Blocking,
+    workers: Workers,
     pooled: PooledRead<ErrorCode>,
 }
 
@@ -24,9 +24,9 @@ impl FileReader {
     /// # Errors
     ///
     /// As [`Descriptor::readable`].
-    pub fn new(descriptor: &Descriptor, offset: u64, blocking: Blocking) -> Result<Self> {
+    pub fn new(descriptor: &Descriptor, offset: u64, workers: &Workers) -> Result<Self> {
         let object = descriptor.readable()?;
-        Ok(FileReader { object, offset, blocking, pooled: PooledRead::default() })
+        Ok(FileReader { object, offset, workers: workers.clone(), pooled: PooledRead::default() })
     }
 }
 
@@ -35,11 +35,11 @@ impl Input for FileReader {
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize>> {
         if !self.pooled.is_active() {
-            match self.object.read_at(buffer, self.offset, self.blocking) {
+            match self.object.read_at(buffer, self.offset, self.workers.blocking()) {
                 Err(ErrorCode::WouldBlock) => {
                     let (object, offset) = (self.object.clone(), self.offset);
-                    self.pooled
-                        .start(buffer.len(), move |buffer| object.read_at(buffer, offset, Blocking::Allow));
+                    let read = move |buffer: &mut [u8]| object.read_at(buffer, offset, Blocking::Allow);
+                    self.pooled.start(&self.workers, buffer.len(), read);
                 }
                 read => {
                     let length = read?;
@@ -60,7 +60,7 @@ impl Input for FileReader {
 pub struct FileWriter {
     object: Arc<dyn Object>,
     position: Position,
-    blocking: Blocking,
+    workers: Workers,
     pooled: PooledWrite<ErrorCode>,
 }
 
@@ -70,9 +70,9 @@ impl FileWriter {
     /// # Errors
     ///
     /// As [`Descriptor::writable`].
-    pub fn new(descriptor: &Descriptor, position: Position, blocking: Blocking) -> Result<Self> {
+    pub fn new(descriptor: &Descriptor, position: Position, workers: &Workers) -> Result<Self> {
         let object = descriptor.writable(position)?;
-        Ok(FileWriter { object, position, blocking, pooled: PooledWrite::default() })
+        Ok(FileWriter { object, position, workers: workers.clone(), pooled: PooledWrite::default() })
     }
 
     /// Counts what was written.
@@ -94,10 +94,11 @@ impl Output for FileWriter {
             if let Some(length) = ready!(self.pooled.poll(cx, bytes))? {
                 return Poll::Ready(self.wrote(length));
             }
-            match self.object.write_at(bytes, self.position, self.blocking) {
+            match self.object.write_at(bytes, self.position, self.workers.blocking()) {
                 Err(ErrorCode::WouldBlock) => {
                     let (object, position) = (self.object.clone(), self.position);
-                    self.pooled.start(bytes, move |bytes| object.write_at(bytes, position, Blocking::Allow));
+                    let write = move |bytes: &[u8]| object.write_at(bytes, position, Blocking::Allow);
+                    self.pooled.start(&self.workers, bytes, write);
                 }
                 written => return Poll::Ready(written.and_then(|length| self.wrote(length))),
             }
@@ -112,7 +113,7 @@ impl Output for FileWriter {
 /// A directory being listed.
 pub struct DirectoryReader {
     descriptor: Descriptor,
-    blocking: Blocking,
+    workers: Workers,
     entries: Option<Box<dyn Entries>>,
     job: Option<Job<Batch>>,
 }
@@ -121,8 +122,8 @@ type Batch = Result<(Box<dyn Entries>, Vec<DirectoryEntry>)>;
 
 impl DirectoryReader {
     /// Begins to list a directory.
-    pub fn new(descriptor: Descriptor, blocking: Blocking) -> Self {
-        DirectoryReader { descriptor, blocking, entries: None, job: None }
+    pub fn new(descriptor: Descriptor, workers: &Workers) -> Self {
+        DirectoryReader { descriptor, workers: workers.clone(), entries: None, job: None }
     }
 
     /// Gives the next few entries, none at the end.
@@ -138,12 +139,12 @@ impl DirectoryReader {
         if self.job.is_none() {
             let begun = match self.entries.take() {
                 Some(entries) => Ok(entries),
-                None => self.descriptor.entries(self.blocking),
+                None => self.descriptor.entries(self.workers.blocking()),
             };
             let entries = match begun {
                 Ok(mut entries) => {
                     let mut batch = Vec::new();
-                    match entries.next_batch(&mut batch, self.blocking) {
+                    match entries.next_batch(&mut batch, self.workers.blocking()) {
                         Err(ErrorCode::WouldBlock) => Some(entries),
                         result => {
                             self.entries = Some(entries);
@@ -155,7 +156,7 @@ impl DirectoryReader {
                 Err(error) => return Poll::Ready(Err(error)),
             };
             let descriptor = self.descriptor.clone();
-            self.job = Some(Job::spawn(move || next_batch(entries, &descriptor)));
+            self.job = Some(self.workers.spawn(move || next_batch(entries, &descriptor)));
         }
         let Some(job) = &mut self.job else { return Poll::Ready(Err(ErrorCode::Io)) };
         let result = ready!(job.poll(cx));

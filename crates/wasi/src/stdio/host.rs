@@ -8,7 +8,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, retry_on_intr};
 use tokio::io::Interest;
 
-use crate::blocking::{Blocking, PooledRead, PooledWrite, TRANSFER_LIMIT};
+use crate::blocking::{Blocking, PooledRead, PooledWrite, TRANSFER_LIMIT, Workers};
 use crate::bytes::{Input, Output};
 
 use super::readiness::{CURRENT, Kind, Watched};
@@ -19,22 +19,22 @@ pub struct HostInput(Shared<Reader>);
 
 impl HostInput {
     /// Reads the process's standard input.
-    pub fn stdin(blocking: Blocking) -> Self {
-        HostInput::from_duplicate(duplicate(rustix::stdio::stdin()), blocking)
+    pub fn stdin(workers: &Workers) -> Self {
+        HostInput::from_duplicate(duplicate(rustix::stdio::stdin()), workers)
     }
 
-    /// Reads a descriptor. [`Blocking`] is about files alone: a pipe or a terminal never blocks.
-    pub fn new(descriptor: OwnedFd, blocking: Blocking) -> Self {
-        HostInput::from_duplicate(Ok(Arc::new(descriptor)), blocking)
+    /// Reads a descriptor. [`Workers`] are for files alone: a pipe or a terminal never blocks.
+    pub fn new(descriptor: OwnedFd, workers: &Workers) -> Self {
+        HostInput::from_duplicate(Ok(Arc::new(descriptor)), workers)
     }
 
-    fn from_duplicate(descriptor: Result<Arc<OwnedFd>, Errno>, blocking: Blocking) -> Self {
+    fn from_duplicate(descriptor: Result<Arc<OwnedFd>, Errno>, workers: &Workers) -> Self {
         let kind = descriptor.as_ref().map_or(Kind::File, Kind::of);
         let source = descriptor.map(|descriptor| Source {
             watched: Watched::new(descriptor.clone(), Interest::READABLE),
             descriptor,
             kind,
-            blocking,
+            workers: workers.clone(),
             pooled: PooledRead::default(),
         });
         HostInput(Shared::with_terminal(Reader(source), kind == Kind::Terminal))
@@ -58,7 +58,7 @@ struct Source {
     descriptor: Arc<OwnedFd>,
     watched: Watched,
     kind: Kind,
-    blocking: Blocking,
+    workers: Workers,
     pooled: PooledRead<io::Error>,
 }
 
@@ -99,7 +99,7 @@ impl Source {
     fn poll_read_file(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         if !self.pooled.is_active() {
             let buffer = limited(&mut *buffer);
-            let flags = match self.blocking {
+            let flags = match self.workers.blocking() {
                 Blocking::Avoid => ReadWriteFlags::NOWAIT,
                 Blocking::Allow => ReadWriteFlags::empty(),
             };
@@ -108,7 +108,7 @@ impl Source {
                 read => return Poll::Ready(Ok(read?)),
             }
             let descriptor = self.descriptor.clone();
-            self.pooled.start(buffer.len(), move |buffer| {
+            self.pooled.start(&self.workers, buffer.len(), move |buffer| {
                 Ok(retry_on_intr(|| rustix::io::read(&descriptor, &mut *buffer))?)
             });
         }
@@ -128,31 +128,31 @@ pub struct HostOutput {
 struct Target {
     descriptor: Arc<OwnedFd>,
     watched: Shared<Watched>,
-    blocking: Blocking,
+    workers: Workers,
 }
 
 impl HostOutput {
     /// Writes the process's standard output.
-    pub fn stdout(blocking: Blocking) -> Self {
-        HostOutput::from_duplicate(duplicate(rustix::stdio::stdout()), blocking)
+    pub fn stdout(workers: &Workers) -> Self {
+        HostOutput::from_duplicate(duplicate(rustix::stdio::stdout()), workers)
     }
 
     /// Writes the process's standard error.
-    pub fn stderr(blocking: Blocking) -> Self {
-        HostOutput::from_duplicate(duplicate(rustix::stdio::stderr()), blocking)
+    pub fn stderr(workers: &Workers) -> Self {
+        HostOutput::from_duplicate(duplicate(rustix::stdio::stderr()), workers)
     }
 
-    /// Writes a descriptor. [`Blocking`] is about files and terminals: a pipe never blocks.
-    pub fn new(descriptor: OwnedFd, blocking: Blocking) -> Self {
-        HostOutput::from_duplicate(Ok(Arc::new(descriptor)), blocking)
+    /// Writes a descriptor. [`Workers`] are for files and terminals: a pipe never blocks.
+    pub fn new(descriptor: OwnedFd, workers: &Workers) -> Self {
+        HostOutput::from_duplicate(Ok(Arc::new(descriptor)), workers)
     }
 
-    fn from_duplicate(descriptor: Result<Arc<OwnedFd>, Errno>, blocking: Blocking) -> Self {
+    fn from_duplicate(descriptor: Result<Arc<OwnedFd>, Errno>, workers: &Workers) -> Self {
         let kind = descriptor.as_ref().map_or(Kind::File, Kind::of);
         let target = descriptor.map(|descriptor| Target {
             watched: Shared::new(Watched::new(descriptor.clone(), Interest::WRITABLE)),
             descriptor,
-            blocking,
+            workers: workers.clone(),
         });
         HostOutput { target, kind }
     }
@@ -225,7 +225,7 @@ impl Writer {
                 return Poll::Ready(Ok(written));
             }
             let target = self.target()?;
-            let flags = match target.blocking {
+            let flags = match target.workers.blocking() {
                 Blocking::Avoid => ReadWriteFlags::NOWAIT,
                 Blocking::Allow => ReadWriteFlags::empty(),
             };
@@ -233,9 +233,9 @@ impl Writer {
                 Err(Errno::AGAIN | Errno::OPNOTSUPP) => {}
                 written => return Poll::Ready(Ok(written?)),
             }
-            let descriptor = target.descriptor.clone();
-            self.pooled
-                .start(bytes, move |bytes| Ok(retry_on_intr(|| rustix::io::write(&descriptor, bytes))?));
+            let (descriptor, workers) = (target.descriptor.clone(), target.workers.clone());
+            let write = move |bytes: &[u8]| Ok(retry_on_intr(|| rustix::io::write(&descriptor, bytes))?);
+            self.pooled.start(&workers, bytes, write);
         }
     }
 }

@@ -7,7 +7,7 @@ use tombolo::{
 };
 
 use crate::WasiView;
-use crate::blocking::{Blocking, Job};
+use crate::blocking::{Blocking, Workers};
 use crate::filesystem::{self, Descriptor, DirectoryReader, FileReader, FileWriter, Position};
 
 use super::streams;
@@ -55,8 +55,8 @@ type This = Resource<Descriptor>;
 /// The methods that give or take a stream.
 fn add_streams<T: WasiView + 'static>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
     types.func("[method]descriptor.read-via-stream", |mut store, (this, offset): (This, u64)| {
-        let (descriptor, blocking) = find(&mut store, &this)?;
-        let input = FileReader::new(&descriptor, offset, blocking).map_err(ErrorCode::from);
+        let (descriptor, workers) = find(&mut store, &this)?;
+        let input = FileReader::new(&descriptor, offset, &workers).map_err(ErrorCode::from);
         streams::read(store, input)
     })?;
     types.func(
@@ -69,8 +69,8 @@ fn add_streams<T: WasiView + 'static>(types: &mut LinkerInstance<'_, T>) -> Resu
         write(store, &this, data, Position::End)
     })?;
     types.func("[method]descriptor.read-directory", |mut store, (this,): (This,)| {
-        let (descriptor, blocking) = find(&mut store, &this)?;
-        streams::list(store, DirectoryReader::new(descriptor, blocking))
+        let (descriptor, workers) = find(&mut store, &this)?;
+        streams::list(store, DirectoryReader::new(descriptor, &workers))
     })?;
     Ok(())
 }
@@ -81,8 +81,8 @@ fn write<T: WasiView + 'static>(
     data: StreamReader<u8>,
     position: Position,
 ) -> Result<tombolo::FutureReader<streams::Outcome<ErrorCode>>> {
-    let (descriptor, blocking) = find(&mut store, this)?;
-    let output = FileWriter::new(&descriptor, position, blocking).map_err(ErrorCode::from);
+    let (descriptor, workers) = find(&mut store, this)?;
+    let output = FileWriter::new(&descriptor, position, &workers).map_err(ErrorCode::from);
     streams::write(store, data, output)
 }
 
@@ -260,10 +260,10 @@ fn add_changes<T: WasiView + 'static>(types: &mut LinkerInstance<'_, T>) -> Resu
 }
 
 /// Finds the descriptor that a handle stands for, and how it may be used.
-fn find<T: WasiView + 'static>(store: &mut StoreMut<'_, T>, this: &This) -> Result<(Descriptor, Blocking)> {
+fn find<T: WasiView + 'static>(store: &mut StoreMut<'_, T>, this: &This) -> Result<(Descriptor, Workers)> {
     let wasi = store.data_mut().wasi();
     let descriptor = wasi.table.get(this).map_err(Error::host)?;
-    Ok((descriptor.clone(), wasi.ctx.blocking))
+    Ok((descriptor.clone(), wasi.ctx.workers.clone()))
 }
 
 /// Runs an operation on a descriptor: in place if it answers at once, otherwise where it may wait.
@@ -273,10 +273,10 @@ where
     R: Send + 'static,
     F: Fn(&Descriptor, Blocking) -> filesystem::Result<R> + Send + 'static,
 {
-    let (descriptor, blocking) = store.with(|mut store| find(&mut store, this))?;
-    let result = match operation(&descriptor, blocking) {
+    let (descriptor, workers) = store.with(|mut store| find(&mut store, this))?;
+    let result = match operation(&descriptor, workers.blocking()) {
         Err(filesystem::ErrorCode::WouldBlock) => {
-            let mut job = Job::spawn(move || operation(&descriptor, Blocking::Allow));
+            let mut job = workers.spawn(move || operation(&descriptor, Blocking::Allow));
             std::future::poll_fn(|cx| job.poll(cx)).await.map_err(Error::host)?
         }
         result => result,

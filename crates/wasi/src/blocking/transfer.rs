@@ -1,71 +1,14 @@
-//! Work that may block, and the pool of threads it goes to.
+//! Transfers that may block, on worker threads with buffers of their own.
 
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use super::{Job, Workers};
 
-/// Whether a call may block the thread it is made on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blocking {
-    /// The call answers from what is at hand, or says that it would have to wait.
-    Avoid,
-    /// The call takes as long as it takes.
-    Allow,
-}
+/// How many bytes one transfer moves at most.
+const BUFFER_LIMIT: usize = 256 << 10;
 
-/// How many bytes one call moves at most: a bound on how long it keeps its thread.
-pub(crate) const TRANSFER_LIMIT: usize = 1 << 20;
-
-/// How many bytes one call on the pool moves at most: they lie in a buffer of the host meanwhile.
-pub(crate) const POOL_TRANSFER_LIMIT: usize = 256 << 10;
-
-/// A piece of work on the blocking pool.
-///
-/// Dropping it lets the work finish unobserved.
-pub(crate) struct Job<R>(State<R>);
-
-enum State<R> {
-    Running(JoinHandle<R>),
-    Done(Option<R>),
-}
-
-impl<R: Send + 'static> Job<R> {
-    /// Starts `work` on the blocking pool of the current tokio runtime, or does it in place where there is none.
-    pub(crate) fn spawn(work: impl FnOnce() -> R + Send + 'static) -> Self {
-        Job(match Handle::try_current() {
-            Ok(runtime) => State::Running(runtime.spawn_blocking(work)),
-            Err(_) => State::Done(Some(work())),
-        })
-    }
-
-    /// Waits for the work's result, which is given out once.
-    ///
-    /// # Errors
-    ///
-    /// The work panicked, or its runtime shut down before it began.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
-        match &mut self.0 {
-            State::Running(handle) => Pin::new(handle).poll(cx).map_err(io::Error::other),
-            State::Done(result) => {
-                Poll::Ready(result.take().ok_or_else(|| io::Error::other("the result was already taken")))
-            }
-        }
-    }
-}
-
-impl<R: Send + Unpin + 'static> Future for Job<R> {
-    type Output = io::Result<R>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Job::poll(&mut self, cx)
-    }
-}
-
-/// Reads on the blocking pool, one after the other.
+/// Reads on worker threads, one after the other.
 pub(crate) struct PooledRead<E> {
     job: Option<Job<Result<Vec<u8>, E>>>,
     /// What the last one read, and how much of it was handed on.
@@ -88,11 +31,12 @@ impl<E: From<io::Error> + Send + 'static> PooledRead<E> {
     /// Starts to read up to `length` bytes with `work`, which fills a buffer.
     pub(crate) fn start(
         &mut self,
+        workers: &Workers,
         length: usize,
         work: impl FnOnce(&mut [u8]) -> Result<usize, E> + Send + 'static,
     ) {
-        let length = length.min(POOL_TRANSFER_LIMIT);
-        self.job = Some(Job::spawn(move || {
+        let length = length.min(BUFFER_LIMIT);
+        self.job = Some(workers.spawn(move || {
             let mut buffer = vec![0; length];
             let length = work(&mut buffer)?;
             buffer.truncate(length);
@@ -117,7 +61,7 @@ impl<E: From<io::Error> + Send + 'static> PooledRead<E> {
     }
 }
 
-/// Writes on the blocking pool, one after the other, all of them for one stream.
+/// Writes on worker threads, one after the other, all of them for one stream.
 ///
 /// The bytes stay their owner's until the write is done, and the owner may cancel a write meanwhile. So what a write
 /// did counts only if the owner still offers the same bytes when it is done.
@@ -140,13 +84,14 @@ impl<E: From<io::Error> + Send + 'static> PooledWrite<E> {
     /// Starts to write `bytes`, or as many as fit, with `work`.
     pub(crate) fn start(
         &mut self,
+        workers: &Workers,
         bytes: &[u8],
         work: impl FnOnce(&[u8]) -> Result<usize, E> + Send + 'static,
     ) {
         let mut buffer = std::mem::take(&mut self.spare);
         buffer.clear();
-        buffer.extend_from_slice(bytes.get(..POOL_TRANSFER_LIMIT).unwrap_or(bytes));
-        self.job = Some(Job::spawn(move || {
+        buffer.extend_from_slice(bytes.get(..BUFFER_LIMIT).unwrap_or(bytes));
+        self.job = Some(workers.spawn(move || {
             let written = work(&buffer);
             (buffer, written)
         }));
@@ -180,7 +125,7 @@ mod tests {
     #[tokio::test]
     async fn a_read_is_handed_on_in_pieces() {
         let mut read = PooledRead::<io::Error>::default();
-        read.start(100, |buffer| {
+        read.start(&Workers::default(), 100, |buffer| {
             buffer[..5].copy_from_slice(b"hello");
             Ok(5)
         });
@@ -195,17 +140,11 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_was_cancelled_does_not_count_for_other_bytes() {
         let mut write = PooledWrite::<io::Error>::default();
-        write.start(b"abc", |bytes| Ok(bytes.len()));
+        write.start(&Workers::default(), b"abc", |bytes| Ok(bytes.len()));
         assert_eq!(poll_fn(|cx| write.poll(cx, b"abcd")).await.unwrap(), Some(3));
-        write.start(b"abc", |bytes| Ok(bytes.len()));
+        write.start(&Workers::default(), b"abc", |bytes| Ok(bytes.len()));
         assert_eq!(poll_fn(|cx| write.poll(cx, b"xyz")).await.unwrap(), None);
-        write.start(b"abc", |_| Err(io::ErrorKind::StorageFull.into()));
+        write.start(&Workers::default(), b"abc", |_| Err(io::ErrorKind::StorageFull.into()));
         assert!(poll_fn(|cx| write.poll_finish(cx)).await.is_err());
-    }
-
-    #[test]
-    fn without_a_runtime_work_is_done_in_place() {
-        let cx = &mut Context::from_waker(std::task::Waker::noop());
-        assert!(matches!(Job::spawn(|| 7).poll(cx), Poll::Ready(Ok(7))));
     }
 }
