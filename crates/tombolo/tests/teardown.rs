@@ -1,5 +1,4 @@
 //! Ending a store while guests wait in it.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -26,7 +26,7 @@ pub(crate) trait HostCaller: Send {
 }
 
 /// Values of a core call; parameters and results share the slots.
-type Slots = SmallVec<[RawVal; 17]>;
+type Slots = SmallVec<[RawVal; 4]>;
 
 /// What a callback returns to say what it wants (`CallbackCode`).
 enum CallbackCode {

@@ -37,7 +37,7 @@ use tombolo_vm::{Fiber, RawVal};
 use crate::resource::ResourceType;
 
 /// Flat values on their way between two guests: parameters and an out pointer at most.
-pub(crate) type FlatValues = SmallVec<[u64; 17]>;
+pub(crate) type FlatValues = SmallVec<[u64; 4]>;
 
 /// What this runtime plugs into the state machine.
 pub(crate) struct Runtime;
