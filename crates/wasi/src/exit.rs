@@ -4,10 +4,16 @@
 ///
 /// It travels as the error of the call into the guest:
 ///
-/// ```ignore
-/// match command.call_run(&mut store).await {
-///     Err(error) if error.downcast_ref::<Exit>().is_some() => …
+/// ```
+/// use tombolo_wasi::Exit;
+///
+/// fn status(ended: tombolo::Result<()>) -> tombolo::Result<u8> {
+///     match ended {
+///         Ok(()) => Ok(0),
+///         Err(error) => error.downcast_ref::<Exit>().map(|exit| exit.0).ok_or(error),
+///     }
 /// }
+/// # assert_eq!(status(Err(tombolo::Error::host(Exit(7)))).ok(), Some(7));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("exited with status {0}")]

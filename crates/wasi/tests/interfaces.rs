@@ -1,5 +1,6 @@
 //! Every interface that the declarations in `wit/` have finds its counterpart in the linker, in each version of
 //! WASI 0.3 that has come out.
+#![expect(clippy::unwrap_used, reason = "this is a test")]
 
 use std::path::Path;
 

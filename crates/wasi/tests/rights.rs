@@ -1,4 +1,5 @@
 //! What a descriptor allows, and what can be reached from it.
+#![expect(clippy::unwrap_used, reason = "this is a test")]
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! Files, directories and standard streams as guests stream them: without blocking, and without losing anything.
+#![expect(clippy::unwrap_used, reason = "this is a test")]
 
 use std::future::poll_fn;
 use std::io::{Read, Write};
