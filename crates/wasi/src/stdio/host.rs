@@ -6,12 +6,13 @@ use std::task::{Context, Poll, ready};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, retry_on_intr};
+use rustix::pipe::PIPE_BUF;
 use tokio::io::Interest;
 
 use crate::blocking::{Blocking, PooledRead, PooledWrite, TRANSFER_LIMIT, Workers};
 use crate::bytes::{Input, Output};
 
-use super::readiness::{CURRENT, Kind, Watched};
+use super::readiness::{Kind, Watched, Way};
 use super::{InputSource, OutputTarget, Shared};
 
 /// Input from a descriptor of the host: a pipe, a socket, a terminal or a file.
@@ -84,12 +85,11 @@ impl Input for Reader {
         match source.kind {
             Kind::File => source.poll_read_file(cx, buffer),
             Kind::Pipe | Kind::Terminal => {
-                let buffer = std::cell::RefCell::new(limited(buffer));
-                source.watched.poll_transfer(
-                    cx,
-                    |descriptor, flags| read_with(descriptor, &mut buffer.borrow_mut(), flags),
-                    |descriptor| rustix::io::read(descriptor, &mut **buffer.borrow_mut()),
-                )
+                let buffer = limited(buffer);
+                source.watched.poll_transfer(cx, |descriptor, way| match way {
+                    Way::Nowait => read_with(descriptor, buffer, ReadWriteFlags::NOWAIT),
+                    Way::Ready => rustix::io::read(descriptor, &mut *buffer),
+                })
             }
         }
     }
@@ -196,14 +196,10 @@ impl Output for Writer {
         let bytes = bytes.get(..TRANSFER_LIMIT).unwrap_or(bytes);
         let written = match self.kind {
             Kind::Pipe => ready!(self.target()?.watched.poll(cx, |watched, cx| {
-                watched.poll_transfer(
-                    cx,
-                    |descriptor, flags| pwritev2(descriptor, &[IoSlice::new(bytes)], CURRENT, flags),
-                    // A pipe that is ready has room for this much.
-                    |descriptor| {
-                        rustix::io::write(descriptor, bytes.get(..rustix::pipe::PIPE_BUF).unwrap_or(bytes))
-                    },
-                )
+                watched.poll_transfer(cx, |descriptor, way| match way {
+                    Way::Nowait => write_with(descriptor, bytes, ReadWriteFlags::NOWAIT),
+                    Way::Ready => rustix::io::write(descriptor, bytes.get(..PIPE_BUF).unwrap_or(bytes)),
+                })
             }))?,
             Kind::File | Kind::Terminal => ready!(self.poll_write_file(cx, bytes))?,
         };
@@ -229,7 +225,7 @@ impl Writer {
                 Blocking::Avoid => ReadWriteFlags::NOWAIT,
                 Blocking::Allow => ReadWriteFlags::empty(),
             };
-            match retry_on_intr(|| pwritev2(&target.descriptor, &[IoSlice::new(bytes)], CURRENT, flags)) {
+            match retry_on_intr(|| write_with(target.descriptor.as_fd(), bytes, flags)) {
                 Err(Errno::AGAIN | Errno::OPNOTSUPP) => {}
                 written => return Poll::Ready(Ok(written?)),
             }
@@ -257,3 +253,10 @@ fn read_with(
 ) -> rustix::io::Result<usize> {
     preadv2(descriptor, &mut [IoSliceMut::new(buffer)], CURRENT, flags)
 }
+
+fn write_with(descriptor: BorrowedFd<'_>, bytes: &[u8], flags: ReadWriteFlags) -> rustix::io::Result<usize> {
+    pwritev2(descriptor, &[IoSlice::new(bytes)], CURRENT, flags)
+}
+
+/// The offset that stands for the descriptor's own position, or for a stream that has none.
+const CURRENT: u64 = u64::MAX;

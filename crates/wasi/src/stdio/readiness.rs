@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::FileType;
-use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
+use rustix::io::{Errno, retry_on_intr};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
@@ -39,6 +39,15 @@ pub(super) enum Kind {
     Terminal,
 }
 
+/// How a transfer keeps from waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It asks the kernel to, by `RWF_NOWAIT`.
+    Nowait,
+    /// The descriptor is ready: a read does not wait, nor does a write of up to `PIPE_BUF` bytes.
+    Ready,
+}
+
 impl Kind {
     pub(super) fn of(descriptor: impl AsFd) -> Kind {
         match rustix::fs::fstat(&descriptor).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
@@ -48,9 +57,6 @@ impl Kind {
         }
     }
 }
-
-/// The offset that stands for the descriptor's own position, or for a stream that has none.
-pub(super) const CURRENT: u64 = u64::MAX;
 
 impl Watched {
     pub(super) fn new(descriptor: Arc<OwnedFd>, interest: Interest) -> Self {
@@ -75,23 +81,22 @@ impl Watched {
         })
     }
 
-    /// Waits until a transfer is made. `with_flags` makes it without waiting, if the kernel takes those flags;
-    /// otherwise `when_ready` makes it as soon as the descriptor is ready.
+    /// Waits until a transfer is made, in the way that it is told.
     pub(super) fn poll_transfer(
         &mut self,
         cx: &mut Context<'_>,
-        mut with_flags: impl FnMut(BorrowedFd<'_>, ReadWriteFlags) -> rustix::io::Result<usize>,
-        mut when_ready: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+        mut transfer: impl FnMut(BorrowedFd<'_>, Way) -> rustix::io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         self.poll_until(cx, |watched| {
+            let descriptor = watched.descriptor.as_fd();
             if watched.nowait {
-                match retry_on_intr(|| with_flags(watched.descriptor.as_fd(), ReadWriteFlags::NOWAIT)) {
+                match retry_on_intr(|| transfer(descriptor, Way::Nowait)) {
                     Err(Errno::OPNOTSUPP) => watched.nowait = false,
                     moved => return Ok(moved?),
                 }
             }
             match watched.is_ready()? {
-                true => Ok(retry_on_intr(|| when_ready(watched.descriptor.as_fd()))?),
+                true => Ok(retry_on_intr(|| transfer(descriptor, Way::Ready))?),
                 false => Err(io::ErrorKind::WouldBlock.into()),
             }
         })
@@ -157,6 +162,39 @@ mod tests {
         assert!(tokio::time::timeout(patience, &mut waiting).await.is_err());
         rustix::io::write(&write, b"x").unwrap();
         waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_kernel_that_does_not_know_of_nowait() {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        let mut reader = Watched::new(Arc::new(read), Interest::READABLE);
+        let mut writer = Watched::new(Arc::new(write), Interest::WRITABLE);
+        let transfers = async |watched: &mut Watched, buffer: &mut [u8]| {
+            std::future::poll_fn(|cx| {
+                let polled = watched.poll_transfer(cx, |descriptor, way| match way {
+                    Way::Nowait => Err(Errno::OPNOTSUPP),
+                    Way::Ready if watched_reads(descriptor) => rustix::io::read(descriptor, &mut *buffer),
+                    Way::Ready => rustix::io::write(descriptor, buffer),
+                });
+                Poll::Ready(polled)
+            })
+            .await
+        };
+        let mut buffer = [0; rustix::pipe::PIPE_BUF];
+        assert!(transfers(&mut reader, &mut buffer).await.is_pending());
+        let mut written = 0;
+        while let Poll::Ready(length) = transfers(&mut writer, &mut buffer).await {
+            written += length.unwrap();
+        }
+        assert!(written > 0 && !writer.nowait);
+        while written > 0 {
+            let Poll::Ready(length) = transfers(&mut reader, &mut buffer).await else { panic!() };
+            written -= length.unwrap();
+        }
+    }
+
+    fn watched_reads(descriptor: BorrowedFd<'_>) -> bool {
+        !rustix::fs::fcntl_getfl(descriptor).unwrap().contains(rustix::fs::OFlags::WRONLY)
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl HostObject {
         if follow == SymlinkFollow::Keep {
             oflags |= OFlags::NOFOLLOW;
         }
-        let fd = self.resolver.open(&self.file, path, oflags, blocking)?;
+        let fd = self.resolver.open(&self.file, path, oflags, self.following(blocking))?;
         // With `O_PATH` the link itself would be opened.
         if path_only && follow == SymlinkFollow::Keep && kind(&fd)? == FileType::Symlink {
             return Err(ErrorCode::Loop);
@@ -162,7 +162,7 @@ impl HostObject {
             SymlinkFollow::Follow => OFlags::PATH,
             SymlinkFollow::Keep => OFlags::PATH | OFlags::NOFOLLOW,
         };
-        self.resolver.open(&self.file, path, flags, blocking)
+        self.resolver.open(&self.file, path, flags, self.following(blocking))
     }
 
     /// Gets hold of the directory that `path`'s last component is in. That component is left for a call that does
@@ -177,7 +177,7 @@ impl HostObject {
             None => Parent::This(&self.file),
             Some(parent) => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY;
-                Parent::Other(self.resolver.open(&self.file, parent, flags, blocking)?.into())
+                Parent::Other(self.resolver.open(&self.file, parent, flags, self.following(blocking))?.into())
             }
         };
         Ok((parent, split.name))

@@ -82,6 +82,11 @@ impl HostObject {
         }))
     }
 
+    /// How a path is followed: in memory there is nothing to wait for.
+    fn following(&self, blocking: Blocking) -> Blocking {
+        if self.latency == Latency::Memory { Blocking::Allow } else { blocking }
+    }
+
     /// May a lookup be made now?
     fn lookup(&self, blocking: Blocking) -> Result<()> {
         match (blocking, self.latency) {

@@ -63,8 +63,7 @@ fn a_file_in_memory_never_blocks() {
     }
     let avoid = Blocking::Avoid;
     let flags = DescriptorFlags { write: true, ..READ };
-    // Following a path to create something is more than the kernel promises to do without waiting.
-    let file = directory.open_at("file", Keep, CREATE, flags, ALLOW).unwrap();
+    let file = directory.open_at("file", Keep, CREATE, flags, avoid).unwrap();
     assert_eq!(file.write_at(b"abc", Position::At(0), avoid), Ok(3));
     assert_eq!(file.read_at(&mut [0; 5], 0, avoid), Ok(3));
     directory.unlink_file_at("file", avoid).unwrap();
