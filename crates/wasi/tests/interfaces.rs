@@ -66,3 +66,11 @@ fn every_declared_interface_is_defined() {
         linker.instantiate(&mut store, &component).unwrap();
     }
 }
+
+#[test]
+fn the_declarations_are_a_package() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(folder).unwrap();
+    resolve.select_world(&[package], Some("command")).unwrap();
+}
