@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 use tombolo_tasks::{
-    Enter, Event, InstanceId, Lenders, SubtaskState, TaskId, TaskState, ThreadExit, ThreadId, Trap, WaitFor,
+    CallbackStep, Enter, Event, InstanceId, Lenders, SubtaskState, TaskId, TaskState, ThreadExit, ThreadId,
+    Trap,
 };
 use tombolo_types::component::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use tombolo_vm::RawVal;
@@ -27,24 +28,6 @@ pub(crate) trait HostCaller: Send {
 
 /// Values of a core call; parameters and results share the slots.
 type Slots = SmallVec<[RawVal; 4]>;
-
-/// What a callback returns to say what it wants (`CallbackCode`).
-enum CallbackCode {
-    Exit,
-    Yield,
-    Wait(u32),
-}
-
-impl CallbackCode {
-    fn unpack(packed: u32) -> Result<Self> {
-        match packed & 0xf {
-            0 => Ok(CallbackCode::Exit),
-            1 => Ok(CallbackCode::Yield),
-            2 => Ok(CallbackCode::Wait(packed >> 4)),
-            code => Err(Error::abi(format!("unsupported callback code {code}"))),
-        }
-    }
-}
 
 impl StoreCore {
     /// Calls a lifted function on behalf of the host or of a subtask, and returns once it has resolved or blocks.
@@ -191,25 +174,19 @@ impl StoreCore {
         mut packed: u32,
     ) -> Result<()> {
         loop {
-            let code = CallbackCode::unpack(packed)?;
-            if let CallbackCode::Exit = code {
-                return self.exit(task, thread);
-            }
-            let cancelled = self.tasks.borrow_mut().deliver_pending_cancel(task)?;
-            if !cancelled {
+            let step = {
                 let mut tasks = self.tasks.borrow_mut();
-                let wait = match code {
-                    CallbackCode::Wait(set) => {
-                        WaitFor::CallbackSet(tasks.set_handle(func.guest.instance, set)?)
-                    }
-                    _ => WaitFor::CallbackYield,
-                };
-                tasks.release_exclusive(task)?;
-                *tasks.thread_mut(thread)? = ThreadData::Callback;
-                tasks.start_waiting(thread, wait)?;
-                return Ok(());
+                let step = tasks.callback_returned(thread, packed)?;
+                if step == CallbackStep::Wait {
+                    *tasks.thread_mut(thread)? = ThreadData::Callback;
+                }
+                step
+            };
+            match step {
+                CallbackStep::Exit => return self.exit(task, thread),
+                CallbackStep::Wait => return Ok(()),
+                CallbackStep::Call(event) => packed = self.call_callback(func, event)?,
             }
-            packed = self.call_callback(func, Event::TASK_CANCELLED)?;
         }
     }
 
