@@ -69,12 +69,7 @@ impl<T: Send + 'static> Linker<T> {
     /// # Errors
     /// If something else has this name.
     pub fn instance(&mut self, name: &str) -> Result<LinkerInstance<'_, T>> {
-        let definition =
-            self.root.entry(name.to_owned()).or_insert_with(|| Definition::Instance(Definitions::new()));
-        match definition {
-            Definition::Instance(definitions) => Ok(LinkerInstance { definitions, data: PhantomData }),
-            _ => Err(Error::usage(format!("`{name}` is defined already, and not as an interface"))),
-        }
+        interface(&mut self.root, name)
     }
 
     /// Defines `name` as an instance of another component in the same store, or an interface that one exports: calls
@@ -83,11 +78,7 @@ impl<T: Send + 'static> Linker<T> {
     /// # Errors
     /// If the name is taken.
     pub fn define_instance(&mut self, name: &str, instance: &Instance) -> Result<&mut Self> {
-        if self.root.contains_key(name) {
-            return Err(Error::usage(format!("`{name}` is defined already")));
-        }
-        let item = ExportItem::Instance(instance.value().clone());
-        self.root.insert(name.to_owned(), Definition::Export(item));
+        self.root().define(name, Definition::Export(ExportItem::Instance(instance.value().clone())))?;
         Ok(self)
     }
 
@@ -135,6 +126,16 @@ impl<T: Send + 'static> Linker<T> {
 
     fn resolve(&self, name: &str, ty: &ItemType, env: &Env, core: Option<&StoreCore>) -> Result<ExportItem> {
         resolve(lookup(&self.root, name), name, name, ty, env, core)
+    }
+}
+
+/// The interface called `name` among `definitions`, made if it is not there yet.
+fn interface<'a, T>(definitions: &'a mut Definitions, name: &str) -> Result<LinkerInstance<'a, T>> {
+    let definition =
+        definitions.entry(name.to_owned()).or_insert_with(|| Definition::Instance(Definitions::new()));
+    match definition {
+        Definition::Instance(definitions) => Ok(LinkerInstance { definitions, data: PhantomData }),
+        _ => Err(Error::usage(format!("`{name}` is defined already, and not as an interface"))),
     }
 }
 
@@ -294,14 +295,7 @@ impl<T: Send + 'static> LinkerInstance<'_, T> {
     /// # Errors
     /// If something else has this name.
     pub fn instance(&mut self, name: &str) -> Result<LinkerInstance<'_, T>> {
-        let definition = self
-            .definitions
-            .entry(name.to_owned())
-            .or_insert_with(|| Definition::Instance(Definitions::new()));
-        match definition {
-            Definition::Instance(definitions) => Ok(LinkerInstance { definitions, data: PhantomData }),
-            _ => Err(Error::usage(format!("`{name}` is defined already, and not as an interface"))),
-        }
+        interface(self.definitions, name)
     }
 }
 
