@@ -19,10 +19,7 @@ use tombolo_wast::{Components, NoModules, Report};
 use crate::suite::{Expected, Selection, check};
 
 /// What does not pass.
-const EXPECTED: &[Expected] = &[Expected {
-    script: "linking/tags.wast",
-    reason: "needs core WebAssembly's exceptions, which the engine cannot throw yet",
-}];
+const EXPECTED: &[Expected] = &[];
 
 pub(crate) fn run(selection: &Selection) -> bool {
     let folder = folder();

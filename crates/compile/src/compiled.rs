@@ -25,6 +25,9 @@ pub struct CompiledModule {
     pub traps: Vec<(u32, TrapCode)>,
     /// Each call that exceptions do not pass, ascending by its return address.
     pub handlers: Vec<Handler>,
+    /// References to exceptions that a function uses after a call: the call's return address, and how far below the
+    /// frame pointer of the function that called the reference lies meanwhile. Ascending by the return address.
+    pub exception_refs: Vec<(u32, u32)>,
     /// Which wasm instruction the code at an offset comes from, until the next entry: offset in `code`, then offset in
     /// the file or [`NO_ADDRESS`]. Ascending.
     pub addresses: Vec<(u32, u32)>,
@@ -68,6 +71,8 @@ pub struct CompiledFunction {
     pub traps: Vec<(u32, TrapCode)>,
     /// As in [`CompiledModule::handlers`].
     pub handlers: Vec<Handler>,
+    /// As in [`CompiledModule::exception_refs`].
+    pub exception_refs: Vec<(u32, u32)>,
     /// As in [`CompiledModule::addresses`]. Empty for trampolines.
     pub addresses: Vec<(u32, u32)>,
 }
@@ -156,6 +161,7 @@ pub(crate) struct Text {
     pub(crate) functions: Vec<FunctionRange>,
     pub(crate) traps: Vec<(u32, TrapCode)>,
     pub(crate) handlers: Vec<Handler>,
+    pub(crate) exception_refs: Vec<(u32, u32)>,
     pub(crate) addresses: Vec<(u32, u32)>,
     interrupt_calls: Vec<u32>,
 }
@@ -179,6 +185,7 @@ impl Text {
             landing: start + handler.landing,
             frame_size: handler.frame_size,
         }));
+        self.exception_refs.extend(function.exception_refs.iter().map(|(at, below)| (start + at, *below)));
         for (at, wasm) in &function.addresses {
             push_address(&mut self.addresses, start + at, *wasm);
         }

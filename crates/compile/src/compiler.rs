@@ -106,6 +106,7 @@ impl Compiler {
             functions: text.functions,
             traps: text.traps,
             handlers: text.handlers,
+            exception_refs: text.exception_refs,
             addresses: text.addresses,
             code_section: module.code_section,
         })
@@ -277,7 +278,14 @@ impl Compiler {
             }
         }
         handlers.sort_unstable_by_key(|handler| handler.return_offset);
-        let mut function = CompiledFunction { code: code.code_buffer().to_vec(), traps, handlers, addresses };
+        let exception_refs = code
+            .buffer
+            .user_stack_maps()
+            .iter()
+            .flat_map(|(at, frame, map)| map.entries().map(|(_, offset)| (*at, frame.saturating_sub(offset))))
+            .collect();
+        let code = code.code_buffer().to_vec();
+        let mut function = CompiledFunction { code, traps, handlers, exception_refs, addresses };
         function.traps.sort_unstable_by_key(|(at, _)| *at);
         Ok(UnlinkedFunction { function, interrupt_calls })
     }
@@ -334,6 +342,7 @@ impl Worker {
             types: &module.types,
             function_types: &module.function_types,
             tag_types: &module.tag_types,
+            exception_refs: module.exception_refs,
             fuel: compiler.config.fuel,
             interruptible: compiler.config.interruptible,
             fused_multiply_add: compiler.fused_multiply_add,

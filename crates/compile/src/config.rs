@@ -43,8 +43,7 @@ impl Default for Config {
             verify: cfg!(debug_assertions),
             fuel: false,
             interruptible: false,
-            // Not yet: the runtime has no `Builtin::Throw`.
-            features: SUPPORTED_FEATURES.difference(WasmFeatures::EXCEPTIONS),
+            features: SUPPORTED_FEATURES,
             threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }
     }

@@ -92,7 +92,9 @@ pub mod definition {
     pub const SIZE: u32 = 16;
 }
 
-/// An exception: what an `exnref` points to, aligned to 16. It does not change once it is thrown.
+/// An exception: what an `exnref` points to, aligned to 16. It does not change once it is thrown, nor move; the runtime
+/// frees it when no reference to it is left, of which compiled code shows those that live across a call
+/// ([`CompiledModule::exception_refs`](crate::CompiledModule::exception_refs)).
 pub mod exception {
     /// The address that identifies its tag.
     pub const TAG: u32 = 0;
@@ -242,6 +244,7 @@ pub enum TrapCode {
     AtomicWaitForever,
     OutOfFuel,
     Interrupted,
+    TooManyExceptions,
 }
 
 impl TrapCode {
@@ -264,6 +267,7 @@ impl TrapCode {
             AtomicWaitForever,
             OutOfFuel,
             Interrupted,
+            TooManyExceptions,
         ]
         .into_iter()
         .find(|trap| *trap as u8 == code)
@@ -288,6 +292,9 @@ impl std::fmt::Display for TrapCode {
             TrapCode::AtomicWaitForever => "atomic wait that nobody can end",
             TrapCode::OutOfFuel => "all fuel consumed",
             TrapCode::Interrupted => "interrupted: deadline passed",
+            TrapCode::TooManyExceptions => {
+                "too many exceptions are referred to: the store's limit is reached"
+            }
         })
     }
 }

@@ -93,6 +93,12 @@ pub enum TrapReason {
     /// An instruction of core WebAssembly trapped.
     #[error("{0}")]
     Core(tombolo_compile::vmctx::TrapCode),
+    /// An exception of core WebAssembly left a component's function: no other component can catch it.
+    #[error("uncaught exception with the tag `{tag}`")]
+    Exception {
+        /// What the core module calls the tag: the name of an export, or else its index.
+        tag: String,
+    },
     /// A rule of the Component Model's concurrency or handles was broken.
     #[error("{0}")]
     Concurrency(#[from] tombolo_tasks::Trap),
@@ -176,6 +182,7 @@ impl Error {
         let backtrace = trap.frames().to_vec();
         let reason = match trap.kind() {
             TrapKind::Wasm(code) => TrapReason::Core(*code),
+            TrapKind::Exception(thrown) => TrapReason::Exception { tag: thrown.tag_name() },
             TrapKind::HostPanic(panic) => TrapReason::HostPanic(panic.message().to_owned()),
             TrapKind::Cancelled => return Error::cancelled(),
             TrapKind::Host(_) => match trap.downcast_host::<Error>() {

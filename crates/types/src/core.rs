@@ -61,6 +61,13 @@ impl HeapType {
     }
 }
 
+impl ValType {
+    /// Whether values of this type are references to exceptions.
+    pub fn is_exception(self) -> bool {
+        matches!(self, ValType::Ref(RefType { heap: HeapType::Exn | HeapType::NoExn, .. }))
+    }
+}
+
 /// A function type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FuncType {

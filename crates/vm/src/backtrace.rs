@@ -89,7 +89,7 @@ impl fmt::Debug for Frame {
 ///
 /// # Safety
 /// `fp` is the frame pointer of a compiled frame that is on a stack now.
-unsafe fn frame_words(fp: usize) -> (usize, usize) {
+pub(crate) unsafe fn frame_words(fp: usize) -> (usize, usize) {
     let words = fp as *const usize;
     // SAFETY: the caller's promise: these words are stack memory.
     unsafe { (*words, *words.add(1)) }

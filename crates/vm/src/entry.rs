@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::backtrace::{self, Position};
 use crate::context::{HostContext, StoreContext};
 use crate::store::{Store, StoreInner, StoreRef};
-use crate::{RawVal, Trap, arch, fiber, os};
+use crate::{RawVal, Trap, arch, exception, fiber, os};
 
 /// The stack limit of a store that does not run: no compiled function would get past it.
 pub(crate) const IDLE: usize = usize::MAX;
@@ -105,7 +105,7 @@ pub unsafe fn guard(host: *mut HostContext, body: impl FnOnce(&Store) -> Result<
     1
 }
 
-/// What exit trampolines call when a host function failed; see [`arch::raise_shim`]. `pc` is the return address into
+/// What exit trampolines call when a host function failed. If it did with an exception, that is thrown on; see [`arch::raise_shim`]. `pc` is the return address into
 /// the trampoline, and `fp` the trampoline's frame pointer.
 ///
 /// # Safety
@@ -114,7 +114,7 @@ pub(crate) unsafe extern "sysv64" fn raise(store: *mut StoreContext, pc: usize, 
     // SAFETY: compiled code of this store calls.
     unsafe {
         let trap = take_pending(store);
-        leave_with(store, trap, Position { pc, fp, returns: true })
+        exception::rethrow(store, trap, Position { pc, fp, returns: true })
     }
 }
 

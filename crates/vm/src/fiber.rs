@@ -82,6 +82,8 @@ pub(crate) struct Fibers {
     /// The innermost that runs; null when none does.
     current: Cell<*mut Slot>,
     idle: RefCell<Vec<NonNull<Slot>>>,
+    /// Those that have been suspended since their functions began, and are not done.
+    interrupted: RefCell<Vec<NonNull<Slot>>>,
     stack_size: usize,
     max_idle: usize,
     orphans: Arc<Orphans>,
@@ -125,9 +127,14 @@ struct Slot {
     outer: *mut Slot,
     panic: Option<Box<dyn Any + Send>>,
     store: *mut StoreInner,
+    /// Where it stands in `Fibers::interrupted`, or [`NOWHERE`].
+    place: usize,
     orphans: Arc<Orphans>,
     stack: DefaultStack,
 }
+
+/// The place of a slot that does not stand in `Fibers::interrupted`.
+const NOWHERE: usize = usize::MAX;
 
 /// What belongs to a stack rather than to the store.
 #[derive(Clone, Copy)]
@@ -315,7 +322,12 @@ impl Store {
             swap(context, &mut (*slot).saved);
             current.set((*slot).outer);
             (*slot).state = match result {
-                CoroutineResult::Yield(_) => State::Suspended,
+                CoroutineResult::Yield(_) => {
+                    if (*slot).place == NOWHERE {
+                        self.note_interrupted(slot);
+                    }
+                    State::Suspended
+                }
                 CoroutineResult::Return(_) => State::Idle,
             };
             result
@@ -328,11 +340,56 @@ impl Store {
         // SAFETY: the fiber is done, so nobody else uses the slot.
         let panic = unsafe {
             (*slot.as_ptr()).coroutine = None;
+            if (*slot.as_ptr()).place != NOWHERE {
+                self.forget_interrupted(slot.as_ptr());
+            }
             (*slot.as_ptr()).panic.take()
         };
         self.recycle(slot);
         if let Some(payload) = panic {
             resume_unwind(payload);
+        }
+    }
+
+    /// # Safety
+    /// The slot is one of this store's that does not stand in the list.
+    #[cold]
+    unsafe fn note_interrupted(&self, slot: *mut Slot) {
+        let mut list = self.inner().fibers.interrupted.borrow_mut();
+        // SAFETY: the caller's promise; a slot has an address.
+        unsafe {
+            (*slot).place = list.len();
+            list.push(NonNull::new_unchecked(slot));
+        }
+    }
+
+    /// # Safety
+    /// The slot is one of this store's that stands in the list.
+    #[cold]
+    unsafe fn forget_interrupted(&self, slot: *mut Slot) {
+        let mut list = self.inner().fibers.interrupted.borrow_mut();
+        // SAFETY: the caller's promise; slots in the list are kept.
+        unsafe {
+            let place = mem::replace(&mut (*slot).place, NOWHERE);
+            if let Some(last) = list.pop()
+                && last.as_ptr() != slot
+                && let Some(hole) = list.get_mut(place)
+            {
+                *hole = last;
+                (*last.as_ptr()).place = place;
+            }
+        }
+    }
+
+    /// Shows the innermost entry of each suspended fiber that has any, with the frame pointer and return address of its
+    /// last exit.
+    pub(crate) fn each_suspended_fiber(&self, mut show: impl FnMut(*mut EntryRecord, usize, usize)) {
+        for slot in self.inner().fibers.interrupted.borrow().iter() {
+            // SAFETY: slots in the list are kept, and change on this thread only.
+            let (state, saved) = unsafe { ((*slot.as_ptr()).state, (*slot.as_ptr()).saved) };
+            if state == State::Suspended && !saved.entry.is_null() {
+                show(saved.entry, saved.exit_fp, saved.exit_pc);
+            }
         }
     }
 
@@ -350,6 +407,7 @@ impl Store {
             outer: ptr::null_mut(),
             panic: None,
             store: self.inner_pointer().as_ptr(),
+            place: NOWHERE,
             orphans: fibers.orphans.clone(),
             stack: DefaultStack::new(fibers.stack_size)?,
         };
@@ -481,6 +539,7 @@ impl Fibers {
         Fibers {
             current: Cell::new(ptr::null_mut()),
             idle: RefCell::default(),
+            interrupted: RefCell::default(),
             stack_size,
             max_idle,
             orphans: Arc::default(),

@@ -1,8 +1,9 @@
 //! Globals and exception tags.
 
-use std::cell::Cell;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
+use tombolo_compile::module::{Item, ModuleInfo};
 use tombolo_types::TypeId;
 use tombolo_types::core::GlobalType;
 
@@ -26,11 +27,36 @@ pub(crate) struct GlobalEntity {
     pub(crate) ty: GlobalType,
 }
 
-/// A tag: its address is its identity.
+/// A tag as the runtime sees it.
 #[derive(Debug)]
 pub(crate) struct TagEntity {
-    pub(crate) cell: NonNull<Cell<u64>>,
+    /// Its address is the tag's identity in compiled code. It holds this entity's.
+    pub(crate) cell: NonNull<*const TagEntity>,
     pub(crate) ty: TypeId,
+    pub(crate) name: TagName,
+}
+
+/// What people know a tag by.
+#[derive(Clone, Debug)]
+pub(crate) enum TagName {
+    /// The tag of an index, among those that a module has.
+    Index(Arc<ModuleInfo>, u32),
+    /// What the host said.
+    Host(Arc<str>),
+}
+
+impl std::fmt::Display for TagName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            TagName::Index(info, index) => {
+                match info.exports.iter().find(|export| export.item == Item::Tag(*index)) {
+                    Some(export) => f.write_str(&export.name),
+                    None => write!(f, "{index}"),
+                }
+            }
+            TagName::Host(name) => f.write_str(name),
+        }
+    }
 }
 
 impl GlobalHandle {

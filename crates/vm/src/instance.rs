@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use tombolo_compile::module::Item;
 use tombolo_compile::vmctx::{definition, func_ref};
-use tombolo_types::core::ExternType;
+use tombolo_types::core::{ExternType, ValType};
 
 use crate::const_expr::Names;
 use crate::context::{Definition, FuncRef, Header, ImportedFunction};
@@ -217,6 +217,15 @@ impl InstanceRecord {
     pub(crate) fn memory(&self, index: u32) -> Option<&MemoryEntity> {
         // SAFETY: memories live as long as the store, and so as the instance.
         self.memories.get(index as usize).map(|memory| unsafe { memory.as_ref() })
+    }
+
+    /// Shows the references to exceptions in its element segments.
+    pub(crate) fn each_exception_element(&self, show: &mut dyn FnMut(u64)) {
+        for (elements, declared) in self.elements.borrow().iter().zip(&self.module.info().elements) {
+            if ValType::Ref(declared.ty).is_exception() {
+                elements.iter().for_each(|element| show(*element));
+            }
+        }
     }
 
     /// The definition of a table that the module defines.

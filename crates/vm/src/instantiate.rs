@@ -12,7 +12,7 @@ use tombolo_types::core::{ExternType, GlobalType, HeapType, MemoryType, RefType,
 
 use crate::const_expr::evaluate;
 use crate::context::{Definition, FuncRef, Header, ImportedFunction};
-use crate::global::{GlobalEntity, TagEntity};
+use crate::global::{GlobalEntity, TagEntity, TagName};
 use crate::instance::{Context, InstanceRecord};
 use crate::memory::MemoryEntity;
 use crate::table::TableEntity;
@@ -228,7 +228,8 @@ impl Store {
         }
         for (defined, ty) in (0..).zip(info.tags.iter().skip(info.imported_tags as usize)) {
             let cell = instance.context.array(layout.tags, defined, 8);
-            instance.tags.push(self.keep_tag(TagEntity { cell, ty: *ty }));
+            let name = TagName::Index(info.clone(), info.imported_tags + defined);
+            instance.tags.push(self.keep_tag(TagEntity { cell, ty: *ty, name }));
         }
         for (defined, ty) in (0..).zip(info.globals.iter().skip(info.imported_globals as usize)) {
             let cell = instance.context.array(layout.globals, defined, VALUE_SIZE);
@@ -337,10 +338,13 @@ impl Store {
         Ok(GlobalHandle { pointer: self.keep_global(GlobalEntity { cell, ty }), store: self.id() })
     }
 
-    /// Makes an exception tag of the host's.
-    pub fn new_tag(&self, ty: TypeId) -> TagHandle {
+    /// Makes an exception tag of the host's, with a name for messages.
+    pub fn new_tag(&self, ty: TypeId, name: &str) -> TagHandle {
         let cell = self.keep_words(vec![0]).cast();
-        TagHandle { pointer: self.keep_tag(TagEntity { cell, ty }), store: self.id() }
+        TagHandle {
+            pointer: self.keep_tag(TagEntity { cell, ty, name: TagName::Host(name.into()) }),
+            store: self.id(),
+        }
     }
 }
 

@@ -53,7 +53,7 @@
 //! |---|---|
 //! | what compiled code and runtime both see | `context`, `value` |
 //! | machine code and what is known of its addresses | `code`, `module`, `trampoline` |
-//! | in and out of compiled code | `entry`, `signals`, `trap`, `backtrace`, `fiber` |
+//! | in and out of compiled code | `entry`, `signals`, `trap`, `exception`, `backtrace`, `fiber` |
 //! | what instances are made of | `store`, `instance`, `instantiate`, `memory`, `table`, `global`, `func`, `host` |
 //! | what compiled code calls | `builtins`, `bulk` |
 //! | what depends on processor and system | `arch`, `os` |
@@ -73,6 +73,7 @@ mod code;
 mod const_expr;
 mod context;
 mod entry;
+mod exception;
 mod fiber;
 mod func;
 mod global;
@@ -95,6 +96,7 @@ pub use backtrace::Frame;
 pub use code::{CodeError, CodeKind, CodeObject, CodeTables};
 pub use context::{Definition, FuncRef, HostContext, HostFn, StoreContext};
 pub use entry::{enter, guard};
+pub use exception::Thrown;
 pub use fiber::{Fiber, Step, SuspendError};
 pub use func::{CallError, FuncHandle};
 pub use global::{GlobalHandle, TagHandle};

@@ -61,8 +61,10 @@ impl Module {
         wasm: &[u8],
         registry: Option<Arc<TypeRegistry>>,
     ) -> Result<Arc<Module>, CodeError> {
-        let CompiledModule { info, layout, code, functions, traps, addresses, .. } = compiled;
-        let tables = CodeTables { traps, addresses, functions };
+        let CompiledModule {
+            info, layout, code, functions, traps, handlers, exception_refs, addresses, ..
+        } = compiled;
+        let tables = CodeTables { traps, handlers, exception_refs, addresses, functions };
         let code = CodeObject::publish(&code, CodeKind::Module(info.clone()), tables)?;
         let slots: Box<[AtomicPtr<u8>]> =
             code.entries().map(|entry| AtomicPtr::new(entry.cast_mut())).collect();

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tombolo_compile::vmctx::{HOST_STACK, TrapCode};
 
 use crate::context::{FuncRef, HostContext, StoreContext};
+use crate::exception::heap::Exceptions;
 use crate::fiber::Fibers;
 use crate::global::{GlobalEntity, TagEntity};
 use crate::handle::StoreId;
@@ -35,6 +36,8 @@ pub struct StoreConfig {
     /// Decides how far memories and tables may grow; nothing but their types and the system limits them if there is
     /// none.
     pub limiter: Option<Box<dyn Limiter>>,
+    /// Bytes that exceptions may take which the store's guests refer to, in tables and otherwise.
+    pub max_exception_bytes: usize,
     /// Asked when compiled code finds that its fuel is used up or an interrupt was asked for: may refuel, suspend the
     /// fiber, or end the guest with an error. If there is none, the guest traps.
     pub interrupted: Option<InterruptFn>,
@@ -58,6 +61,7 @@ impl Default for StoreConfig {
             fiber_stack: WASM_STACK + 4 * HOST_STACK,
             idle_fibers: 64,
             limiter: None,
+            max_exception_bytes: 16 << 20,
             interrupted: None,
         }
     }
@@ -92,6 +96,7 @@ pub(crate) struct StoreInner {
     pub(crate) max_wasm_stack: usize,
     pub(crate) host_stack: usize,
     pub(crate) fibers: Fibers,
+    pub(crate) exceptions: Exceptions,
     id: StoreId,
     trampolines: Arc<TrampolineCache>,
     limiter: RefCell<Option<Box<dyn Limiter>>>,
@@ -136,6 +141,7 @@ impl Store {
             max_wasm_stack: config.max_wasm_stack,
             host_stack,
             fibers: Fibers::new(config.fiber_stack.max(host_stack + LEAST_WASM_STACK), config.idle_fibers),
+            exceptions: Exceptions::new(config.max_exception_bytes),
             id: StoreId::next(),
             trampolines,
             limiter: RefCell::new(config.limiter),
@@ -282,7 +288,23 @@ impl Store {
     }
 
     pub(crate) fn keep_tag(&self, tag: TagEntity) -> NonNull<TagEntity> {
-        keep(&self.inner().owned.tags, tag)
+        let cell = tag.cell;
+        let tag = keep(&self.inner().owned.tags, tag);
+        // SAFETY: the cell lives as long as the store and is the tag's alone; compiled code only has its address.
+        unsafe { cell.write(tag.as_ptr()) };
+        tag
+    }
+
+    pub(crate) fn each_instance(&self, mut show: impl FnMut(&InstanceRecord)) {
+        each(&self.inner().owned.instances, &mut show);
+    }
+
+    pub(crate) fn each_table(&self, mut show: impl FnMut(&TableEntity)) {
+        each(&self.inner().owned.tables, &mut show);
+    }
+
+    pub(crate) fn each_global(&self, mut show: impl FnMut(&GlobalEntity)) {
+        each(&self.inner().owned.globals, &mut show);
     }
 
     pub(crate) fn keep_func_ref(&self, func_ref: FuncRef) -> NonNull<FuncRef> {
@@ -309,6 +331,13 @@ fn keep<T>(owned: &RefCell<Vec<NonNull<T>>>, value: T) -> NonNull<T> {
     let pointer = NonNull::from(Box::leak(Box::new(value)));
     owned.borrow_mut().push(pointer);
     pointer
+}
+
+fn each<T>(owned: &RefCell<Vec<NonNull<T>>>, show: &mut dyn FnMut(&T)) {
+    for pointer in owned.borrow().iter() {
+        // SAFETY: what the store owns lives as long as it, and is not borrowed mutably while compiled code runs.
+        show(unsafe { pointer.as_ref() });
+    }
 }
 
 /// Frees what [`keep`] kept.

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::ptr::NonNull;
 
-use tombolo_types::core::TableType;
+use tombolo_types::core::{TableType, ValType};
 
 use crate::context::Definition;
 use crate::handle::handle;
@@ -151,6 +151,16 @@ impl TableEntity {
         // SAFETY: the definition lives as long as the store.
         let base = unsafe { (*self.definition.as_ptr()).base };
         (end <= self.len()).then(|| base.cast::<u64>().wrapping_add(index as usize))
+    }
+
+    /// Whether its elements are references to exceptions.
+    pub(crate) fn holds_exceptions(&self) -> bool {
+        ValType::Ref(self.ty.element).is_exception()
+    }
+
+    /// Shows the words of its elements.
+    pub(crate) fn each_element(&self, show: &mut dyn FnMut(u64)) {
+        self.elements.borrow().iter().for_each(|element| show(*element));
     }
 
     pub(crate) fn grow(&self, store: &Store, delta: u64, value: u64) -> Option<u64> {

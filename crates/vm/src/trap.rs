@@ -7,12 +7,13 @@ use std::sync::{Mutex, PoisonError};
 
 use tombolo_compile::vmctx::TrapCode;
 
-use crate::Frame;
+use crate::{Frame, Thrown};
 
 /// Why a guest stopped, and where.
 ///
 /// A trap unwinds all compiled frames of the innermost entry; the host code that made the entry gets it as an `Err` and
-/// may pass it on to a guest further out, which then stops too, or end it there.
+/// may pass it on to a guest further out, which then stops too, or end it there. A guest further out may catch what is an
+/// [exception](TrapKind::Exception).
 pub struct Trap(Box<Inner>);
 
 struct Inner {
@@ -38,6 +39,8 @@ pub enum TrapKind {
     Host(Box<dyn Error + Send + Sync>),
     /// A host function panicked. The panic ended at the host function; it is reported here and not resumed.
     HostPanic(HostPanic),
+    /// A guest threw an exception that none of its frames caught.
+    Exception(Thrown),
     /// The fiber was cancelled while it was suspended.
     Cancelled,
 }
@@ -72,6 +75,10 @@ impl Trap {
         Trap::of_kind(TrapKind::HostPanic(HostPanic { message, payload: Mutex::new(Some(payload)) }))
     }
 
+    pub(crate) fn exception(thrown: Thrown) -> Trap {
+        Trap::of_kind(TrapKind::Exception(thrown))
+    }
+
     fn of_kind(kind: TrapKind) -> Trap {
         Trap(Box::new(Inner { kind, fault_address: None, frames: None }))
     }
@@ -98,6 +105,7 @@ impl Trap {
     pub fn code(&self) -> Option<TrapCode> {
         match self.0.kind {
             TrapKind::Wasm(code) => Some(code),
+            TrapKind::Exception(_) => Some(TrapCode::UncaughtException),
             _ => None,
         }
     }
@@ -197,6 +205,9 @@ impl fmt::Display for Trap {
             TrapKind::Wasm(code) => code.fmt(f),
             TrapKind::Host(error) => error.fmt(f),
             TrapKind::HostPanic(panic) => write!(f, "a host function panicked: {}", panic.message),
+            TrapKind::Exception(thrown) => {
+                write!(f, "{} with the tag `{}`", TrapCode::UncaughtException, thrown.tag_name())
+            }
             TrapKind::Cancelled => f.write_str("cancelled"),
         }
     }

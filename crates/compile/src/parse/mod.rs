@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use tombolo_types::core::{ExternType, FuncType, GlobalType};
+use tombolo_types::core::{ExternType, FuncType, GlobalType, ValType};
 use tombolo_types::{TypeId, TypeRegistry};
 use wasmparser::{
     BinaryReader, DataKind, ElementKind, Encoding, ExternalKind, FuncToValidate, FunctionBody, Parser,
@@ -39,6 +39,8 @@ pub struct ParsedModule {
     pub(crate) function_types: Vec<u32>,
     /// Type index of each tag.
     pub(crate) tag_types: Vec<u32>,
+    /// Whether a type of its declarations has references to exceptions in it.
+    pub(crate) exception_refs: bool,
     bodies: Vec<Body>,
     validation: Option<ValidatorResources>,
     features: WasmFeatures,
@@ -96,6 +98,10 @@ impl ParsedModule {
         info.escaping = escaping.into_iter().collect();
         let layout = Layout::new(&info)
             .ok_or_else(|| CompileError::too_large("an instance's context of more than 2 GiB", offset))?;
+        let exception_refs =
+            types.iter().any(|ty| ty.params.iter().chain(&ty.results).any(|ty| ty.is_exception()))
+                || info.globals.iter().any(|global| global.value.is_exception())
+                || info.tables.iter().any(|table| ValType::Ref(table.element).is_exception());
         let info = Arc::new(info);
         Ok(ParsedModule {
             info,
@@ -104,6 +110,7 @@ impl ParsedModule {
             types,
             function_types,
             tag_types,
+            exception_refs,
             bodies,
             validation,
             features,

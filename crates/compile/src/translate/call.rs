@@ -107,7 +107,7 @@ impl Translator<'_, '_> {
         let mut args: SmallVec<[Value; 8]> = SmallVec::with_capacity(params + 1);
         args.push(callee.vmctx);
         args.extend_from_slice(self.top(params)?);
-        self.stack.truncate(self.stack.len() - params);
+        self.truncate(self.stack.len() - params);
         self.charge(ty.results.len())?;
         self.save_fuel();
         if is_tail {

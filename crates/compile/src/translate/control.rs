@@ -122,6 +122,9 @@ impl Translator<'_, '_> {
 
     pub(super) fn try_table(&mut self, ty: BlockType, catches: &[Catch]) -> Result<(), CompileError> {
         let (params, results) = self.block_type(ty)?;
+        if catches.iter().any(|catch| matches!(catch, Catch::OneRef { .. } | Catch::AllRef { .. })) {
+            self.exception_refs.expect();
+        }
         let target = self.block_with_params(&results);
         self.try_frames.push(self.frames.len());
         let kind = FrameKind::Try { catches: catches.into(), landing: None };
@@ -150,7 +153,7 @@ impl Translator<'_, '_> {
         let args = self.args(params.len())?;
         self.builder.ins().jump(header, &args);
         self.push_frame(FrameKind::Loop, header, params.len(), results.len(), params.len())?;
-        self.stack.truncate(self.stack.len() - params.len());
+        self.truncate(self.stack.len() - params.len());
         self.builder.switch_to_block(header);
         self.stack.extend_from_slice(self.builder.block_params(header));
         self.interrupt_at_loop()
@@ -183,7 +186,8 @@ impl Translator<'_, '_> {
         else {
             return Err(self.internal("`else` outside an `if`"));
         };
-        self.stack.truncate(frame.height);
+        let height = frame.height;
+        self.truncate(height);
         self.stack.extend(params);
         self.continue_in(otherwise);
         Ok(())
@@ -227,7 +231,7 @@ impl Translator<'_, '_> {
         let Some(frame) = self.frames.pop() else {
             return Err(self.internal("`end` outside a block"));
         };
-        self.stack.truncate(frame.height);
+        self.truncate(frame.height);
         if let FrameKind::Try { catches, landing } = &frame.kind {
             self.try_frames.pop();
             if let Some(landing) = landing {

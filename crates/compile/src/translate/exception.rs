@@ -127,7 +127,7 @@ impl<'a> Translator<'a, '_> {
                 self.push(exception);
             }
             self.br(label)?;
-            self.stack.truncate(height);
+            self.truncate(height);
             match miss {
                 Some(miss) => self.continue_in(miss),
                 // All are caught.

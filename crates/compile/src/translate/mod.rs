@@ -13,6 +13,7 @@ mod bulk;
 mod call;
 mod control;
 mod exception;
+mod exception_refs;
 mod interrupt;
 mod memory;
 mod numeric;
@@ -56,6 +57,8 @@ pub(crate) struct Env<'a> {
     pub(crate) function_types: &'a [u32],
     /// Type index of each tag.
     pub(crate) tag_types: &'a [u32],
+    /// Whether a type of the module's declarations has references to exceptions in it.
+    pub(crate) exception_refs: bool,
     pub(crate) fuel: bool,
     pub(crate) interruptible: bool,
     /// Whether the machine multiplies and adds with one rounding.
@@ -95,6 +98,7 @@ pub(crate) fn translate(
     scratch.validator = validator.into_allocations();
     match done {
         Ok(()) => {
+            translator.bound_exception_refs()?;
             let values = translator.highest_stack + translator.locals.len();
             translator.builder.finalize(env.isa.frontend_config());
             Ok(values)
@@ -173,6 +177,7 @@ struct Translator<'a, 'b> {
     interrupts: interrupt::Interrupts,
     /// Where the values of an exception are put to be thrown.
     exception_slot: Option<StackSlot>,
+    exception_refs: exception_refs::ExceptionRefs,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -201,6 +206,7 @@ impl<'a, 'b> Translator<'a, 'b> {
             passed_budget: (range.end - range.start) * 4 + (1 << 18),
             interrupts: interrupt::Interrupts::default(),
             exception_slot: None,
+            exception_refs: exception_refs::ExceptionRefs::new(env.exception_refs),
         }
     }
 
@@ -236,6 +242,7 @@ impl<'a, 'b> Translator<'a, 'b> {
             validator.op(offset, &op)?;
             self.offset = offset;
             self.op(&op)?;
+            self.note_exception_refs(validator)?;
             self.highest_stack = self.highest_stack.max(self.stack.len());
         }
         reader.finish()?;
@@ -283,7 +290,15 @@ impl<'a, 'b> Translator<'a, 'b> {
     }
 
     fn pop(&mut self) -> Result<Value, CompileError> {
-        self.stack.pop().ok_or_else(|| self.internal("the operand stack is empty"))
+        let value = self.stack.pop().ok_or_else(|| self.internal("the operand stack is empty"))?;
+        self.exception_refs.lower(self.stack.len());
+        Ok(value)
+    }
+
+    /// Removes the operands above a height.
+    fn truncate(&mut self, height: usize) {
+        self.stack.truncate(height);
+        self.exception_refs.lower(self.stack.len());
     }
 
     fn pop2(&mut self) -> Result<(Value, Value), CompileError> {

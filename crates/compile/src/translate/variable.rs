@@ -4,6 +4,7 @@ use cranelift_codegen::ir::{Block, InstBuilder, Type, Value, types};
 use tombolo_types::core::FuncType;
 use wasmparser::Operator;
 
+use super::exception_refs::is_exception_ref;
 use super::{Region, Translator};
 use crate::CompileError;
 use crate::module::ConstOp;
@@ -80,6 +81,9 @@ impl Translator<'_, '_> {
         self.vmctx = *vmctx;
         for (ty, param) in ty.params.iter().zip(params) {
             let variable = self.builder.declare_var(value_type(*ty));
+            if ty.is_exception() {
+                self.keep_exception_local(variable);
+            }
             self.builder.def_var(variable, *param);
             self.locals.push(variable);
         }
@@ -90,10 +94,14 @@ impl Translator<'_, '_> {
         if count == 0 {
             return Ok(());
         }
+        let is_exception = is_exception_ref(ty);
         let ty = self.body_type(ty)?;
         let zero = self.zero(ty);
         for _ in 0..count {
             let variable = self.builder.declare_var(ty);
+            if is_exception {
+                self.keep_exception_local(variable);
+            }
             self.builder.def_var(variable, zero);
             self.locals.push(variable);
         }

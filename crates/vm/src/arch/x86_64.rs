@@ -138,6 +138,34 @@ pub(crate) unsafe extern "sysv64" fn interrupt_shim(_vmctx: *mut u8) {
     )
 }
 
+/// The built-in `Throw` as compiled code calls it: passes on its return address and the caller's frame pointer.
+#[unsafe(naked)]
+pub(crate) unsafe extern "sysv64" fn throw_shim() -> ! {
+    std::arch::naked_asm!(
+        "mov r8, qword ptr [rsp]",
+        "mov r9, rbp",
+        "jmp {throw}",
+        throw = sym crate::exception::throw,
+    )
+}
+
+/// The built-in `ThrowRef` as compiled code calls it, likewise.
+#[unsafe(naked)]
+pub(crate) unsafe extern "sysv64" fn throw_ref_shim() -> ! {
+    std::arch::naked_asm!(
+        "mov rdx, qword ptr [rsp]",
+        "mov rcx, rbp",
+        "jmp {throw_ref}",
+        throw_ref = sym crate::exception::throw_ref,
+    )
+}
+
+/// Continues in a compiled frame, at a landing, with an exception.
+#[unsafe(naked)]
+pub(crate) unsafe extern "sysv64" fn land(_exception: usize, _sp: usize, _fp: usize, _pc: *const u8) -> ! {
+    std::arch::naked_asm!("mov rax, rdi", "mov rsp, rsi", "mov rbp, rdx", "jmp rcx")
+}
+
 /// `StoreContext.raise`: passes on its return address and the caller's frame pointer.
 #[unsafe(naked)]
 pub(crate) unsafe extern "sysv64" fn raise_shim(_store: *mut StoreContext) -> ! {

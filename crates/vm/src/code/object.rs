@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use tombolo_compile::module::ModuleInfo;
 use tombolo_compile::vmctx::TrapCode;
-use tombolo_compile::{CompiledFunction, FunctionRange, NO_ADDRESS};
+use tombolo_compile::{CompiledFunction, FunctionRange, Handler, NO_ADDRESS};
 
 use super::CodeError;
 use super::arena::CodePages;
@@ -36,6 +36,11 @@ pub struct CodeTables {
     /// Which wasm instruction the code from an offset on comes from, as in
     /// [`CompiledModule`](tombolo_compile::CompiledModule).
     pub addresses: Vec<(u32, u32)>,
+    /// Calls that exceptions do not pass.
+    pub handlers: Vec<Handler>,
+    /// References to exceptions that frames keep during calls, as in
+    /// [`CompiledModule`](tombolo_compile::CompiledModule).
+    pub exception_refs: Vec<(u32, u32)>,
     /// Where each function that the module defines lies.
     pub functions: Vec<FunctionRange>,
 }
@@ -58,8 +63,13 @@ impl CodeObject {
     /// # Errors
     /// When there is no memory for it.
     pub fn publish_function(function: CompiledFunction) -> Result<Arc<CodeObject>, CodeError> {
-        let tables =
-            CodeTables { traps: function.traps, addresses: function.addresses, functions: Vec::new() };
+        let tables = CodeTables {
+            traps: function.traps,
+            addresses: function.addresses,
+            handlers: function.handlers,
+            exception_refs: function.exception_refs,
+            functions: Vec::new(),
+        };
         CodeObject::publish(&function.code, CodeKind::Trampoline, tables)
     }
 
@@ -83,6 +93,31 @@ impl CodeObject {
         let offset = self.offset(address)?;
         let index = self.tables.traps.binary_search_by_key(&offset, |(at, _)| *at).ok()?;
         self.tables.traps.get(index).map(|(_, code)| *code)
+    }
+
+    /// Whether an address lies in the code.
+    pub(crate) fn contains(&self, address: usize) -> bool {
+        self.offset(address).is_some()
+    }
+
+    /// Where exceptions go that arrive at the call with a return address, and how far the stack pointer lies below the
+    /// frame pointer there.
+    pub(crate) fn handler_at(&self, return_address: usize) -> Option<(usize, *const u8)> {
+        let offset = self.offset(return_address)?;
+        let index =
+            self.tables.handlers.binary_search_by_key(&offset, |handler| handler.return_offset).ok()?;
+        let handler = self.tables.handlers.get(index)?;
+        Some((handler.frame_size as usize, self.code().wrapping_add(handler.landing as usize)))
+    }
+
+    /// The references to exceptions that a frame keeps during the call with a return address: how far each lies below
+    /// the frame pointer, second.
+    pub(crate) fn exception_refs_at(&self, return_address: usize) -> &[(u32, u32)] {
+        let Some(offset) = self.offset(return_address) else { return &[] };
+        let refs = &self.tables.exception_refs;
+        let first = refs.partition_point(|(at, _)| *at < offset);
+        let refs = refs.get(first..).unwrap_or_default();
+        refs.get(..refs.partition_point(|(at, _)| *at == offset)).unwrap_or_default()
     }
 
     /// Which of the functions that the module defines an address lies in.
