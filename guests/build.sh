@@ -54,7 +54,7 @@ main() {
 # Guests that are one Rust crate with one component of the same name.
 rust_commands=(hello cat wc grep timers trap exit7 env fs pump)
 # The rest; each has its own function below.
-others=(sieve pair bench-calls bench-hand)
+others=(sieve kernels pair bench-calls bench-hand)
 
 # C, with the bindings that wit-bindgen makes and as much of wasi-libc as imports nothing.
 build_sieve() {
@@ -64,6 +64,11 @@ build_sieve() {
     clang-19 --target=wasm32-wasi -O2 -Wall -Wextra -mexec-model=reactor -Wl,--strip-debug -I "$work" \
         "$here/sieve/sieve.c" "$work/sieve.c" "$work/sieve_component_type.o" -o "$work/sieve.wasm"
     wasm-tools component new "$work/sieve.wasm" -o "$out/sieve/sieve.wasm"
+}
+
+build_kernels() {
+    profile=fast
+    rust_component kernels "$out/kernels/kernels.wasm"
 }
 
 build_pair() {

@@ -45,8 +45,8 @@ pub enum Target {
     Wasmtime {
         /// The target by what wasmtime took on the machine of PERF.md.
         ratio: f64,
-        /// The target on that machine.
-        nanos: f64,
+        /// The target on that machine, if PERF.md has one.
+        nanos: Option<f64>,
     },
     /// At most so many times the native figure, and so many nanoseconds more.
     Native {
@@ -62,7 +62,7 @@ pub enum Target {
 impl Target {
     /// A target of `nanos` where wasmtime takes `peer`, both in nanoseconds.
     pub fn of_peer(nanos: f64, peer: f64) -> Self {
-        Target::Wasmtime { ratio: nanos / peer, nanos }
+        Target::Wasmtime { ratio: nanos / peer, nanos: Some(nanos) }
     }
 
     /// A target of `rate` GB/s, in pieces of so many bytes, where wasmtime does `peer`.

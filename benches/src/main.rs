@@ -6,6 +6,7 @@
 mod bench;
 mod calls;
 mod host;
+mod kernels;
 mod peer;
 mod programs;
 mod start;
@@ -97,6 +98,7 @@ fn benches(programs: &Programs, settings: Settings) -> Result<Vec<Bench>> {
     benches.extend(streams::benches(programs, settings));
     benches.push(timed::by_hand(programs));
     benches.extend(host::benches(programs, settings)?);
+    benches.push(kernels::bench(programs, settings));
     benches.extend(stdio::benches(programs, settings)?);
     benches.extend(start::benches(programs, settings)?);
     Ok(benches)

@@ -86,7 +86,7 @@ fn print_cells(cells: [String; 9]) {
 fn limit(target: Target, figures: &Figures) -> Option<f64> {
     match target {
         Target::Wasmtime { ratio, nanos } => {
-            Some(figures.of(Who::Wasmtime).map_or(nanos, |peer| peer.nanos * ratio))
+            figures.of(Who::Wasmtime).map(|peer| peer.nanos * ratio).or(nanos)
         }
         Target::Native { times, plus } => figures.of(Who::Native).map(|native| native.nanos * times + plus),
         Target::None => None,
@@ -98,16 +98,17 @@ fn target(row: &Row, figures: &Figures) -> String {
         Target::Wasmtime { ratio, .. } if figures.of(Who::Wasmtime).is_some() => {
             format!("{} wasmtime", times(ratio))
         }
-        Target::Wasmtime { nanos, .. } => figure(row.unit, nanos.into()),
+        Target::Wasmtime { nanos: Some(nanos), .. } => figure(row.unit, nanos.into()),
+        Target::Wasmtime { ratio, nanos: None } => format!("{} wasmtime", times(ratio)),
         Target::Native { times: 1.0, plus } if plus > 0.0 => format!("native + {}", time(plus)),
         Target::Native { times: ratio, .. } => format!("{} native", times(ratio)),
         Target::None => "-".to_owned(),
     }
 }
 
-/// A ratio, with two digits that count.
+/// A ratio: near 1, a hundredth matters.
 fn times(ratio: f64) -> String {
-    format!("{}x", digits(ratio))
+    if (0.1..10.0).contains(&ratio) { format!("{ratio:.2}x") } else { format!("{}x", digits(ratio)) }
 }
 
 fn figure(unit: Unit, sample: Sample) -> String {

@@ -69,7 +69,7 @@ fn run(runner: &Runner, options: &[&str], kind: &str, count: u64) -> Result<f64>
 }
 
 /// The lines that a guest printed: a kind, and the nanoseconds of one iteration.
-fn figures(printed: &str) -> impl Iterator<Item = (&str, f64)> {
+pub fn figures(printed: &str) -> impl Iterator<Item = (&str, f64)> {
     printed.lines().filter_map(|line| {
         let mut words = line.split(' ');
         let kind = words.next()?;
