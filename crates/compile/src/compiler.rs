@@ -63,6 +63,11 @@ impl Compiler {
         Ok(compiler)
     }
 
+    /// What was chosen.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// What modules may use.
     pub fn features(&self) -> WasmFeatures {
         self.config.features

@@ -36,6 +36,29 @@ impl Config {
         self
     }
 
+    /// Counts what guests do, in units of fuel ([`Store::set_fuel`](crate::Store::set_fuel)), and ends with a trap those
+    /// that have used theirs up. Off by default, and then without cost.
+    ///
+    /// Each instruction of core WebAssembly that is executed costs one unit; `nop`, `drop`, `block`, `loop`, `else`,
+    /// `end` and `try_table` cost nothing, and the bulk instructions on memories and tables one more for each 64 bytes
+    /// or 8 elements that they change, begun ones included. What the host does costs nothing. So the count is the same
+    /// on every run and every machine, with optimisation and without. Fuel is found to be used up at the next function
+    /// entry, loop or bulk instruction; what ends a guest otherwise (a trap, an error of the host) leaves the count as it
+    /// was at the last branch or call before.
+    pub fn fuel(&mut self, on: bool) -> &mut Self {
+        self.compiler.fuel = on;
+        self
+    }
+
+    /// Compiles checks into guests, with which a store can stop them at a time
+    /// ([`Store::set_deadline`](crate::Store::set_deadline)) or let the executor do something else meanwhile
+    /// ([`Store::set_time_slice`](crate::Store::set_time_slice)). Off by default, and then without cost; a check is a
+    /// load and a comparison, at function entries and in loops.
+    pub fn deadlines(&mut self, on: bool) -> &mut Self {
+        self.compiler.interruptible = on;
+        self
+    }
+
     /// Lets components use a part of the Component Model, or forbids it.
     pub fn feature(&mut self, feature: Feature, on: bool) -> &mut Self {
         self.features.set(feature.flag(), on);
@@ -86,6 +109,14 @@ impl Engine {
 
     pub(crate) fn compiler(&self) -> &Compiler {
         &self.inner.compiler
+    }
+
+    pub(crate) fn has_fuel(&self) -> bool {
+        self.compiler().config().fuel
+    }
+
+    pub(crate) fn has_deadlines(&self) -> bool {
+        self.compiler().config().interruptible
     }
 
     pub(crate) fn registry(&self) -> &TypeRegistry {

@@ -92,7 +92,7 @@ pub struct Trap {
 pub enum TrapReason {
     /// An instruction of core WebAssembly trapped.
     #[error("{0}")]
-    Core(tombolo_compile::vmctx::TrapCode),
+    Core(TrapCode),
     /// An exception of core WebAssembly left a component's function: no other component can catch it.
     #[error("uncaught exception with the tag `{tag}`")]
     Exception {
@@ -116,6 +116,8 @@ pub enum TrapReason {
     HostPanic(String),
 }
 
+/// The traps of core WebAssembly, and those of a store's bounds.
+pub use tombolo_compile::vmctx::TrapCode;
 /// One frame of a guest.
 pub use tombolo_vm::Frame;
 

@@ -112,14 +112,39 @@ impl Func {
     }
 
     fn start<A: Arguments>(&self, core: &StoreCore, args: A) -> Result<Arc<Slot<Result<A::Result>>>> {
+        let slot = Arc::new(Slot::default());
+        self.begin(core, args, slot.clone())?;
+        Ok(slot)
+    }
+
+    fn begin<A: Arguments>(
+        &self,
+        core: &StoreCore,
+        args: A,
+        slot: Arc<Slot<Result<A::Result>>>,
+    ) -> Result<()> {
         let func = self.lifted(core)?;
         core.check_alive()?;
-        let slot = Arc::new(Slot::default());
-        let call = HostCallOf { args, slot: slot.clone() };
-        core.call_guest(func, Caller::Host(Box::new(call))).map_err(|error| {
+        let call = HostCallOf { args, slot };
+        core.call_guest(func, Caller::Host(Box::new(call))).map(drop).map_err(|error| {
             core.poison(&error);
             error.called(&self.name)
-        })?;
+        })
+    }
+
+    /// Starts a call that an event loop drives. If guests run in time slices, the event loop starts it.
+    fn start_driven<A: Arguments>(&self, core: &StoreCore, args: A) -> Result<Arc<Slot<Result<A::Result>>>> {
+        if !core.deadlines.sliced() && !core.is_suspended() {
+            return self.start(core, args);
+        }
+        self.lifted(core)?;
+        let slot = Arc::new(Slot::default());
+        let (func, result) = (self.clone(), slot.clone());
+        core.jobs.borrow_mut().push_back(Box::new(move |core| {
+            if let Err(error) = func.begin(core, args, result.clone()) {
+                result.set(Err(error));
+            }
+        }));
         Ok(slot)
     }
 
@@ -139,7 +164,7 @@ impl Func {
         store: &mut Store<T>,
         args: A,
     ) -> Result<A::Result> {
-        let slot = self.start(store.core(), args)?;
+        let slot = self.start_driven(store.core(), args)?;
         StoreCore::drive(store, || slot.take()).await.map_err(|error| error.called(&self.name))?
     }
 }
@@ -181,7 +206,7 @@ where
     /// # Cancel safety
     /// Dropping the future leaves the call where it is; it goes on when the store is driven again.
     pub async fn call_concurrent<T: Send + 'static>(&self, store: &Accessor<T>, params: P) -> Result<R> {
-        let slot = store.with(|store| self.func.start(store.core(), TypedArgs::new(params)))?;
+        let slot = store.with(|store| self.func.start_driven(store.core(), TypedArgs::new(params)))?;
         std::future::poll_fn(move |cx| slot.poll(cx.waker())).await
     }
 }

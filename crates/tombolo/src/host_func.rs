@@ -62,7 +62,8 @@ where
     fn call(&self, mut call: HostCall<'_>) -> Result<HostOutcome> {
         let params: P = call.params()?;
         // SAFETY: a linker for `T` put this function into the store, and its guest runs no other host code now.
-        let result = (self.f)(unsafe { StoreMut::from_core(call.core) }, params)?;
+        let store = unsafe { StoreMut::from_core(call.core) };
+        let result = call.core.in_host(|| (self.f)(store, params))?;
         Ok(HostOutcome::Done(lower(&result, call.core, call.lowered, call.args)?))
     }
 
@@ -82,7 +83,8 @@ where
     fn call(&self, mut call: HostCall<'_>) -> Result<HostOutcome> {
         let params: P = call.params()?;
         // SAFETY: a linker for `T` put this function into the store.
-        let future = (self.f)(unsafe { Accessor::new(call.core) }, params);
+        let accessor = unsafe { Accessor::new(call.core) };
+        let future = call.core.in_host(|| (self.f)(accessor, params));
         Ok(HostOutcome::Future(Box::pin(async move {
             let result = future.await?;
             Ok(Box::new(Later(result)) as Box<dyn LowerLater>)
@@ -107,7 +109,8 @@ where
         let params = lift_values(&mut cx, lowered.sig.params(), lowered.max_flat_params(), args)?;
         let ty = lowered.sig.result.map(|ty| Type::new(types.clone(), ty));
         // SAFETY: a linker for `T` put this function into the store, and its guest runs no other host code now.
-        let result = (self.f)(unsafe { StoreMut::from_core(core) }, &params, ty.as_ref())?;
+        let store = unsafe { StoreMut::from_core(core) };
+        let result = core.in_host(|| (self.f)(store, &params, ty.as_ref()))?;
         let results: &[Val] = result.as_slice();
         let mut side = lowered.lower(core);
         let mut cx = LowerContext::new(types, &mut side);

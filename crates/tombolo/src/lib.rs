@@ -93,6 +93,33 @@
 //!
 //! Several calls go on at once inside [`Store::run_concurrent`].
 //!
+//! # Bounds
+//!
+//! A store's guests run until they are done, unless it says otherwise: [`Store::set_fuel`] counts what they do and ends
+//! them when it is used up, [`Store::set_deadline`] ends them at a time, and [`Store::set_time_slice`] lets an executor
+//! do something else in between. Engines compile the checks for these if their [`Config`] says so.
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//!
+//! use tombolo::{Component, Config, Engine, Linker, Store};
+//!
+//! let engine = Engine::new(Config::new().deadlines(true))?;
+//! let component = Component::new(
+//!     &engine,
+//!     r#"(component
+//!         (core module $m (func (export "spin") (loop $l (br $l))))
+//!         (core instance $i (instantiate $m))
+//!         (func (export "spin") (canon lift (core func $i "spin"))))"#,
+//! )?;
+//! let mut store = Store::new(&engine, ());
+//! store.set_deadline(Some(Instant::now() + Duration::from_millis(5)))?;
+//! let instance = Linker::new(&engine).instantiate(&mut store, &component)?;
+//! let error = instance.typed_func::<(), ()>(&mut store, "spin")?.call(&mut store, ()).unwrap_err();
+//! assert!(error.to_string().starts_with("interrupted: deadline passed"));
+//! # Ok::<(), tombolo::Error>(())
+//! ```
+//!
 //! # Errors
 //!
 //! Everything fails with the one [`Error`]. What a guest does wrong is a [`Trap`] with its reason and the guest's
@@ -118,6 +145,7 @@ mod runtime;
 mod slot;
 mod store;
 mod stream;
+mod timer;
 mod value;
 
 pub use abi::{
@@ -125,7 +153,7 @@ pub use abi::{
 };
 pub use component::Component;
 pub use engine::{Config, Engine};
-pub use error::{Error, ErrorKind, Frame, Result, Trap, TrapReason};
+pub use error::{Error, ErrorKind, Frame, Result, Trap, TrapCode, TrapReason};
 pub use feature::Feature;
 pub use func::{Func, TypedFunc};
 pub use instance::Instance;

@@ -16,7 +16,8 @@ use crate::resource::{Resource, ResourceType};
 use crate::runtime::{
     ComponentValue, Env, ExportItem, FuncValue, HostDrop, HostFunction, InstanceValue, StoreCore, instantiate,
 };
-use crate::store::{Accessor, AsStoreMut, StoreMut, host_drop};
+use crate::slot::Slot;
+use crate::store::{Accessor, AsStoreMut, Store, StoreMut, host_drop};
 use crate::value::{Type, Val};
 use crate::{LiftParams, Lower};
 
@@ -26,7 +27,8 @@ use crate::{LiftParams, Lower};
 /// same minor version below 1.0.
 pub struct Linker<T: 'static> {
     engine: Engine,
-    root: Definitions,
+    /// Shared with the instantiations that are under way.
+    root: Arc<Definitions>,
     data: PhantomData<fn() -> T>,
 }
 
@@ -56,12 +58,12 @@ impl<T: 'static> Clone for Linker<T> {
 impl<T: Send + 'static> Linker<T> {
     /// Makes an empty linker.
     pub fn new(engine: &Engine) -> Self {
-        Linker { engine: engine.clone(), root: Definitions::new(), data: PhantomData }
+        Linker { engine: engine.clone(), root: Arc::default(), data: PhantomData }
     }
 
     /// Where functions that a component imports by their plain names are defined.
     pub fn root(&mut self) -> LinkerInstance<'_, T> {
-        LinkerInstance { definitions: &mut self.root, data: PhantomData }
+        LinkerInstance { definitions: Arc::make_mut(&mut self.root), data: PhantomData }
     }
 
     /// The interface called `name`, made if it is not there yet.
@@ -69,7 +71,7 @@ impl<T: Send + 'static> Linker<T> {
     /// # Errors
     /// If something else has this name.
     pub fn instance(&mut self, name: &str) -> Result<LinkerInstance<'_, T>> {
-        interface(&mut self.root, name)
+        interface(Arc::make_mut(&mut self.root), name)
     }
 
     /// Defines `name` as an instance of another component in the same store, or an interface that one exports: calls
@@ -84,7 +86,7 @@ impl<T: Send + 'static> Linker<T> {
 
     /// Takes a definition away, so that components that need it are refused. Returns whether it was there.
     pub fn remove(&mut self, name: &str) -> bool {
-        self.root.shift_remove(name).is_some()
+        Arc::make_mut(&mut self.root).shift_remove(name).is_some()
     }
 
     /// What a component imports that is not defined here, as `name` or `interface#name`.
@@ -102,7 +104,7 @@ impl<T: Send + 'static> Linker<T> {
             .collect()
     }
 
-    /// Instantiates a component.
+    /// Instantiates a component. Its start functions run to their ends, if the store has no deadline.
     ///
     /// # Errors
     /// [`ErrorKind::MissingImport`] or [`ErrorKind::TypeMismatch`] when the component needs what is not defined here,
@@ -112,8 +114,25 @@ impl<T: Send + 'static> Linker<T> {
         mut store: impl AsStoreMut<Data = T>,
         component: &Component,
     ) -> Result<Instance> {
-        let store = store.as_store_mut();
-        let core = store.core();
+        self.instantiate_in(store.as_store_mut().core(), component)
+    }
+
+    /// Instantiates a component in turns with whatever else the executor has to do: see [`Store::set_time_slice`].
+    ///
+    /// # Errors
+    /// As for [`instantiate`](Linker::instantiate).
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the instantiation where it is; it goes on when the store is driven again.
+    pub async fn instantiate_async(&self, store: &mut Store<T>, component: &Component) -> Result<Instance> {
+        let instance = Arc::new(Slot::default());
+        let (linker, component, result) = (self.clone(), component.clone(), instance.clone());
+        let job = move |core: &StoreCore| result.set(linker.instantiate_in(core, &component));
+        store.core().jobs.borrow_mut().push_back(Box::new(job));
+        StoreCore::drive(store, || instance.take()).await?
+    }
+
+    fn instantiate_in(&self, core: &StoreCore, component: &Component) -> Result<Instance> {
         if !core.engine.same(&self.engine) || !core.engine.same(&component.inner().engine) {
             return Err(Error::usage("store, linker and component belong to different engines"));
         }

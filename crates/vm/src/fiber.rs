@@ -8,6 +8,8 @@
 //! * A store's context holds the stack limit, entry chain and last exit of the stack that it runs on now. `saved` holds
 //!   the other side's: while the fiber runs, those of whoever resumed it; while it is suspended, its own. A switch
 //!   swaps the two. A fiber's entry chain begins on the fiber.
+//! * [`Store::suspend_all`] suspends the outermost of them, with those inside it still `Running`. Its `inner` then leads
+//!   to the innermost, on whose stack it goes on when it is resumed; no other of them can be resumed meanwhile.
 //! * The frames of a suspended fiber use its store, so they are only ever run while the store lives. Dropping a
 //!   suspended [`Fiber`] therefore only hands its slot to the store, which ends it.
 //! * No Rust panic leaves a fiber's stack: it is carried over and resumed on the other side.
@@ -125,6 +127,8 @@ struct Slot {
     cancelled: bool,
     saved: Saved,
     outer: *mut Slot,
+    /// The fiber that runs when this one is resumed: itself, or one inside it.
+    inner: *mut Slot,
     panic: Option<Box<dyn Any + Send>>,
     store: *mut StoreInner,
     /// Where it stands in `Fibers::interrupted`, or [`NOWHERE`].
@@ -219,6 +223,7 @@ impl Store {
             };
             (*pointer).coroutine = Some(Coroutine::with_stack_unchecked(stack, body));
             (*pointer).state = State::Fresh;
+            (*pointer).inner = pointer;
             (*pointer).cancelled = false;
         }
         Ok(Fiber { slot: Some(slot) })
@@ -281,18 +286,29 @@ impl Store {
     /// that whoever resumed the fiber may end) or, if the fiber may be resumed on another thread, something that must
     /// stay on this one (a lock's guard, an `Rc` that is also held elsewhere, a reference to thread-local storage).
     pub unsafe fn suspend(&self, word: u64) -> Result<u64, SuspendError> {
-        let slot = self.inner().fibers.current.get();
-        if slot.is_null() || std::thread::panicking() {
-            return Err(SuspendError::NotOnFiber);
-        }
-        // SAFETY: the current fiber's slot is kept while it runs, and its yielder while its function does.
-        unsafe {
-            if (*slot).cancelled {
-                return Err(SuspendError::Cancelled);
+        // SAFETY: it is the innermost that runs, or null; the caller promises the rest.
+        unsafe { suspend_slot(self.inner().fibers.current.get(), word) }
+    }
+
+    /// Suspends the outermost fiber of this store that runs, with all that run inside it: whoever resumed the outermost
+    /// one gets `word`, and when they resume it, this goes on here.
+    ///
+    /// # Errors
+    /// When the outermost fiber was cancelled, or none runs.
+    ///
+    /// # Safety
+    /// As for [`Store::suspend`], of the frames between the outermost fiber's beginning and this call.
+    pub unsafe fn suspend_all(&self, word: u64) -> Result<u64, SuspendError> {
+        let mut slot = self.inner().fibers.current.get();
+        loop {
+            // SAFETY: the slots of running fibers are kept.
+            match unsafe { slot.as_ref() } {
+                Some(Slot { outer, .. }) if !outer.is_null() => slot = *outer,
+                _ => break,
             }
-            let word = (*(*slot).yielder).suspend(word);
-            if (*slot).cancelled { Err(SuspendError::Cancelled) } else { Ok(word) }
         }
+        // SAFETY: it is the outermost that runs, or null; the caller promises the rest.
+        unsafe { suspend_slot(slot, word) }
     }
 
     /// Whether a fiber of this store runs.
@@ -312,7 +328,7 @@ impl Store {
             if (*context).stack_limit == entry::IDLE {
                 prepare_thread();
             }
-            (*slot).outer = current.replace(slot);
+            (*slot).outer = current.replace((*slot).inner);
             (*slot).state = State::Running;
             swap(context, &mut (*slot).saved);
             let result = match &mut (*slot).coroutine {
@@ -320,7 +336,7 @@ impl Store {
                 None => CoroutineResult::Return(0),
             };
             swap(context, &mut (*slot).saved);
-            current.set((*slot).outer);
+            (*slot).inner = current.replace((*slot).outer);
             (*slot).state = match result {
                 CoroutineResult::Yield(_) => {
                     if (*slot).place == NOWHERE {
@@ -405,6 +421,7 @@ impl Store {
             cancelled: false,
             saved: Saved { stack_limit: 0, entry: ptr::null_mut(), exit_fp: 0, exit_pc: 0 },
             outer: ptr::null_mut(),
+            inner: ptr::null_mut(),
             panic: None,
             store: self.inner_pointer().as_ptr(),
             place: NOWHERE,
@@ -550,6 +567,26 @@ impl Fibers {
 impl Orphans {
     fn lock(&self) -> MutexGuard<'_, OrphanList> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Suspends a fiber, from its own stack or from that of one inside it.
+///
+/// # Safety
+/// `slot` is null or that of a running fiber of a store that this thread runs; and the promise of [`Store::suspend`], for
+/// the frames since that fiber's beginning.
+#[inline]
+unsafe fn suspend_slot(slot: *mut Slot, word: u64) -> Result<u64, SuspendError> {
+    if slot.is_null() || std::thread::panicking() {
+        return Err(SuspendError::NotOnFiber);
+    }
+    // SAFETY: a fiber's slot is kept while it runs, and its yielder while its function does.
+    unsafe {
+        if (*slot).cancelled {
+            return Err(SuspendError::Cancelled);
+        }
+        let word = (*(*slot).yielder).suspend(word);
+        if (*slot).cancelled { Err(SuspendError::Cancelled) } else { Ok(word) }
     }
 }
 

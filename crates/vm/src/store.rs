@@ -254,15 +254,37 @@ impl Store {
         *self.inner().limiter.borrow_mut() = limiter;
     }
 
-    /// What to do about an interrupt.
+    /// Whether an interrupt was asked for and not yet dealt with.
+    #[inline]
+    pub fn interrupt_pending(&self) -> bool {
+        // SAFETY: the context lives; the field is atomic.
+        unsafe { &(*self.context().as_ptr()).interrupt }.load(Ordering::Relaxed) != 0
+    }
+
+    /// Does what compiled code's checks do, for host code that works for a guest at length: asks
+    /// [`StoreConfig::interrupted`] if an interrupt was asked for. That may suspend the fiber.
+    ///
+    /// # Errors
+    /// The trap that is to end the guest.
+    #[inline]
+    pub fn check_interrupt(&self) -> Result<(), Trap> {
+        if self.interrupt_pending() { self.interrupted() } else { Ok(()) }
+    }
+
+    /// What to do about an interrupt, or about fuel that is used up.
+    #[cold]
     pub(crate) fn interrupted(&self) -> Result<(), Trap> {
         // SAFETY: the context lives; the field is atomic.
         let asked = unsafe { (*self.context().as_ptr()).interrupt.swap(0, Ordering::Relaxed) } != 0;
-        let code = if asked { TrapCode::Interrupted } else { TrapCode::OutOfFuel };
-        match &self.inner().interrupted {
+        let decide = |code| match &self.inner().interrupted {
             Some(interrupted) => interrupted(self, code),
             None => Err(Trap::new(code)),
+        };
+        if asked {
+            decide(TrapCode::Interrupted)?;
         }
+        // An interrupt has no say in when fuel runs out.
+        if self.fuel() < 0 { decide(TrapCode::OutOfFuel) } else { Ok(()) }
     }
 
     /// Whether an address lies in the address space of one of the store's memories.

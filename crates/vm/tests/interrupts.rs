@@ -106,6 +106,57 @@ fn an_interrupt_may_suspend_the_fiber() {
     assert_eq!(sum as u32 as i32, 705_082_704);
 }
 
+/// A guest on a fiber inside another one, which is suspended together with it.
+#[test]
+fn an_interrupt_may_suspend_all_fibers() {
+    let suspend: InterruptFn = Box::new(|store, _| {
+        // SAFETY: nothing that matters is on the stack.
+        unsafe { store.suspend_all(7) }?;
+        Ok(())
+    });
+    let (store, loops) = setup(|config| config.interruptible = true, Some(suspend));
+    let inner = move |store: &Store, word| match call_i32(store, loops, "count", &[word as i32]) {
+        Ok(sum) => sum as u32 as u64,
+        Err(_) => u64::MAX,
+    };
+    let outer = move |store: &Store, word| {
+        let mut inner = store.fiber(inner).unwrap();
+        let Step::Done(sum) = store.resume(&mut inner, word) else { panic!() };
+        assert!(store.on_fiber());
+        // And the fiber around can be suspended by itself afterwards.
+        // SAFETY: the fiber is done.
+        let word = unsafe { store.suspend(sum) }.unwrap();
+        let Step::Done(after) = store.resume(&mut store.fiber(move |_, word| word + 1).unwrap(), word) else {
+            panic!()
+        };
+        after
+    };
+    let mut fiber = store.fiber(outer).unwrap();
+    for _ in 0..3 {
+        store.interrupt_handle().interrupt();
+        assert_eq!(store.resume(&mut fiber, 100_000), Step::Suspended(7));
+        assert!(!store.on_fiber());
+        // The store can be entered meanwhile, on the thread's stack and on another fiber.
+        assert_eq!(call_i32(&store, loops, "count", &[10]).unwrap(), 55);
+        let mut other = store.fiber(inner).unwrap();
+        assert_eq!(store.resume(&mut other, 10), Step::Done(55));
+    }
+    assert_eq!(store.resume(&mut fiber, 0), Step::Suspended(705_082_704));
+    assert_eq!(store.resume(&mut fiber, 1), Step::Done(2));
+
+    // Cancelling the outer one ends the guest on the inner one.
+    let outer = move |store: &Store, word| {
+        let mut inner = store.fiber(inner).unwrap();
+        let Step::Done(sum) = store.resume(&mut inner, word) else { panic!() };
+        assert_eq!(sum, u64::MAX);
+        0
+    };
+    let mut fiber = store.fiber(outer).unwrap();
+    store.interrupt_handle().interrupt();
+    assert_eq!(store.resume(&mut fiber, 100_000), Step::Suspended(7));
+    store.cancel(fiber);
+}
+
 #[test]
 fn a_panic_of_the_interrupt_function_ends_the_guest() {
     let panics: InterruptFn = Box::new(|_, _| panic!("no more"));

@@ -1,10 +1,11 @@
 //! The part of a store that does not depend on the host's data.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use tombolo_tasks::{EndId, InstanceId, TaskId, ThreadId};
+use tombolo_vm::Fiber;
 
 use super::guest::Callable;
 use super::host_task::{HostTaskId, HostTasks};
@@ -13,7 +14,7 @@ use crate::component::ComponentInner;
 use crate::engine::Engine;
 use crate::error::{Error, Result, TrapReason};
 use crate::resource::ResourceType;
-use crate::store::next_store_id;
+use crate::store::{Deadlines, next_store_id};
 
 /// A resource type that a guest defined.
 pub(crate) struct GuestResource {
@@ -49,9 +50,19 @@ pub(crate) struct StoreCore {
     pub failure: RefCell<Option<Error>>,
     /// Why nothing may run in this store any more.
     pub poisoned: RefCell<Option<String>>,
+    pub deadlines: Deadlines,
+    /// What the event loop is to begin with.
+    pub jobs: RefCell<VecDeque<Job>>,
+    /// The event loop's fiber, suspended at the end of a time slice.
+    pub sliced: RefCell<Option<Fiber>>,
+    /// Whether nothing may run: it is poisoned, or suspended.
+    stopped: Cell<bool>,
     /// What to do when the last handle to a host's resource is dropped.
     pub host_drops: RefCell<HashMap<ResourceType, HostDrop>>,
 }
+
+/// Work for the event loop.
+pub(crate) type Job = Box<dyn FnOnce(&StoreCore) + Send>;
 
 /// Drops a host's resource, given its representation.
 pub(crate) type HostDrop = Arc<dyn Fn(&StoreCore, u32) -> Result<()> + Send + Sync>;
@@ -61,7 +72,13 @@ impl StoreCore {
         StoreCore {
             id: next_store_id(),
             engine: engine.clone(),
-            vm: tombolo_vm::Store::new(engine.trampolines().clone(), tombolo_vm::StoreConfig::default()),
+            vm: tombolo_vm::Store::new(
+                engine.trampolines().clone(),
+                tombolo_vm::StoreConfig {
+                    interrupted: Some(Box::new(super::entry::interrupted)),
+                    ..Default::default()
+                },
+            ),
             tasks: RefCell::new(tombolo_tasks::Store::new()),
             current: Cell::default(),
             handover: Cell::default(),
@@ -75,6 +92,10 @@ impl StoreCore {
             instances: RefCell::default(),
             failure: RefCell::default(),
             poisoned: RefCell::default(),
+            deadlines: Deadlines::default(),
+            jobs: RefCell::default(),
+            sliced: RefCell::default(),
+            stopped: Cell::new(false),
             host_drops: RefCell::default(),
         }
     }
@@ -114,14 +135,34 @@ impl StoreCore {
 
     /// Fails if the store is no longer fit to run guests.
     pub fn check_alive(&self) -> Result<()> {
+        if self.stopped.get() { Err(self.why_stopped()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn why_stopped(&self) -> Error {
         match &*self.poisoned.borrow() {
-            Some(why) => Err(TrapReason::CannotEnter(why.clone()).into()),
-            None => Ok(()),
+            Some(why) => TrapReason::CannotEnter(why.clone()).into(),
+            None => Error::usage(
+                "a guest of this store is suspended at the end of its time slice: let an executor drive the store",
+            ),
         }
+    }
+
+    /// Keeps the event loop's fiber for the next time slice, or takes it out for this one.
+    pub fn suspended(&self, fiber: Option<Fiber>) -> Option<Fiber> {
+        let suspended = self.sliced.replace(fiber);
+        self.stopped.set(self.sliced.borrow().is_some() || self.poisoned.borrow().is_some());
+        suspended
+    }
+
+    /// Whether a guest is suspended at the end of its time slice.
+    pub fn is_suspended(&self) -> bool {
+        self.sliced.borrow().is_some()
     }
 
     /// Notes that a trap or a host's error tore through guest frames, so that nothing may run any more.
     pub fn poison(&self, error: &Error) {
+        self.stopped.set(true);
         self.poisoned
             .borrow_mut()
             .get_or_insert_with(|| error.to_string().lines().next().unwrap_or_default().to_owned());
@@ -135,10 +176,14 @@ impl StoreCore {
     }
 }
 
-impl Drop for StoreCore {
+impl StoreCore {
     /// Ends everything in the store. Suspended threads leave their stacks in an orderly way: what the host had on
     /// them is dropped.
-    fn drop(&mut self) {
+    pub fn end(&self) {
+        if let Some(fiber) = self.suspended(None) {
+            self.vm.cancel(fiber);
+        }
+        drop(self.jobs.take());
         self.host_tasks.clear();
         for instance in self.instances.take() {
             let removed = self.tasks.borrow_mut().remove_instance(instance);
@@ -149,5 +194,11 @@ impl Drop for StoreCore {
                 }
             }
         }
+    }
+}
+
+impl Drop for StoreCore {
+    fn drop(&mut self) {
+        self.end();
     }
 }

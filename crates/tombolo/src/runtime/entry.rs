@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use tombolo_compile::vmctx::TrapCode;
 use tombolo_types::TypeId;
 use tombolo_vm::{FuncHandle, HostContext, InstanceHandle, RawVal};
 
@@ -13,6 +14,11 @@ use super::guest::Callable;
 use crate::error::{Error, Result};
 
 impl StoreCore {
+    /// Notes where the store is, for its guests' checks to find it. It must not be moved while anything of it can run.
+    pub fn is_in_place(&self) {
+        self.vm.set_host_data(std::ptr::from_ref(self).cast_mut().cast());
+    }
+
     /// Calls a core function; parameters and results share `values`.
     pub fn call(&self, callable: &Callable, values: &mut [RawVal]) -> Result<()> {
         self.check_alive()?;
@@ -56,6 +62,13 @@ impl StoreCore {
         // SAFETY: `enter_builtin` reads just these words; the store keeps what they point to.
         unsafe { self.vm.raw_host_func(ty, enter_builtin, &data) }.map_err(Error::code)
     }
+}
+
+/// What a guest's checks call when it is to be interrupted or its fuel is used up.
+pub(super) fn interrupted(store: &tombolo_vm::Store, code: TrapCode) -> Result<(), tombolo_vm::Trap> {
+    let core = store.host_data().cast::<StoreCore>();
+    // SAFETY: before anything runs, `is_in_place` sets the word, to the store that owns this one.
+    unsafe { core.as_ref() }.map_or(Ok(()), |core| core.interrupted(code))
 }
 
 /// What a lowered function's core function calls.

@@ -67,6 +67,15 @@ struct Shared {
     driver: AtomicWaker,
 }
 
+/// Wakes whoever drives a store.
+pub(crate) struct Driver(Arc<Shared>);
+
+impl Driver {
+    pub fn wake(&self) {
+        self.0.driver.wake();
+    }
+}
+
 struct TaskWaker {
     shared: Arc<Shared>,
     id: HostTaskId,
@@ -161,6 +170,11 @@ impl HostTasks {
             }
         }
         Ok(any)
+    }
+
+    /// Wakes whoever drives the store; for any thread.
+    pub fn driver(&self) -> Driver {
+        Driver(self.shared.clone())
     }
 
     /// Has the waker called when a task is woken.

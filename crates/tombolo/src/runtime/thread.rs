@@ -22,6 +22,9 @@ use crate::error::{Error, Result};
 /// What an instance is charged for a stack in use: what the system keeps of one that is hardly used.
 const STACK_COST: u64 = 16 << 10;
 
+/// What the event loop's fiber returns when it failed.
+const FAILED: u64 = 2;
+
 /// What a thread does when it is given a fiber.
 pub(super) enum Work {
     /// Calls the task's core function.
@@ -142,6 +145,52 @@ impl StoreCore {
                 Err(self.failure.take().unwrap_or_else(|| Error::usage("a thread failed silently")))
             }
         }
+    }
+
+    /// Runs a turn of the event loop on a fiber, or goes on with one that the end of a time slice has suspended; `None` if
+    /// it is (again).
+    pub fn turn_on_fiber(&self, turn: fn(&StoreCore) -> Result<bool>) -> Result<Option<bool>> {
+        let suspended = self.suspended(None);
+        let fiber = match suspended {
+            Some(fiber) => Ok(fiber),
+            None => {
+                let core = CorePtr(NonNull::from(self));
+                let body = move |_: &tombolo_vm::Store, _| {
+                    let core = core;
+                    // SAFETY: the fiber is resumed by this store only, and cancelled before the store is gone.
+                    let core = unsafe { core.0.as_ref() };
+                    match turn(core) {
+                        Ok(any) => any.into(),
+                        Err(error) => {
+                            core.failure.replace(Some(error));
+                            FAILED
+                        }
+                    }
+                };
+                // SAFETY: `body` holds the pointer, for which see above, and a function.
+                unsafe { self.vm.fiber_unchecked(body) }
+            }
+        };
+        let mut fiber = fiber.map_err(|source| Error::system("making a stack for the event loop", source))?;
+        match self.deadlines.on_fiber(|| self.vm.resume(&mut fiber, 0)) {
+            Step::Suspended(_) => {
+                self.suspended(Some(fiber));
+                Ok(None)
+            }
+            Step::Done(FAILED) => {
+                Err(self.failure.take().unwrap_or_else(|| Error::usage("the event loop failed silently")))
+            }
+            Step::Done(any) => Ok(Some(any != 0)),
+        }
+    }
+
+    /// Suspends the event loop with all that runs in it, until the next time slice.
+    pub fn suspend_slice(&self) -> Result<(), tombolo_vm::Trap> {
+        // SAFETY: `Deadlines::can_suspend` has said that the event loop runs on its fiber and that no code of the
+        // embedder's is on the stack. Between that fiber's beginning and here are guest frames and this crate's, whose
+        // callers into guests hold no borrow of a store's part, no lock and nothing of this thread.
+        unsafe { self.vm.suspend_all(0) }?;
+        Ok(())
     }
 
     /// Blocks the current thread until `what` has come (`Thread.wait_until`).

@@ -15,7 +15,7 @@ thread_local! {
 /// Runs `f`, which polls a future, with `core` as the store that [`Accessor`]s find.
 pub(crate) fn enter<R>(core: &StoreCore, f: impl FnOnce() -> R) -> R {
     let _restore = Restore(CURRENT.replace(core));
-    f()
+    core.in_host(f)
 }
 
 struct Restore(*const StoreCore);

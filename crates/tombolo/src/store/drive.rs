@@ -77,11 +77,27 @@ fn poll_store<R>(
     goal: &mut dyn FnMut(&mut Context<'_>) -> Poll<R>,
 ) -> Poll<Result<R>> {
     core.host_tasks.register(cx.waker());
+    core.deadlines.begin_slice();
+    let poll = poll_turns(core, cx, waits, goal);
+    core.deadlines.end_slice();
+    poll
+}
+
+fn poll_turns<R>(
+    core: &StoreCore,
+    cx: &mut Context<'_>,
+    waits: Waits,
+    goal: &mut dyn FnMut(&mut Context<'_>) -> Poll<R>,
+) -> Poll<Result<R>> {
     for _ in 0..TURNS {
-        if let Poll::Ready(result) = goal(cx) {
+        // A suspended guest goes on before anything else happens.
+        if !core.is_suspended()
+            && let Poll::Ready(result) = goal(cx)
+        {
             return Poll::Ready(Ok(result));
         }
         match turn(core) {
+            Ok(true) if core.deadlines.slice_is_over() => break,
             Ok(true) => {}
             Ok(false) if core.host_tasks.busy() => return Poll::Pending,
             Ok(false) => {
@@ -108,10 +124,26 @@ fn poll_store<R>(
     Poll::Pending
 }
 
-/// Runs what is ready. Returns whether anything was.
+/// Runs what is ready, within a time slice if there are any. Returns whether anything was.
 fn turn(core: &StoreCore) -> Result<bool> {
-    core.check_alive()?;
+    let suspended = core.is_suspended();
+    if !suspended {
+        core.check_alive()?;
+        core.check_deadline()?;
+    }
+    match suspended || core.deadlines.sliced() {
+        true => Ok(core.turn_on_fiber(run_ready)?.unwrap_or(true)),
+        false => run_ready(core),
+    }
+}
+
+fn run_ready(core: &StoreCore) -> Result<bool> {
     let mut any = false;
+    loop {
+        let Some(job) = core.jobs.borrow_mut().pop_front() else { break };
+        any = true;
+        job(core);
+    }
     for _ in 0..THREADS_PER_TURN {
         let Some(thread) = core.tasks.borrow_mut().next_ready() else { break };
         any = true;

@@ -5,6 +5,7 @@
 )]
 
 mod accessor;
+mod deadline;
 mod drive;
 
 use std::cell::UnsafeCell;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use accessor::Accessor;
 pub(crate) use accessor::enter;
+pub(crate) use deadline::Deadlines;
 pub(crate) use drive::stuck;
 
 use crate::engine::Engine;
@@ -53,7 +55,9 @@ pub(crate) fn next_store_id() -> u64 {
 impl<T: Send + 'static> Store<T> {
     /// Makes a store.
     pub fn new(engine: &Engine, data: T) -> Self {
-        Store { inner: Box::new(StoreInner { core: StoreCore::new(engine), data: UnsafeCell::new(data) }) }
+        let inner = Box::new(StoreInner { core: StoreCore::new(engine), data: UnsafeCell::new(data) });
+        inner.core.is_in_place();
+        Store { inner }
     }
 
     /// The engine.
@@ -74,6 +78,8 @@ impl<T: Send + 'static> Store<T> {
 
     /// Ends the store and returns the host's data.
     pub fn into_data(self) -> T {
+        // What runs in it points to where it is now.
+        self.inner.core.end();
         let inner = *self.inner;
         drop(inner.core);
         inner.data.into_inner()
@@ -156,6 +162,7 @@ pub(crate) fn host_drop<T: Send + 'static>(
 ) -> crate::runtime::HostDrop {
     Arc::new(move |core, rep| {
         // SAFETY: the linker of a `Store<T>` put this into that store; guests call it while no host code runs.
-        f(unsafe { StoreMut::from_core(core) }, rep)
+        let store = unsafe { StoreMut::from_core(core) };
+        core.in_host(|| f(store, rep))
     })
 }

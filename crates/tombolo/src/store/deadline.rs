@@ -1,0 +1,280 @@
+//! How long a store's guests may run: fuel, a deadline, and time slices.
+//!
+//! Compiled code checks a word of its store where it enters functions and at the head of loops, and so do the host's own
+//! loops over a guest's data. An [`Alarm`] sets the word when the deadline or the time slice has passed; what is to be
+//! done about it is decided by who finds it set, in [`StoreCore::interrupted`].
+//!
+//! While a store has time slices, its event loop runs on a fiber ([`StoreCore::turn_on_fiber`]). At the end of a slice
+//! that fiber is suspended with all that runs inside it, wherever that is, and the executor gets its turn. Nothing else of
+//! the store runs before it has gone on, so that guests notice nothing: to them, nobody ran between two instructions.
+
+use std::cell::{Cell, OnceCell};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Store, StoreMut};
+use crate::error::{Error, Result, TrapCode, TrapReason};
+use crate::runtime::StoreCore;
+use crate::timer::Alarm;
+
+/// A store's times.
+#[derive(Default)]
+pub(crate) struct Deadlines {
+    deadline: Cell<Option<Instant>>,
+    slice: Cell<Option<Duration>>,
+    /// When the slice ends that the event loop is in.
+    slice_end: Cell<Option<Instant>>,
+    /// Whether the event loop runs on its fiber now.
+    on_fiber: Cell<bool>,
+    /// How many of the embedder's functions are running, each called by a guest that the next one called.
+    host_calls: Cell<u32>,
+    /// Whether the slice ended when nothing could be suspended.
+    overrun: Cell<bool>,
+    alarm: OnceCell<Arc<Alarm>>,
+}
+
+impl Deadlines {
+    /// Whether guests run in time slices.
+    pub fn sliced(&self) -> bool {
+        self.slice.get().is_some()
+    }
+
+    /// Begins a time slice, if there are any.
+    pub fn begin_slice(&self) {
+        if let Some(slice) = self.slice.get() {
+            let end = Instant::now().checked_add(slice);
+            self.slice_end.set(end);
+            self.set_alarm(end);
+        }
+    }
+
+    /// Ends the time slice.
+    pub fn end_slice(&self) {
+        if self.slice_end.take().is_some() {
+            self.set_alarm(None);
+        }
+    }
+
+    /// Whether the slice is over.
+    pub fn slice_is_over(&self) -> bool {
+        self.slice_end.get().is_some_and(|end| end <= Instant::now())
+    }
+
+    fn has_passed(&self) -> bool {
+        self.deadline.get().is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Runs `f`, which is the event loop on its fiber.
+    pub fn on_fiber<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.on_fiber.set(true);
+        let result = f();
+        self.on_fiber.set(false);
+        result
+    }
+
+    /// Whether everything between the event loop and here may be suspended.
+    fn can_suspend(&self) -> bool {
+        self.on_fiber.get() && self.host_calls.get() == 0
+    }
+
+    /// Has the alarm ring at the deadline, or at the end of the slice if that comes earlier.
+    fn set_alarm(&self, slice_end: Option<Instant>) {
+        if let Some(alarm) = self.alarm.get() {
+            alarm.set(self.deadline.get().into_iter().chain(slice_end).min());
+        }
+    }
+}
+
+impl Deadlines {
+    /// Has the alarm ring in the slice that it is in, unless that is over.
+    fn set_alarm_again(&self) {
+        self.set_alarm(if self.slice_is_over() { None } else { self.slice_end.get() });
+    }
+}
+
+impl StoreCore {
+    /// Runs `f`, which is code of the embedder's and may not be suspended by the end of a slice.
+    pub fn in_host<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _leave = HostCall::enter(self);
+        f()
+    }
+
+    /// What checks ask that find the store's interrupt word set, or fuel used up.
+    pub fn interrupted(&self, code: TrapCode) -> Result<(), tombolo_vm::Trap> {
+        if code == TrapCode::OutOfFuel {
+            return Err(code.into());
+        }
+        loop {
+            if self.deadlines.has_passed() {
+                return Err(code.into());
+            }
+            let slice_is_over = self.deadlines.slice_is_over();
+            if !slice_is_over || !self.deadlines.can_suspend() {
+                self.deadlines.overrun.set(slice_is_over);
+                self.deadlines.set_alarm_again();
+                return Ok(());
+            }
+            self.suspend_slice()?;
+        }
+    }
+
+    /// Fails, for good, once the deadline has passed.
+    pub fn check_deadline(&self) -> Result<()> {
+        if !self.deadlines.has_passed() {
+            return Ok(());
+        }
+        let error = Error::from(TrapReason::Core(TrapCode::Interrupted));
+        self.poison(&error);
+        Err(error)
+    }
+
+    fn set_deadline(&self, deadline: Option<Instant>) -> Result<()> {
+        self.need_alarm()?;
+        self.deadlines.deadline.set(deadline);
+        self.deadlines.set_alarm_again();
+        if self.deadlines.has_passed() {
+            self.vm.interrupt_handle().interrupt();
+        }
+        Ok(())
+    }
+
+    fn need_alarm(&self) -> Result<()> {
+        if !self.engine.has_deadlines() {
+            return Err(Error::usage(
+                "the engine's code has no checks for deadlines: see `Config::deadlines`",
+            ));
+        }
+        if self.deadlines.alarm.get().is_none() {
+            let (interrupt, wake) = (self.vm.interrupt_handle(), self.host_tasks.driver());
+            let alarm = Alarm::new(move || {
+                interrupt.interrupt();
+                wake.wake();
+            });
+            let alarm =
+                alarm.map_err(|source| Error::system("starting the thread that keeps time", source))?;
+            let _ = self.deadlines.alarm.set(alarm);
+        }
+        Ok(())
+    }
+
+    fn fuel(&self) -> Result<u64> {
+        self.need_fuel()?;
+        Ok(u64::try_from(self.vm.fuel()).unwrap_or(0))
+    }
+
+    fn set_fuel(&self, fuel: u64) -> Result<()> {
+        self.need_fuel()?;
+        self.vm.set_fuel(i64::try_from(fuel).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    fn need_fuel(&self) -> Result<()> {
+        if self.engine.has_fuel() {
+            return Ok(());
+        }
+        Err(Error::usage("the engine's code does not count fuel: see `Config::fuel`"))
+    }
+}
+
+/// A function of the embedder's that is running.
+struct HostCall<'a>(&'a StoreCore);
+
+impl<'a> HostCall<'a> {
+    fn enter(core: &'a StoreCore) -> Self {
+        let calls = &core.deadlines.host_calls;
+        calls.set(calls.get() + 1);
+        HostCall(core)
+    }
+}
+
+impl Drop for HostCall<'_> {
+    fn drop(&mut self) {
+        let Deadlines { host_calls, overrun, .. } = &self.0.deadlines;
+        host_calls.set(host_calls.get() - 1);
+        if host_calls.get() == 0 && overrun.take() {
+            // The guest is suspended at its next check.
+            self.0.vm.interrupt_handle().interrupt();
+        }
+    }
+}
+
+impl<T: Send + 'static> Store<T> {
+    /// How much fuel is left; 0 once it ran out. [`Config::fuel`](crate::Config::fuel) says what it is spent on.
+    ///
+    /// # Errors
+    /// If the engine does not count fuel.
+    pub fn fuel(&self) -> Result<u64> {
+        self.core().fuel()
+    }
+
+    /// Sets how much fuel is left, at most `i64::MAX`. A new store has none. May be done at any time, from a host function
+    /// too: see [`StoreMut::set_fuel`].
+    ///
+    /// # Errors
+    /// If the engine does not count fuel.
+    pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
+        self.core().set_fuel(fuel)
+    }
+
+    /// Sets the time at which the store's guests are stopped, whether they run or wait; `None`, the default, for never.
+    ///
+    /// Then the call that runs, or the next one, fails with a trap:
+    /// [`TrapReason::Core`] with [`TrapCode::Interrupted`]; as after any trap, the store cannot be entered again. A guest
+    /// that runs is stopped where it enters a function or goes round a loop, and in the midst of operations on many bytes
+    /// or elements; one that waits, by waking the task that drives the store. A function of the host is not stopped; its
+    /// guest is, when it returns.
+    ///
+    /// # Errors
+    /// If the engine's code has no checks ([`Config::deadlines`](crate::Config::deadlines)), or the system does not give
+    /// the process the one thread that keeps time for all stores.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) -> Result<()> {
+        self.core().set_deadline(deadline)
+    }
+
+    /// Sets for how long guests run before the executor gets to do something else; `None`, the default, for as long as
+    /// they do not wait of themselves.
+    ///
+    /// Holds for what an executor drives: [`call_async`](crate::TypedFunc::call_async),
+    /// [`instantiate_async`](crate::Linker::instantiate_async), [`run_concurrent`](Store::run_concurrent). At the end of a
+    /// slice such a future returns `Pending`, and is woken at once; the guest goes on where it was when the future is
+    /// polled again. No other guest of the store runs meanwhile. What cannot be suspended runs on: functions of the host,
+    /// and guests that they call. A deadline may be set as well, and stops those guests too.
+    ///
+    /// # Errors
+    /// As for [`set_deadline`](Store::set_deadline).
+    ///
+    /// # Cancel safety
+    /// If the future is dropped while a guest is suspended at the end of its slice, the guest goes on when the store is
+    /// driven again. Until then calls that no executor drives fail.
+    pub fn set_time_slice(&mut self, slice: Option<Duration>) -> Result<()> {
+        self.core().need_alarm()?;
+        self.core().deadlines.slice.set(slice);
+        Ok(())
+    }
+}
+
+impl<T: Send + 'static> StoreMut<'_, T> {
+    /// How much fuel is left: see [`Store::fuel`].
+    ///
+    /// # Errors
+    /// If the engine does not count fuel.
+    pub fn fuel(&self) -> Result<u64> {
+        self.core().fuel()
+    }
+
+    /// Sets how much fuel is left: see [`Store::set_fuel`].
+    ///
+    /// # Errors
+    /// If the engine does not count fuel.
+    pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
+        self.core().set_fuel(fuel)
+    }
+
+    /// Sets the time at which the store's guests are stopped: see [`Store::set_deadline`].
+    ///
+    /// # Errors
+    /// As for [`Store::set_deadline`].
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) -> Result<()> {
+        self.core().set_deadline(deadline)
+    }
+}
