@@ -174,27 +174,29 @@ impl Layout {
 
 /// The runtime's functions that compiled code calls, `extern "sysv64"`, the instance's context first.
 ///
-/// `u64`/`u32` parameters are as named. *Status* results are 0 for success, else the trap to raise is the one named.
+/// `u64`/`u32` parameters are as named. Operations on `len` bytes or elements do what is `left` of them, all of them at
+/// first, and return how many are left then: `u64::MAX` if they are out of bounds, which is found before anything is
+/// done; 0 when they are done; else an interrupt was asked for, and the operation is to be continued.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Builtin {
     /// `(vmctx, memory: u32, pages: u64) -> u64`: the old size in pages, or `u64::MAX`.
     MemoryGrow,
-    /// `(vmctx, dst_memory: u32, dst: u64, src_memory: u32, src: u64, len: u64) -> u32` status: memory out of bounds.
+    /// `(vmctx, dst_memory: u32, dst: u64, src_memory: u32, src: u64, len: u64, left: u64) -> u64` left.
     MemoryCopy,
-    /// `(vmctx, memory: u32, dst: u64, byte: u32, len: u64) -> u32` status: memory out of bounds.
+    /// `(vmctx, memory: u32, dst: u64, byte: u32, len: u64, left: u64) -> u64` left.
     MemoryFill,
-    /// `(vmctx, memory: u32, segment: u32, dst: u64, src: u64, len: u64) -> u32` status: memory out of bounds.
+    /// `(vmctx, memory: u32, segment: u32, dst: u64, src: u64, len: u64, left: u64) -> u64` left.
     MemoryInit,
     /// `(vmctx, segment: u32)`.
     DataDrop,
-    /// `(vmctx, table: u32, delta: u64, value: u64) -> u64`: the old length, or `u64::MAX`.
+    /// `(vmctx, table: u32, delta: u64) -> u64`: the old length, or `u64::MAX`. The new elements are null.
     TableGrow,
-    /// `(vmctx, table: u32, index: u64, value: u64, len: u64) -> u32` status: table out of bounds.
+    /// `(vmctx, table: u32, index: u64, value: u64, len: u64, left: u64) -> u64` left.
     TableFill,
-    /// `(vmctx, dst_table: u32, dst: u64, src_table: u32, src: u64, len: u64) -> u32` status: table out of bounds.
+    /// `(vmctx, dst_table: u32, dst: u64, src_table: u32, src: u64, len: u64, left: u64) -> u64` left.
     TableCopy,
-    /// `(vmctx, table: u32, segment: u32, dst: u64, src: u64, len: u64) -> u32` status: table out of bounds.
+    /// `(vmctx, table: u32, segment: u32, dst: u64, src: u64, len: u64, left: u64) -> u64` left.
     TableInit,
     /// `(vmctx, segment: u32)`.
     ElemDrop,

@@ -41,7 +41,7 @@ impl Config {
     ///
     /// Each instruction of core WebAssembly that is executed costs one unit; `nop`, `drop`, `block`, `loop`, `else`,
     /// `end` and `try_table` cost nothing, and the bulk instructions on memories and tables one more for each 64 bytes
-    /// or 8 elements that they change, begun ones included. What the host does costs nothing. So the count is the same
+    /// or 8 elements that they write. What the host does costs nothing. So the count is the same
     /// on every run and every machine, with optimisation and without. Fuel is found to be used up at the next function
     /// entry, loop or bulk instruction; what ends a guest otherwise (a trap, an error of the host) leaves the count as it
     /// was at the last branch or call before.

@@ -9,6 +9,7 @@ use tombolo_compile::vmctx::Builtin;
 
 use crate::arch;
 use crate::backtrace::Position;
+use crate::bulk::Work;
 use crate::context::Header;
 use crate::entry;
 use crate::instance::InstanceRecord;
@@ -49,7 +50,7 @@ const TABLE_OF_BUILTINS: [*const u8; Builtin::COUNT] = {
     table
 };
 
-/// What growing returns when it failed.
+/// What growing returns when it failed, and a bulk operation that is out of bounds.
 const FAILED: u64 = u64::MAX;
 
 /// The instance that compiled code runs for, and its store.
@@ -63,10 +64,6 @@ unsafe fn caller<'a>(vmctx: *mut u8) -> (&'a InstanceRecord, StoreRef<'a>) {
     unsafe { (&*(*header).instance, StoreRef::new((*header).store)) }
 }
 
-fn status(done: bool) -> u32 {
-    u32::from(!done)
-}
-
 /// # Safety
 /// Only compiled code calls this, as it does all functions below.
 unsafe extern "sysv64" fn memory_grow(vmctx: *mut u8, memory: u32, pages: u64) -> u64 {
@@ -75,86 +72,40 @@ unsafe extern "sysv64" fn memory_grow(vmctx: *mut u8, memory: u32, pages: u64) -
     instance.memory(memory).and_then(|memory| memory.grow(&store, pages)).unwrap_or(FAILED)
 }
 
-unsafe extern "sysv64" fn memory_copy(
-    vmctx: *mut u8,
-    to_memory: u32,
-    to: u64,
-    from_memory: u32,
-    from: u64,
-    length: u64,
-) -> u32 {
+unsafe extern "sysv64" fn table_grow(vmctx: *mut u8, table: u32, delta: u64) -> u64 {
     // SAFETY: compiled code passes its context.
-    let (instance, _) = unsafe { caller(vmctx) };
-    status(instance.memory_copy(to_memory, to, from_memory, from, length))
+    let (instance, store) = unsafe { caller(vmctx) };
+    instance.table(table).and_then(|table| table.grow(&store, delta)).unwrap_or(FAILED)
 }
 
-unsafe extern "sysv64" fn memory_fill(vmctx: *mut u8, memory: u32, to: u64, byte: u32, length: u64) -> u32 {
-    // SAFETY: compiled code passes its context.
-    let (instance, _) = unsafe { caller(vmctx) };
-    status(instance.memory_fill(memory, to, byte as u8, length))
+/// Operations of [`crate::bulk`] as compiled code calls them: what is left of them, or [`FAILED`].
+macro_rules! bulk {
+    ($($name:ident($($argument:ident: $ty:ty),*);)*) => {$(
+        unsafe extern "sysv64" fn $name(vmctx: *mut u8, $($argument: $ty,)* length: u64, left: u64) -> u64 {
+            // SAFETY: compiled code passes its context.
+            let (instance, store) = unsafe { caller(vmctx) };
+            instance.$name($($argument,)* Work { store: &store, length, left }).unwrap_or(FAILED)
+        }
+    )*};
 }
 
-unsafe extern "sysv64" fn memory_init(
-    vmctx: *mut u8,
-    memory: u32,
-    segment: u32,
-    to: u64,
-    from: u64,
-    length: u64,
-) -> u32 {
-    // SAFETY: compiled code passes its context.
-    let (instance, _) = unsafe { caller(vmctx) };
-    status(instance.memory_init(memory, segment, to, from, length))
+bulk! {
+    memory_copy(to_memory: u32, to: u64, from_memory: u32, from: u64);
+    memory_fill(memory: u32, to: u64, byte: u32);
+    memory_init(memory: u32, segment: u32, to: u64, from: u64);
+    table_copy(to_table: u32, to: u64, from_table: u32, from: u64);
+    table_fill(table: u32, to: u64, value: u64);
+    table_init(table: u32, segment: u32, to: u64, from: u64);
 }
 
 unsafe extern "sysv64" fn data_drop(vmctx: *mut u8, segment: u32) {
     // SAFETY: compiled code passes its context.
-    let (instance, _) = unsafe { caller(vmctx) };
-    instance.data_drop(segment);
-}
-
-unsafe extern "sysv64" fn table_grow(vmctx: *mut u8, table: u32, delta: u64, value: u64) -> u64 {
-    // SAFETY: compiled code passes its context.
-    let (instance, store) = unsafe { caller(vmctx) };
-    instance.table(table).and_then(|table| table.grow(&store, delta, value)).unwrap_or(FAILED)
-}
-
-unsafe extern "sysv64" fn table_fill(vmctx: *mut u8, table: u32, to: u64, value: u64, length: u64) -> u32 {
-    // SAFETY: compiled code passes its context.
-    let (instance, _) = unsafe { caller(vmctx) };
-    status(instance.table_fill(table, to, value, length))
-}
-
-unsafe extern "sysv64" fn table_copy(
-    vmctx: *mut u8,
-    to_table: u32,
-    to: u64,
-    from_table: u32,
-    from: u64,
-    length: u64,
-) -> u32 {
-    // SAFETY: compiled code passes its context.
-    let (instance, _) = unsafe { caller(vmctx) };
-    status(instance.table_copy(to_table, to, from_table, from, length))
-}
-
-unsafe extern "sysv64" fn table_init(
-    vmctx: *mut u8,
-    table: u32,
-    segment: u32,
-    to: u64,
-    from: u64,
-    length: u64,
-) -> u32 {
-    // SAFETY: compiled code passes its context.
-    let (instance, _) = unsafe { caller(vmctx) };
-    status(instance.table_init(table, segment, to, from, length))
+    unsafe { caller(vmctx) }.0.data_drop(segment);
 }
 
 unsafe extern "sysv64" fn elem_drop(vmctx: *mut u8, segment: u32) {
     // SAFETY: compiled code passes its context.
-    let (instance, _) = unsafe { caller(vmctx) };
-    instance.elem_drop(segment);
+    unsafe { caller(vmctx) }.0.elem_drop(segment);
 }
 
 /// Fuel is used up, or an interrupt was asked for; see [`arch::interrupt_shim`]. `pc` is the return address into

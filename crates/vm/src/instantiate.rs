@@ -124,13 +124,13 @@ impl Store {
         self.define(instance)?;
         instance.write_func_refs().ok_or(DAMAGED)?;
         self.initialise_globals(instance).ok_or(DAMAGED)?;
-        self.initialise_tables(instance).ok_or(DAMAGED)?;
+        self.initialise_tables(instance)?;
         instance.evaluate_elements().ok_or(DAMAGED)?;
         // From here on others may know of the instance, through tables that it shares with them.
         // SAFETY: the store keeps the record; what changes from now on is in cells.
         let instance = unsafe { record.as_ref() };
-        instance.copy_elements()?;
-        instance.copy_data()?;
+        instance.copy_elements(self)?;
+        instance.copy_data(self)?;
         Ok(InstanceHandle { pointer: record, store: self.id() })
     }
 
@@ -249,21 +249,15 @@ impl Store {
         Some(())
     }
 
-    fn initialise_tables(&self, instance: &InstanceRecord) -> Option<()> {
+    fn initialise_tables(&self, instance: &InstanceRecord) -> Result<(), InstantiationError> {
         let info = instance.module.info();
-        let defined = instance.tables.iter().skip(info.imported_tables as usize);
-        for (table, init) in defined.zip(&info.table_inits) {
+        for (table, init) in (info.imported_tables..).zip(&info.table_inits) {
             let Some(init) = init else { continue };
-            let value = evaluate(init, instance)?.u64();
-            // SAFETY: tables live as long as the store.
-            let table = unsafe { table.as_ref() };
-            let elements = table.range(0, table.len())?;
-            for index in 0..table.len() as usize {
-                // SAFETY: the range is the table's elements.
-                unsafe { elements.add(index).write(value) };
-            }
+            let value = evaluate(init, instance).ok_or(DAMAGED)?.u64();
+            let length = instance.table(table).ok_or(DAMAGED)?.len();
+            self.do_all(length, |work| instance.table_fill(table, 0, value, work))?.ok_or(DAMAGED)?;
         }
-        Some(())
+        Ok(())
     }
 
     /// A type, for people.
@@ -319,12 +313,7 @@ impl Store {
         let definition = self.keep_words(vec![0; DEFINITION_WORDS]).cast::<Definition>();
         // SAFETY: the store keeps the words, which nobody else uses.
         let table = unsafe { TableEntity::new(self, ty, definition)? };
-        if let Some(elements) = table.range(0, ty.minimum) {
-            for index in 0..ty.minimum as usize {
-                // SAFETY: the range is the table's elements.
-                unsafe { elements.add(index).write(word) };
-            }
-        }
+        table.fill(0, ty.minimum, word);
         Ok(TableHandle { pointer: self.keep_table(table), store: self.id() })
     }
 
@@ -381,28 +370,30 @@ impl InstanceRecord {
         Some(())
     }
 
-    fn copy_elements(&self) -> Result<(), InstantiationError> {
+    fn copy_elements(&self, store: &Store) -> Result<(), InstantiationError> {
         for (segment, declared) in (0..).zip(&self.module.info().elements) {
             let SegmentMode::Active { index, offset } = &declared.mode else { continue };
             let table64 = self.table(*index).ok_or(DAMAGED)?.ty().table64;
             let offset = self.offset(offset, table64)?;
             let length = self.elements.borrow().get(segment as usize).map_or(0, |items| items.len());
-            if !self.table_init(*index, segment, offset, 0, length as u64) {
-                return Err(Trap::new(TrapCode::TableOutOfBounds).into());
-            }
+            store
+                .do_all(length as u64, |work| self.table_init(*index, segment, offset, 0, work))?
+                .ok_or(Trap::new(TrapCode::TableOutOfBounds))?;
             self.elem_drop(segment);
         }
         Ok(())
     }
 
-    fn copy_data(&self) -> Result<(), InstantiationError> {
+    fn copy_data(&self, store: &Store) -> Result<(), InstantiationError> {
         for (segment, declared) in (0..).zip(&self.module.info().data) {
             let SegmentMode::Active { index, offset } = &declared.mode else { continue };
             let memory64 = self.memory(*index).ok_or(DAMAGED)?.ty().memory64;
             let offset = self.offset(offset, memory64)?;
-            if !self.memory_init(*index, segment, offset, 0, declared.range.len() as u64) {
-                return Err(Trap::new(TrapCode::MemoryOutOfBounds).into());
-            }
+            store
+                .do_all(declared.range.len() as u64, |work| {
+                    self.memory_init(*index, segment, offset, 0, work)
+                })?
+                .ok_or(Trap::new(TrapCode::MemoryOutOfBounds))?;
             self.data_drop(segment);
         }
         Ok(())

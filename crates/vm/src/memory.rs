@@ -2,8 +2,8 @@
 //!
 //! A 32-bit memory with 64 KiB pages stays where it is: [`MEMORY_RESERVATION`] bytes of address space are its own, of
 //! which the first `length` are accessible, and [`MEMORY_GUARD`] inaccessible bytes follow, so compiled code need not
-//! compare addresses. Any other memory is as long as it must be, may move when it grows, and is bounds-checked by
-//! compiled code, which loads base and length anew after each call.
+//! compare addresses. Any other memory has address space for as much as it may come to have, or for [`ROOM`] if that is
+//! less, and is bounds-checked by compiled code. So no memory ever moves, and growing takes no time that depends on size.
 //!
 //! All of it is fresh from the kernel, and so zero; nothing is used a second time.
 
@@ -16,7 +16,7 @@ use tombolo_types::core::MemoryType;
 
 use crate::context::Definition;
 use crate::handle::handle;
-use crate::os::Reservation;
+use crate::os::{Reservation, round_to_pages};
 use crate::{ResourceError, Store};
 
 handle! {
@@ -37,8 +37,10 @@ struct Mapping {
     reservation: Reservation,
     /// Bytes from the start that can be read and written.
     accessible: usize,
-    moves: bool,
 }
+
+/// Bytes beyond which a memory that is bounds-checked does not grow.
+const ROOM: usize = 64 << 30;
 
 /// An address range that is not within a memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,12 +60,12 @@ impl MemoryHandle {
         self.entity(store).ty
     }
 
-    /// Where base and length are, for compiled code. Valid while the store lives; the two change when it grows.
+    /// Where base and length are, for compiled code. Valid while the store lives; the length changes when it grows.
     pub fn definition(self, store: &Store) -> NonNull<Definition> {
         self.entity(store).definition
     }
 
-    /// Address of its first byte. Anything that may run the guest or grow the memory may change it.
+    /// Address of its first byte, which does not change.
     pub fn base(self, store: &Store) -> *mut u8 {
         self.entity(store).base()
     }
@@ -151,7 +153,7 @@ impl MemoryEntity {
         if !store.allow_memory(0, bytes, maximum) {
             return Err(ResourceError::Limit("memory"));
         }
-        let mapping = Mapping::new(&ty, bytes).map_err(refused)?;
+        let mapping = Mapping::new(&ty, bytes, maximum).map_err(refused)?;
         // SAFETY: the caller's promise.
         unsafe {
             definition.write(Definition { base: mapping.reservation.base().as_ptr(), length: bytes as u64 });
@@ -203,13 +205,9 @@ impl MemoryEntity {
         if !store.allow_memory(current, desired, maximum) {
             return None;
         }
-        let mut mapping = self.mapping.borrow_mut();
-        // SAFETY: compiled code loads the base anew after growing, and whoever of the host has a slice of the memory
-        // promised that it does not grow.
-        unsafe { mapping.grow(desired).ok()? };
-        let definition = Definition { base: mapping.reservation.base().as_ptr(), length: desired as u64 };
+        self.mapping.borrow_mut().grow(desired).ok()?;
         // SAFETY: the definition lives as long as the store.
-        unsafe { self.definition.write(definition) };
+        unsafe { (*self.definition.as_ptr()).length = desired as u64 };
         Some(pages)
     }
 }
@@ -224,31 +222,21 @@ fn bytes_of(ty: &MemoryType, pages: u64) -> Option<usize> {
 }
 
 impl Mapping {
-    fn new(ty: &MemoryType, bytes: usize) -> io::Result<Mapping> {
-        let moves = ty.memory64 || ty.page_size_log2 != 16;
-        let reservation = if moves {
-            Reservation::new(bytes)?
-        } else {
-            Reservation::new((MEMORY_RESERVATION + MEMORY_GUARD) as usize)?
+    fn new(ty: &MemoryType, bytes: usize, most: Option<usize>) -> io::Result<Mapping> {
+        let room = match ty.memory64 || ty.page_size_log2 != 16 {
+            true => most.unwrap_or(usize::MAX).min(ROOM).max(bytes),
+            false => (MEMORY_RESERVATION + MEMORY_GUARD) as usize,
         };
-        let accessible = if moves { reservation.len() } else { bytes };
-        reservation.make_writable(0, accessible)?;
-        Ok(Mapping { reservation, accessible, moves })
+        let mut mapping = Mapping { reservation: Reservation::new(room)?, accessible: 0 };
+        mapping.grow(bytes)?;
+        Ok(mapping)
     }
 
-    /// # Safety
-    /// Nobody keeps an address in a memory that moves.
-    unsafe fn grow(&mut self, bytes: usize) -> io::Result<()> {
-        if bytes <= self.accessible {
-            return Ok(());
-        }
-        if self.moves {
-            // SAFETY: the caller's promise.
-            unsafe { self.reservation.extend(bytes)? };
-            self.accessible = self.reservation.len();
-        } else {
-            self.reservation.make_writable(self.accessible, bytes - self.accessible)?;
-            self.accessible = bytes;
+    fn grow(&mut self, bytes: usize) -> io::Result<()> {
+        let accessible = round_to_pages(bytes).ok_or(io::ErrorKind::OutOfMemory)?;
+        if accessible > self.accessible {
+            self.reservation.make_writable(self.accessible, accessible - self.accessible)?;
+            self.accessible = accessible;
         }
         Ok(())
     }

@@ -100,6 +100,7 @@ pub(crate) struct StoreInner {
     id: StoreId,
     trampolines: Arc<TrampolineCache>,
     limiter: RefCell<Option<Box<dyn Limiter>>>,
+    interruptible: bool,
     interrupted: Option<InterruptFn>,
     interrupt: InterruptHandle,
     owned: Owned,
@@ -143,9 +144,10 @@ impl Store {
             fibers: Fibers::new(config.fiber_stack.max(host_stack + LEAST_WASM_STACK), config.idle_fibers),
             exceptions: Exceptions::new(config.max_exception_bytes),
             id: StoreId::next(),
-            trampolines,
             limiter: RefCell::new(config.limiter),
+            interruptible: trampolines.compiler().config().interruptible,
             interrupted: config.interrupted,
+            trampolines,
             interrupt: InterruptHandle::default(),
             owned: Owned::default(),
         });
@@ -252,6 +254,11 @@ impl Store {
     /// Changes the limiter, which must not be called back from within.
     pub fn set_limiter(&self, limiter: Option<Box<dyn Limiter>>) {
         *self.inner().limiter.borrow_mut() = limiter;
+    }
+
+    /// Whether compiled code looks for interrupts.
+    pub(crate) fn is_interruptible(&self) -> bool {
+        self.inner().interruptible
     }
 
     /// Whether an interrupt was asked for and not yet dealt with.

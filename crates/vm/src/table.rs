@@ -1,15 +1,18 @@
 //! Tables.
 //!
-//! A table is a vector of words: addresses of [`FuncRef`]s of its store, or words of the host; 0 is null. Compiled code
-//! loads base and length anew after each call.
+//! A table is an array of words: addresses of [`FuncRef`](crate::FuncRef)s of its store, or words of the host; 0 is null.
+//! It has room for as many as it may come to have, so it never moves, and growing takes no time that depends on its size.
+//! Most are small, or of a fixed size, and lie on the heap; what could grow far gets pages of its own, which the system
+//! finds when they are first used.
 
-use std::cell::RefCell;
+use std::io;
 use std::ptr::NonNull;
 
 use tombolo_types::core::{TableType, ValType};
 
 use crate::context::Definition;
 use crate::handle::handle;
+use crate::os::{Reservation, page_size};
 use crate::{ResourceError, Store, Val};
 
 /// Elements that a table may have at most.
@@ -25,8 +28,20 @@ handle! {
 pub(crate) struct TableEntity {
     definition: NonNull<Definition>,
     ty: TableType,
-    elements: RefCell<Vec<u64>>,
+    storage: Storage,
 }
+
+#[derive(Debug)]
+enum Storage {
+    Heap(NonNull<[u64]>),
+    Pages(Reservation),
+}
+
+/// Tables that will never have more elements than this lie on the heap.
+const SMALL: usize = 512;
+
+/// … and so do those of a fixed size, up to this many.
+const FIXED: usize = 64 << 10;
 
 /// Why a table or global could not be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +69,7 @@ impl TableHandle {
         self.entity(store).ty
     }
 
-    /// Where base and length are, for compiled code. Valid while the store lives; the two change when it grows.
+    /// Where base and length are, for compiled code. Valid while the store lives; the length changes when it grows.
     pub fn definition(self, store: &Store) -> NonNull<Definition> {
         self.entity(store).definition
     }
@@ -96,7 +111,9 @@ impl TableHandle {
     pub fn grow(self, store: &Store, delta: u64, value: Val) -> Option<u64> {
         let entity = self.entity(store);
         let value = store.word_of(entity.ty.element, value)?;
-        entity.grow(store, delta, value)
+        let old = entity.grow(store, delta)?;
+        entity.fill(old, delta, value);
+        Some(old)
     }
 }
 
@@ -118,22 +135,13 @@ impl TableEntity {
         if !store.allow_table(0, length, ty.maximum) {
             return Err(ResourceError::Limit("table"));
         }
-        let mut elements = Vec::new();
-        elements.try_reserve_exact(length).map_err(|_| refused())?;
-        elements.resize(length, 0);
-        let table = TableEntity { definition, ty, elements: RefCell::new(elements) };
+        let most = ty.maximum.unwrap_or(u64::MAX).clamp(ty.minimum, MAX_TABLE_ELEMENTS) as usize;
+        let storage = Storage::new(length, most).map_err(|_| refused())?;
+        let table = TableEntity { definition, ty, storage };
+        let definition = Definition { base: table.storage.base().cast(), length: ty.minimum };
         // SAFETY: the caller's promise.
-        unsafe { table.define() };
+        unsafe { table.definition.write(definition) };
         Ok(table)
-    }
-
-    /// # Safety
-    /// The definition can be written.
-    unsafe fn define(&self) {
-        let mut elements = self.elements.borrow_mut();
-        let definition = Definition { base: elements.as_mut_ptr().cast(), length: elements.len() as u64 };
-        // SAFETY: the caller's promise.
-        unsafe { self.definition.write(definition) };
     }
 
     pub(crate) fn ty(&self) -> &TableType {
@@ -160,10 +168,24 @@ impl TableEntity {
 
     /// Shows the words of its elements.
     pub(crate) fn each_element(&self, show: &mut dyn FnMut(u64)) {
-        self.elements.borrow().iter().for_each(|element| show(*element));
+        for index in 0..self.len() {
+            if let Some(element) = self.range(index, 1) {
+                // SAFETY: it is an element of the table, which the guest does not change meanwhile.
+                show(unsafe { element.read() });
+            }
+        }
     }
 
-    pub(crate) fn grow(&self, store: &Store, delta: u64, value: u64) -> Option<u64> {
+    /// Sets elements for the host; none if they are not all within the table.
+    pub(crate) fn fill(&self, index: u64, count: u64, value: u64) {
+        if let Some(elements) = self.range(index, count) {
+            // SAFETY: the range is elements of the table, which the guest does not look at meanwhile.
+            unsafe { std::slice::from_raw_parts_mut(elements, count as usize) }.fill(value);
+        }
+    }
+
+    /// Grows the table by null elements.
+    pub(crate) fn grow(&self, store: &Store, delta: u64) -> Option<u64> {
         let current = self.len();
         if delta == 0 {
             return Some(current);
@@ -176,14 +198,48 @@ impl TableEntity {
         if !store.allow_table(current as usize, length, self.ty.maximum) {
             return None;
         }
-        {
-            let mut elements = self.elements.borrow_mut();
-            let more = length - elements.len();
-            elements.try_reserve(more).ok()?;
-            elements.resize(length, value);
-        }
+        self.storage.grow(current as usize, length).ok()?;
         // SAFETY: the definition lives as long as the store.
-        unsafe { self.define() };
+        unsafe { (*self.definition.as_ptr()).length = desired };
         Some(current)
+    }
+}
+
+impl Storage {
+    /// Room for `most` elements, of which the first `length` are null, and can be read and written.
+    fn new(length: usize, most: usize) -> io::Result<Storage> {
+        if most <= SMALL || (length == most && most <= FIXED) {
+            let mut elements = Vec::new();
+            elements.try_reserve_exact(most).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            elements.resize(most, 0);
+            return Ok(Storage::Heap(NonNull::from(Box::leak(elements.into_boxed_slice()))));
+        }
+        let storage = Storage::Pages(Reservation::new(most * size_of::<u64>())?);
+        storage.grow(0, length)?;
+        Ok(storage)
+    }
+
+    fn base(&self) -> *mut u64 {
+        match self {
+            Storage::Heap(elements) => elements.as_ptr().cast(),
+            Storage::Pages(pages) => pages.base().as_ptr().cast(),
+        }
+    }
+
+    /// Makes elements accessible; those that were not before are null.
+    fn grow(&self, from: usize, to: usize) -> io::Result<()> {
+        let Storage::Pages(pages) = self else { return Ok(()) };
+        let page = page_size();
+        let bytes = |elements: usize| (elements * size_of::<u64>()).next_multiple_of(page);
+        pages.make_writable(bytes(from), bytes(to) - bytes(from))
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        if let Storage::Heap(elements) = self {
+            // SAFETY: it was leaked from a box, and the table whose it was is gone.
+            drop(unsafe { Box::from_raw(elements.as_ptr()) });
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Bulk operations on memories, and how the runtime's functions are called.
 
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 use wasmparser::Operator;
 
@@ -8,6 +9,9 @@ use crate::CompileError;
 use crate::signature::{POINTER, host_signature};
 use crate::vmctx::{Builtin, TrapCode, header};
 
+/// Bytes that cost as much as an instruction, as a power of 2.
+const BYTES_OF_FUEL: u8 = 6;
+
 impl Translator<'_, '_> {
     pub(super) fn bulk_op(&mut self, op: &Operator<'_>) -> Result<bool, CompileError> {
         match *op {
@@ -15,12 +19,14 @@ impl Translator<'_, '_> {
                 let (dst, src, len) = self.pop3()?;
                 let (dst, src, len) =
                     (self.extend_index(dst), self.extend_index(src), self.extend_index(len));
+                self.spend_for(len, BYTES_OF_FUEL)?;
                 let (dst_mem, src_mem) = (self.number(dst_mem), self.number(src_mem));
                 self.checked(Builtin::MemoryCopy, &[dst_mem, dst, src_mem, src, len])?;
             }
             Operator::MemoryFill { mem } => {
                 let (dst, byte, len) = self.pop3()?;
                 let (dst, len) = (self.extend_index(dst), self.extend_index(len));
+                self.spend_for(len, BYTES_OF_FUEL)?;
                 let mem = self.number(mem);
                 self.checked(Builtin::MemoryFill, &[mem, dst, byte, len])?;
             }
@@ -28,6 +34,7 @@ impl Translator<'_, '_> {
                 let (dst, src, len) = self.pop3()?;
                 let (dst, src, len) =
                     (self.extend_index(dst), self.extend_index(src), self.extend_index(len));
+                self.spend_for(len, BYTES_OF_FUEL)?;
                 let (mem, segment) = (self.number(mem), self.number(data_index));
                 self.checked(Builtin::MemoryInit, &[mem, segment, dst, src, len])?;
             }
@@ -45,14 +52,35 @@ impl Translator<'_, '_> {
         self.builder.ins().iconst(types::I32, i64::from(index))
     }
 
-    /// Calls a function of the runtime that returns a status, and traps unless that is 0.
+    /// Has the runtime do an operation on many bytes or elements, as many as the last of the arguments says; traps if it
+    /// is out of bounds. Where guests are interrupted, the runtime returns when it is to look into that, and goes on with
+    /// what is left.
     pub(super) fn checked(&mut self, builtin: Builtin, args: &[Value]) -> Result<(), CompileError> {
-        let code = match builtin {
+        let out_of_bounds = trap(match builtin {
             Builtin::TableFill | Builtin::TableCopy | Builtin::TableInit => TrapCode::TableOutOfBounds,
             _ => TrapCode::MemoryOutOfBounds,
-        };
-        let status = self.builtin(builtin, args, Some(types::I32))?;
-        self.builder.ins().trapnz(status, trap(code));
+        });
+        let all = args.last().copied().ok_or_else(|| self.internal("a bulk operation without a length"))?;
+        if !self.env.interruptible {
+            let left = self.builtin(builtin, &[args, &[all]].concat(), Some(types::I64))?;
+            self.builder.ins().trapnz(left, out_of_bounds);
+            return Ok(());
+        }
+        let again = self.block_with_params(&[types::I64]);
+        let (interrupted, done) = (self.builder.create_block(), self.builder.create_block());
+        self.builder.set_cold_block(interrupted);
+        self.builder.ins().jump(again, &[all.into()]);
+        self.builder.switch_to_block(again);
+        let left = self.builder.block_params(again).first().copied().unwrap_or(all);
+        let left = self.builtin(builtin, &[args, &[left]].concat(), Some(types::I64))?;
+        let failed = self.builder.ins().icmp_imm_s(IntCC::Equal, left, -1);
+        self.builder.ins().trapnz(failed, out_of_bounds);
+        self.builder.ins().brif(left, interrupted, &[], done, &[]);
+        self.continue_in(interrupted);
+        self.interrupt();
+        self.builder.ins().jump(again, &[left.into()]);
+        self.builder.seal_block(again);
+        self.continue_in(done);
         Ok(())
     }
 

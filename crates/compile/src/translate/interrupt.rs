@@ -7,7 +7,7 @@
 //! counter as it was at the last of these places: deterministic, if not exact.
 //!
 //! # Checks
-//! At the entry of each function and at the head of each loop. If the counter is positive or the store's interrupt word
+//! At the entry of each function, at the head of each loop, and in operations on many bytes or elements. If the counter is positive or the store's interrupt word
 //! is not zero, the function calls the *interrupt shim*, which records the exit and calls [`Builtin::Interrupt`]. The shim
 //! keeps all registers, so that the check costs its loop none. It is part of the text: see [`crate::trampoline`].
 
@@ -69,13 +69,30 @@ impl Translator<'_, '_> {
         self.builder.set_cold_block(stop);
         self.builder.ins().brif(condition, stop, &[], go_on, &[]);
         self.continue_in(stop);
+        self.interrupt();
+        self.builder.ins().jump(go_on, &[]);
+        self.continue_in(go_on);
+        Ok(())
+    }
+
+    /// Calls the runtime because of an interrupt, or because there is no fuel left.
+    pub(super) fn interrupt(&mut self) {
         self.save_fuel();
         let shim = self.interrupt_shim();
         self.builder.ins().call(shim, &[self.vmctx]);
         self.load_fuel();
-        self.builder.ins().jump(go_on, &[]);
-        self.continue_in(go_on);
-        Ok(())
+    }
+
+    /// Counts an operation on so many bytes or elements, of which `1 << size` cost as much as an instruction.
+    pub(super) fn spend_for(&mut self, count: Value, size: u8) -> Result<(), CompileError> {
+        let Some(fuel) = self.interrupts.fuel else { return Ok(()) };
+        self.add_pending();
+        let spent = self.builder.use_var(fuel);
+        let units = self.builder.ins().ushr_imm_u(count, i64::from(size));
+        let spent = self.builder.ins().iadd(spent, units);
+        self.builder.def_var(fuel, spent);
+        // Not done if there is not enough, since it may take long.
+        self.interrupt_at_loop()
     }
 
     /// Counts an instruction.

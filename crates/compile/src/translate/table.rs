@@ -13,6 +13,9 @@ use crate::CompileError;
 use crate::signature::POINTER;
 use crate::vmctx::{Builtin, ELEMENT_SIZE, TrapCode, definition};
 
+/// Elements that cost as much as an instruction, as a power of 2.
+const ELEMENTS_OF_FUEL: u8 = 3;
+
 impl Translator<'_, '_> {
     pub(super) fn table_op(&mut self, op: &Operator<'_>) -> Result<bool, CompileError> {
         match *op {
@@ -37,15 +40,22 @@ impl Translator<'_, '_> {
                 let ty = self.table_type(table)?;
                 let (value, delta) = self.pop2()?;
                 let delta = self.extend_index(delta);
+                self.spend_for(delta, ELEMENTS_OF_FUEL)?;
                 let number = self.number(table);
-                // Failure is -1 in either width.
-                let old = self.builtin(Builtin::TableGrow, &[number, delta, value], Some(types::I64))?;
+                // Failure is -1 in either width; then there is nothing to fill.
+                let old = self.builtin(Builtin::TableGrow, &[number, delta], Some(types::I64))?;
+                let failed = self.builder.ins().icmp_imm_s(IntCC::Equal, old, -1);
+                let none = self.builder.ins().iconst(types::I64, 0);
+                let start = self.builder.ins().select(failed, none, old);
+                let len = self.builder.ins().select(failed, none, delta);
+                self.checked(Builtin::TableFill, &[number, start, value, len])?;
                 let old = self.narrow_index(old, ty.table64);
                 self.push(old);
             }
             Operator::TableFill { table } => {
                 let (index, value, len) = self.pop3()?;
                 let (index, len) = (self.extend_index(index), self.extend_index(len));
+                self.spend_for(len, ELEMENTS_OF_FUEL)?;
                 let number = self.number(table);
                 self.checked(Builtin::TableFill, &[number, index, value, len])?;
             }
@@ -53,6 +63,7 @@ impl Translator<'_, '_> {
                 let (dst, src, len) = self.pop3()?;
                 let (dst, src, len) =
                     (self.extend_index(dst), self.extend_index(src), self.extend_index(len));
+                self.spend_for(len, ELEMENTS_OF_FUEL)?;
                 let (dst_table, src_table) = (self.number(dst_table), self.number(src_table));
                 self.checked(Builtin::TableCopy, &[dst_table, dst, src_table, src, len])?;
             }
@@ -60,6 +71,7 @@ impl Translator<'_, '_> {
                 let (dst, src, len) = self.pop3()?;
                 let (dst, src, len) =
                     (self.extend_index(dst), self.extend_index(src), self.extend_index(len));
+                self.spend_for(len, ELEMENTS_OF_FUEL)?;
                 let (table, segment) = (self.number(table), self.number(elem_index));
                 self.checked(Builtin::TableInit, &[table, segment, dst, src, len])?;
             }

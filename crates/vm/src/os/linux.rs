@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::io;
 use std::ptr::{self, NonNull};
 
-use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 
 /// Bytes of an alternate signal stack.
 const SIGNAL_STACK: usize = 64 << 10;
@@ -66,22 +66,6 @@ impl Reservation {
         self.protect(start, len, MprotectFlags::empty())?;
         // SAFETY: the range lies in this reservation, and its owner says that its contents are not needed.
         unsafe { rustix::mm::madvise(address.cast(), len, Advice::LinuxDontNeed)? };
-        Ok(())
-    }
-
-    /// Makes the reservation longer, moving it if need be; what was writable keeps its contents, and what is new has
-    /// the protection of the last page. Whole pages.
-    ///
-    /// # Safety
-    /// Nobody keeps an address in it across the call.
-    pub(crate) unsafe fn extend(&mut self, len: usize) -> io::Result<()> {
-        let len = round_to_pages(len).ok_or(io::ErrorKind::OutOfMemory)?;
-        // SAFETY: the reservation is one mapping of this process (else mremap refuses), and the caller keeps no
-        // address in it.
-        let base =
-            unsafe { rustix::mm::mremap(self.base.as_ptr().cast(), self.len, len, MremapFlags::MAYMOVE)? };
-        self.base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        self.len = len;
         Ok(())
     }
 
