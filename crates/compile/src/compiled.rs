@@ -31,8 +31,6 @@ pub struct CompiledModule {
     /// Which wasm instruction the code at an offset comes from, until the next entry: offset in `code`, then offset in
     /// the file or [`NO_ADDRESS`]. Ascending.
     pub addresses: Vec<(u32, u32)>,
-    /// Where the contents of the code section begin in the file; DWARF counts from here.
-    pub code_section: u32,
 }
 
 /// The wasm offset of code that comes from no instruction.

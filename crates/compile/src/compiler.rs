@@ -113,7 +113,6 @@ impl Compiler {
             handlers: text.handlers,
             exception_refs: text.exception_refs,
             addresses: text.addresses,
-            code_section: module.code_section,
         })
     }
 
@@ -128,7 +127,7 @@ impl Compiler {
         offset: u64,
         registry: &TypeRegistry,
     ) -> Result<ParsedModule, CompileError> {
-        ParsedModule::new(wasm, offset, self.config.features, registry)
+        ParsedModule::new(wasm, offset, &self.config, registry)
     }
 
     /// Validates and compiles one of the functions that a module defines (imported functions do not count), of which

@@ -32,6 +32,9 @@ pub struct Config {
     pub interruptible: bool,
     /// What modules may use: at most [`SUPPORTED_FEATURES`].
     pub features: WasmFeatures,
+    /// Keeps what modules bring along for debuggers, so that traps can name source files and lines. It costs as much
+    /// memory as the sections are long, and no time before a trap.
+    pub debug_info: bool,
     /// How many threads compile the functions of a module.
     pub threads: usize,
 }
@@ -44,6 +47,7 @@ impl Default for Config {
             fuel: false,
             interruptible: false,
             features: SUPPORTED_FEATURES,
+            debug_info: true,
             threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }
     }

@@ -53,6 +53,25 @@ pub struct ModuleInfo {
     pub escaping: Vec<u32>,
     /// Function names from the name section, by function index.
     pub function_names: HashMap<u32, String>,
+    /// What debuggers know of its source, if it has that and it was asked for.
+    pub debug: Option<Box<DebugSections>>,
+}
+
+/// The DWARF of a module, as far as it says what an instruction's source is. Nothing of it has been looked at.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each is the custom section of its name behind `.debug_`")]
+pub struct DebugSections {
+    /// Where the contents of the code section begin in the file: what DWARF counts addresses from.
+    pub code_section: u32,
+    pub abbrev: Box<[u8]>,
+    pub addr: Box<[u8]>,
+    pub info: Box<[u8]>,
+    pub line: Box<[u8]>,
+    pub line_str: Box<[u8]>,
+    pub ranges: Box<[u8]>,
+    pub rnglists: Box<[u8]>,
+    pub str: Box<[u8]>,
+    pub str_offsets: Box<[u8]>,
 }
 
 /// An import of a module.

@@ -80,8 +80,8 @@ pub enum ErrorKind {
 pub struct Trap {
     /// Why.
     pub reason: TrapReason,
-    /// The guest's frames, innermost first.
-    pub backtrace: Vec<Frame>,
+    /// Where: the functions of guests that were running.
+    pub backtrace: Backtrace,
     /// The component function that was called, if known.
     pub callee: Option<String>,
 }
@@ -118,8 +118,7 @@ pub enum TrapReason {
 
 /// The traps of core WebAssembly, and those of a store's bounds.
 pub use tombolo_compile::vmctx::TrapCode;
-/// One frame of a guest.
-pub use tombolo_vm::Frame;
+pub use tombolo_vm::{Backtrace, Frame, SourceFrame};
 
 impl Error {
     /// Makes an error of its cause.
@@ -181,7 +180,7 @@ impl Error {
     /// the backtrace of the innermost guest frames if it is a trap.
     pub(crate) fn raised(trap: tombolo_vm::Trap) -> Self {
         use tombolo_vm::TrapKind;
-        let backtrace = trap.frames().to_vec();
+        let backtrace = trap.backtrace().clone();
         let reason = match trap.kind() {
             TrapKind::Wasm(code) => TrapReason::Core(*code),
             TrapKind::Exception(thrown) => TrapReason::Exception { tag: thrown.tag_name() },
@@ -266,7 +265,7 @@ impl Error {
 
 impl From<TrapReason> for Error {
     fn from(reason: TrapReason) -> Self {
-        Error::new(ErrorKind::Trap(Trap { reason, backtrace: Vec::new(), callee: None }))
+        Error::new(ErrorKind::Trap(Trap { reason, backtrace: Backtrace::default(), callee: None }))
     }
 }
 
@@ -302,10 +301,7 @@ impl fmt::Display for Trap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.reason)?;
         if !self.backtrace.is_empty() {
-            write!(f, "\nwasm backtrace:")?;
-            for (i, frame) in self.backtrace.iter().enumerate() {
-                write!(f, "\n  {i:>3}: {frame}")?;
-            }
+            write!(f, "\nwasm backtrace:{}", self.backtrace)?;
         }
         Ok(())
     }

@@ -153,7 +153,7 @@ pub use abi::{
 };
 pub use component::Component;
 pub use engine::{Config, Engine};
-pub use error::{Error, ErrorKind, Frame, Result, Trap, TrapCode, TrapReason};
+pub use error::{Backtrace, Error, ErrorKind, Frame, Result, SourceFrame, Trap, TrapCode, TrapReason};
 pub use feature::Feature;
 pub use func::{Func, TypedFunc};
 pub use instance::Instance;

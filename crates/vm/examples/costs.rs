@@ -197,7 +197,7 @@ fn main() {
         for _ in 0..n {
             let compiled = cache.compiler().compile_module(EMPTY, cache.registry()).unwrap();
             // SAFETY: it was compiled from these bytes.
-            black_box(unsafe { Module::new(compiled, EMPTY) }.unwrap());
+            black_box(unsafe { Module::new(compiled, EMPTY, Default::default()) }.unwrap());
         }
     });
 }

@@ -135,9 +135,9 @@ pub(crate) unsafe fn leave_with(store: *mut StoreContext, trap: Trap, position: 
 /// As for [`leave_with`].
 #[inline(never)]
 unsafe fn prepare_to_leave(store: *mut StoreContext, mut trap: Trap, position: Position) {
-    if !trap.has_frames() {
+    if !trap.has_backtrace() {
         // SAFETY: the position is above the innermost entry, in compiled code that is on the stack.
-        trap.set_frames(unsafe { backtrace::capture(store, position) });
+        trap.set_backtrace(unsafe { backtrace::capture(store, position) });
     }
     // SAFETY: the store is live, and this thread runs it.
     unsafe { (*store.cast::<StoreInner>()).pending.set(Some(trap)) };

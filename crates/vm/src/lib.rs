@@ -92,8 +92,8 @@ mod trampoline;
 mod trap;
 mod value;
 
-pub use backtrace::Frame;
-pub use code::{CodeError, CodeKind, CodeObject, CodeTables};
+pub use backtrace::{Backtrace, Frame, SourceFrame};
+pub use code::{CodeError, CodeKind, CodeObject, CodeTables, Origin};
 pub use context::{Definition, FuncRef, HostContext, HostFn, StoreContext};
 pub use entry::{enter, guard};
 pub use exception::Thrown;

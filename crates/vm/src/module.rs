@@ -10,7 +10,7 @@ use tombolo_compile::vmctx::Layout;
 use tombolo_types::TypeRegistry;
 
 use crate::code::{CodeKind, CodeTables};
-use crate::{CodeError, CodeObject, TrampolineCache};
+use crate::{CodeError, CodeObject, Origin, TrampolineCache};
 
 /// A compiled module whose code is in place. Instances share it and keep it.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Module {
     /// When it is invalid, or there is no memory for its code.
     pub fn compile(cache: &TrampolineCache, wasm: &[u8]) -> Result<Arc<Module>, CodeError> {
         let compiled = cache.compiler().compile_module(wasm, cache.registry())?;
-        Module::place(compiled, wasm, Some(cache.registry().clone()))
+        Module::place(compiled, wasm, Origin::default(), Some(cache.registry().clone()))
     }
 
     /// Puts a compiled module's code in place.
@@ -52,20 +52,25 @@ impl Module {
     /// # Safety
     /// `compiled` is what the compiler made of `wasm`, unchanged, with the types of the registry of every store that
     /// the module will be instantiated in.
-    pub unsafe fn new(compiled: CompiledModule, wasm: &[u8]) -> Result<Arc<Module>, CodeError> {
-        Module::place(compiled, wasm, None)
+    pub unsafe fn new(
+        compiled: CompiledModule,
+        wasm: &[u8],
+        origin: Origin,
+    ) -> Result<Arc<Module>, CodeError> {
+        Module::place(compiled, wasm, origin, None)
     }
 
     fn place(
         compiled: CompiledModule,
         wasm: &[u8],
+        origin: Origin,
         registry: Option<Arc<TypeRegistry>>,
     ) -> Result<Arc<Module>, CodeError> {
         let CompiledModule {
             info, layout, code, functions, traps, handlers, exception_refs, addresses, ..
         } = compiled;
         let tables = CodeTables { traps, handlers, exception_refs, addresses, functions };
-        let code = CodeObject::publish(&code, CodeKind::Module(info.clone()), tables)?;
+        let code = CodeObject::publish(&code, CodeKind::Module { info: info.clone(), origin }, tables)?;
         let slots: Box<[AtomicPtr<u8>]> =
             code.entries().map(|entry| AtomicPtr::new(entry.cast_mut())).collect();
         let defined = info.functions.len().saturating_sub(info.imported_functions as usize);

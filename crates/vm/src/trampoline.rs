@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tombolo_compile::Compiler;
-use tombolo_types::core::FuncType;
+use tombolo_types::core::{FuncType, ValType};
 use tombolo_types::{TypeId, TypeRegistry};
 
 use crate::{CodeError, CodeObject};
@@ -116,9 +116,29 @@ impl TrampolineCache {
     fn compile(&self, ty: &FuncType, type_id: TypeId, enters: bool) -> Result<Trampoline, CodeError> {
         let function =
             if enters { self.compiler.entry_trampoline(ty)? } else { self.compiler.exit_trampoline(ty)? };
-        let object = CodeObject::publish_function(function)?;
+        let way = if enters { "host to guest" } else { "guest to host" };
+        let object = CodeObject::publish_function(function, format!("tombolo::{way} {}", signature(ty)))?;
         let slots = ty.params.len().max(ty.results.len());
         let slots = u32::try_from(slots).map_err(|_| CodeError::TooLarge(slots))?;
         Ok(Trampoline { code: object.code(), object, type_id, slots, enters })
     }
+}
+
+/// A function type as text.
+fn signature(ty: &FuncType) -> String {
+    let list = |types: &[ValType]| {
+        let names: Vec<_> = types
+            .iter()
+            .map(|ty| match ty {
+                ValType::I32 => "i32",
+                ValType::I64 => "i64",
+                ValType::F32 => "f32",
+                ValType::F64 => "f64",
+                ValType::V128 => "v128",
+                ValType::Ref(_) => "ref",
+            })
+            .collect();
+        names.join(", ")
+    };
+    format!("({}) -> ({})", list(&ty.params), list(&ty.results))
 }

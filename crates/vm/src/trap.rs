@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tombolo_compile::vmctx::TrapCode;
 
-use crate::{Frame, Thrown};
+use crate::{Backtrace, Frame, Thrown};
 
 /// Why a guest stopped, and where.
 ///
@@ -19,14 +19,7 @@ pub struct Trap(Box<Inner>);
 struct Inner {
     kind: TrapKind,
     fault_address: Option<usize>,
-    frames: Option<Frames>,
-}
-
-/// The compiled frames that were on the stack, innermost first.
-#[derive(Debug, Default)]
-pub(crate) struct Frames {
-    pub(crate) frames: Vec<Frame>,
-    pub(crate) complete: bool,
+    backtrace: Option<Backtrace>,
 }
 
 /// The kinds of reasons.
@@ -80,7 +73,7 @@ impl Trap {
     }
 
     fn of_kind(kind: TrapKind) -> Trap {
-        Trap(Box::new(Inner { kind, fault_address: None, frames: None }))
+        Trap(Box::new(Inner { kind, fault_address: None, backtrace: None }))
     }
 
     pub(crate) fn set_fault_address(&mut self, address: usize) {
@@ -88,12 +81,12 @@ impl Trap {
     }
 
     /// Whether the stack was already recorded: once is enough, where the trap began.
-    pub(crate) fn has_frames(&self) -> bool {
-        self.0.frames.is_some()
+    pub(crate) fn has_backtrace(&self) -> bool {
+        self.0.backtrace.is_some()
     }
 
-    pub(crate) fn set_frames(&mut self, frames: Frames) {
-        self.0.frames = Some(frames);
+    pub(crate) fn set_backtrace(&mut self, backtrace: Backtrace) {
+        self.0.backtrace = Some(backtrace);
     }
 
     /// Why.
@@ -110,15 +103,15 @@ impl Trap {
         }
     }
 
-    /// The compiled functions that were running, innermost first: those of the store, also beyond the host functions
-    /// between them. Empty if none was.
-    pub fn frames(&self) -> &[Frame] {
-        self.0.frames.as_ref().map_or(&[], |frames| &frames.frames)
+    /// The compiled functions that were running. Empty if none was.
+    pub fn backtrace(&self) -> &Backtrace {
+        static NONE: Backtrace = Backtrace::new(Vec::new(), 0, 0);
+        self.0.backtrace.as_ref().unwrap_or(&NONE)
     }
 
-    /// Whether [`Trap::frames`] lacks outer ones, which were too many.
-    pub fn frames_truncated(&self) -> bool {
-        self.0.frames.as_ref().is_some_and(|frames| !frames.complete)
+    /// The frames of the backtrace.
+    pub fn frames(&self) -> &[Frame] {
+        self.backtrace().frames()
     }
 
     /// The address in the host's memory that the guest tried to reach, if it was that.
@@ -139,7 +132,7 @@ impl Trap {
     /// # Errors
     /// The trap itself if it is something else.
     pub fn downcast_host<E: Error + 'static>(self) -> Result<E, Trap> {
-        let Inner { kind, fault_address, frames } = *self.0;
+        let Inner { kind, fault_address, backtrace } = *self.0;
         let kind = match kind {
             TrapKind::Host(error) => match error.downcast() {
                 Ok(error) => return Ok(*error),
@@ -147,7 +140,7 @@ impl Trap {
             },
             kind => kind,
         };
-        Err(Trap(Box::new(Inner { kind, fault_address, frames })))
+        Err(Trap(Box::new(Inner { kind, fault_address, backtrace })))
     }
 
     /// The payload of a host function's panic, for [`std::panic::resume_unwind`]; once.
@@ -156,23 +149,6 @@ impl Trap {
             TrapKind::HostPanic(panic) => panic.payload.lock().unwrap_or_else(PoisonError::into_inner).take(),
             _ => None,
         }
-    }
-
-    /// The backtrace as text, a line for each frame, each ending in a line break.
-    pub fn backtrace(&self) -> impl fmt::Display {
-        struct Lines<'a>(&'a Trap);
-        impl fmt::Display for Lines<'_> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                for (index, frame) in self.0.frames().iter().enumerate() {
-                    writeln!(f, "{index:>4}: {frame}")?;
-                }
-                if self.0.frames_truncated() {
-                    writeln!(f, "      … and more")?;
-                }
-                Ok(())
-            }
-        }
-        Lines(self)
     }
 }
 
@@ -194,7 +170,7 @@ impl fmt::Debug for Trap {
         f.debug_struct("Trap")
             .field("kind", &self.0.kind)
             .field("fault_address", &self.0.fault_address)
-            .field("frames", &self.frames())
+            .field("backtrace", self.backtrace())
             .finish()
     }
 }

@@ -82,8 +82,15 @@ fn every_trap(store: &Store) {
     expect(store, traps, "convert", &[Val::F64(1e10f64.to_bits())], IntegerOverflow, "convert");
     let trap = call(store, traps, "recurse", &[]).unwrap_err();
     assert_eq!(trap.code(), Some(StackOverflow));
-    assert!(trap.frames_truncated());
-    assert!(names(&trap).iter().all(|name| name == "recurse"));
+    // Both ends of the recursion are there: where it went and where it came from.
+    assert_eq!(trap.frames().len(), 30);
+    let (left_out, behind) = trap.backtrace().left_out().unwrap();
+    assert!(left_out > 1000 && behind == 20, "{left_out} {behind}");
+    let (outermost, recursion) =
+        names(&trap).split_last().map(|(last, rest)| (last.clone(), rest.to_vec())).unwrap();
+    assert!(recursion.iter().all(|name| name == "recurse"), "{}", trap.backtrace());
+    assert_eq!(outermost, format!("#{}", trap.frames()[29].function_index()));
+    assert!(trap.backtrace().to_string().contains(&format!("… {left_out} frames left out\n")));
     // And after all that it still works.
     assert_eq!(call_i32(store, traps, "divide", &[7, 2]).unwrap(), 3);
 }
@@ -218,7 +225,7 @@ fn endless_recursion_through_the_host_is_a_stack_overflow() {
     let check = |store: &Store| {
         let trap = call_i32(store, caller, "run", &[0]).unwrap_err();
         assert_eq!(trap.code(), Some(TrapCode::StackOverflow));
-        assert!(trap.frames_truncated());
+        assert!(trap.backtrace().left_out().is_some());
     };
     check(&store);
     // SAFETY: what the closure borrows outlives the fiber, and it stays on this thread.

@@ -1,6 +1,7 @@
 //! From a module's bytes to its declarations, validated, with its function bodies left for later.
 
 mod const_expr;
+mod debug;
 mod names;
 mod types;
 
@@ -18,9 +19,10 @@ use wasmparser::{
 };
 
 use crate::CompileError;
+use crate::config::Config;
 use crate::module::{
-    ConstExpr, ConstOp, DataSegment, ElementItems, ElementSegment, Export, Import, Item, ModuleInfo,
-    SegmentMode,
+    ConstExpr, ConstOp, DataSegment, DebugSections, ElementItems, ElementSegment, Export, Import, Item,
+    ModuleInfo, SegmentMode,
 };
 use crate::vmctx::Layout;
 
@@ -31,8 +33,6 @@ pub struct ParsedModule {
     pub info: Arc<ModuleInfo>,
     /// Where things lie in the context of its instances.
     pub layout: Layout,
-    /// Where the contents of the code section begin in the file.
-    pub code_section: u32,
     /// The type section, by type index.
     pub(crate) types: Vec<Arc<FuncType>>,
     /// Type index of each function.
@@ -59,14 +59,16 @@ impl ParsedModule {
     pub(crate) fn new(
         wasm: &[u8],
         offset: u64,
-        features: WasmFeatures,
+        config: &Config,
         registry: &TypeRegistry,
     ) -> Result<ParsedModule, CompileError> {
         let len = wasm.len() as u64;
         if offset.checked_add(len).is_none_or(|end| end >= u64::from(u32::MAX)) {
             return Err(CompileError::too_large("a file of 4 GiB or more", offset));
         }
+        let features = config.features;
         let mut reader = Reader {
+            debug: config.debug_info.then(Box::default),
             registry,
             offset,
             validator: Validator::new_with_features(features),
@@ -93,8 +95,13 @@ impl ParsedModule {
             validation,
             escaping,
             code_section,
+            debug,
             ..
         } = reader;
+        info.debug = debug.filter(|debug| !debug.info.is_empty()).map(|mut debug| {
+            debug.code_section = code_section;
+            debug
+        });
         info.escaping = escaping.into_iter().collect();
         let layout = Layout::new(&info)
             .ok_or_else(|| CompileError::too_large("an instance's context of more than 2 GiB", offset))?;
@@ -106,7 +113,6 @@ impl ParsedModule {
         Ok(ParsedModule {
             info,
             layout,
-            code_section,
             types,
             function_types,
             tag_types,
@@ -155,6 +161,7 @@ impl ParsedModule {
 
 /// The state of reading a module.
 struct Reader<'a> {
+    debug: Option<Box<DebugSections>>,
     registry: &'a TypeRegistry,
     offset: u64,
     validator: Validator,
@@ -255,7 +262,12 @@ impl Reader<'_> {
                     self.data(&data?)?;
                 }
             }
-            Payload::CustomSection(section) => names::read(&section, &mut self.info),
+            Payload::CustomSection(section) => {
+                names::read(&section, &mut self.info);
+                if let Some(debug) = &mut self.debug {
+                    debug::read(&section, debug);
+                }
+            }
             _ => {}
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tombolo_types::component::{PtrWidth, Types};
 use tombolo_types::core::{FuncType, ValType};
 use tombolo_types::{TypeId, TypeRegistry};
+use tombolo_vm::Origin;
 use wasmparser::component_types::{ComponentAnyTypeId, ComponentCoreTypeId};
 use wasmparser::types::{CoreTypeId, TypesRef};
 use wasmparser::{
@@ -14,6 +15,7 @@ use wasmparser::{
     ExternalKind, Instance, Parser, Payload, Validator, WasmFeatures,
 };
 
+use super::names::Names;
 use super::plan::*;
 use super::types::TypeTranslator;
 use crate::abi::Encoding;
@@ -24,6 +26,8 @@ pub(super) struct Decoded {
     pub plan: ComponentPlan,
     pub types: Types,
     pub modules: Vec<Range<usize>>,
+    /// What the names of components say of each module.
+    pub origins: Vec<Origin>,
 }
 
 /// Validates and decodes a component.
@@ -39,6 +43,7 @@ pub(super) fn decode(bytes: &[u8], features: WasmFeatures, registry: &TypeRegist
         modules: Vec::new(),
         enclosing: Vec::new(),
         plan: ComponentPlan::default(),
+        names: Names::default(),
     };
     let mut module_depth = 0;
     for payload in Parser::new(0).parse_all(bytes) {
@@ -50,12 +55,16 @@ pub(super) fn decode(bytes: &[u8], features: WasmFeatures, registry: &TypeRegist
                 decoder.module(unchecked_range.clone())?;
                 module_depth += 1;
             }
-            Payload::End(_) if module_depth > 0 => module_depth -= 1,
+            Payload::End(_) if module_depth > 0 => {
+                module_depth -= 1;
+                decoder.end_of_module()?;
+            }
             _ if module_depth > 0 => {}
             _ => decoder.payload(payload)?,
         }
     }
-    Ok(Decoded { plan: decoder.plan, types: decoder.translator.types, modules: decoder.modules })
+    let origins = decoder.names.finish(decoder.modules.len());
+    Ok(Decoded { plan: decoder.plan, types: decoder.translator.types, modules: decoder.modules, origins })
 }
 
 /// An error of the parser or validator as ours.
@@ -69,9 +78,10 @@ struct Decoder<'a> {
     validator: Validator,
     translator: TypeTranslator,
     modules: Vec<Range<usize>>,
-    /// Plans of the components around the one that is being decoded.
-    enclosing: Vec<ComponentPlan>,
+    /// Plans and names of the components around the one that is being decoded.
+    enclosing: Vec<(ComponentPlan, Names)>,
     plan: ComponentPlan,
+    names: Names,
 }
 
 /// The validator's view of the component being decoded, borrowed apart from the rest of the decoder.
@@ -93,14 +103,29 @@ impl Decoder<'_> {
         Ok(())
     }
 
+    /// The validator has counted the module by now.
+    fn end_of_module(&mut self) -> Result<()> {
+        let index = types!(self).module_count().saturating_sub(1);
+        if let Some(module) = self.modules.len().checked_sub(1) {
+            self.names.module(module, index);
+        }
+        Ok(())
+    }
+
     fn payload(&mut self, payload: Payload<'_>) -> Result<()> {
         match payload {
             Payload::Version { encoding: BinaryEncoding::Module, .. } => {
                 return Err(Error::new(ErrorKind::NotAComponent));
             }
-            Payload::ComponentSection { .. } => self.enclosing.push(std::mem::take(&mut self.plan)),
+            Payload::ComponentSection { .. } => {
+                self.enclosing.push((std::mem::take(&mut self.plan), std::mem::take(&mut self.names)));
+            }
             Payload::End(_) => {
-                if let Some(outer) = self.enclosing.pop() {
+                if let Some((outer, names)) = self.enclosing.pop() {
+                    // The validator has counted the nested component by now.
+                    let index = types!(self).component_count().saturating_sub(1);
+                    let nested = std::mem::replace(&mut self.names, names);
+                    self.names.component(nested, index);
                     let nested = std::mem::replace(&mut self.plan, outer);
                     self.plan.captures |= nested.captures;
                     self.plan.steps.push(Step::Component(Arc::new(nested)));
@@ -137,6 +162,7 @@ impl Decoder<'_> {
                     self.export(export.map_err(malformed)?)?;
                 }
             }
+            Payload::CustomSection(section) => self.names.read(&section),
             Payload::ComponentStartSection { range, .. } => {
                 return Err(Error::unsupported("a component start function", range.start as usize));
             }

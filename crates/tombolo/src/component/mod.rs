@@ -1,6 +1,7 @@
 //! Components: bytes made ready to be instantiated.
 
 mod decode;
+mod names;
 mod plan;
 mod types;
 
@@ -38,15 +39,15 @@ impl Component {
     pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
         let bytes = wat::parse_bytes(bytes.as_ref()).map_err(|error| Error::text(&error))?;
         let decoded = decode::decode(&bytes, engine.features(), engine.registry())?;
-        let modules = (decoded.modules.iter())
-            .map(|range| {
+        let modules = (decoded.modules.iter().zip(decoded.origins))
+            .map(|(range, origin)| {
                 let wasm = bytes.get(range.clone()).unwrap_or_default();
                 let compiled =
                     (engine.compiler().compile_module_at(wasm, range.start as u64, engine.registry()))
                         .map_err(Error::compile)?;
                 // SAFETY: it was just compiled from these bytes, with this engine's registry.
                 #[allow(unsafe_code, reason = "see above")]
-                unsafe { Module::new(compiled, wasm) }.map_err(Error::code)
+                unsafe { Module::new(compiled, wasm, origin) }.map_err(Error::code)
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Component {

@@ -7,4 +7,4 @@ mod object;
 pub(crate) use arena::is_guest_code;
 pub use error::CodeError;
 pub(crate) use object::find;
-pub use object::{CodeKind, CodeObject, CodeTables};
+pub use object::{CodeKind, CodeObject, CodeTables, Origin};

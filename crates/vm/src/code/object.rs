@@ -23,9 +23,26 @@ pub struct CodeObject {
 #[derive(Clone, Debug)]
 pub enum CodeKind {
     /// A module's functions.
-    Module(Arc<ModuleInfo>),
+    Module {
+        /// What the module declares.
+        info: Arc<ModuleInfo>,
+        /// What it is part of.
+        origin: Origin,
+    },
     /// Code between guests and host, which backtraces do not show.
-    Trampoline,
+    Trampoline {
+        /// What profilers show.
+        name: Box<str>,
+    },
+}
+
+/// What a component's names say of a module in it.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The component that defines it, inside of which others where they are nested.
+    pub component: Option<Arc<str>>,
+    /// The module's name there, for where it has none of its own.
+    pub module: Option<Arc<str>>,
 }
 
 /// What is known of addresses in the code, all by offset from its beginning, ascending.
@@ -58,11 +75,14 @@ impl CodeObject {
         Ok(object)
     }
 
-    /// Publishes a function that was compiled on its own.
+    /// Publishes a function that was compiled on its own, under a name for profilers.
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub fn publish_function(function: CompiledFunction) -> Result<Arc<CodeObject>, CodeError> {
+    pub fn publish_function(
+        function: CompiledFunction,
+        name: impl Into<Box<str>>,
+    ) -> Result<Arc<CodeObject>, CodeError> {
         let tables = CodeTables {
             traps: function.traps,
             addresses: function.addresses,
@@ -70,7 +90,7 @@ impl CodeObject {
             exception_refs: function.exception_refs,
             functions: Vec::new(),
         };
-        CodeObject::publish(&function.code, CodeKind::Trampoline, tables)
+        CodeObject::publish(&function.code, CodeKind::Trampoline { name: name.into() }, tables)
     }
 
     /// Where the code begins.
@@ -158,5 +178,5 @@ pub(crate) fn find(address: usize) -> Option<Arc<CodeObject>> {
         let objects = OBJECTS.read().unwrap_or_else(PoisonError::into_inner);
         objects.range(..=address).next_back().and_then(|(_, object)| object.upgrade())
     }?;
-    object.offset(address).is_some().then_some(object)
+    object.contains(address).then_some(object)
 }
