@@ -207,8 +207,8 @@ fn operations_are_paid_for_by_their_length() {
         assert_eq!(cost("grow", [ELEMENTS, 0, 80]), 7 + i64::from(ELEMENTS / 8) + 10);
         // What cannot be paid for is not done.
         store.set_fuel(100);
-        let trap = run(&store, instance, "fill", [0, 9, SIZE as i32]).unwrap_err();
+        let trap = run(&store, instance, "fill", [0, 0xff, SIZE as i32]).unwrap_err();
         assert_eq!(trap.code(), Some(TrapCode::OutOfFuel));
-        assert!(!memory(&store, instance, "a").contains(&9));
+        assert!(!memory(&store, instance, "a").contains(&0xff));
     }
 }
