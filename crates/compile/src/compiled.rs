@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::CompileError;
+use crate::call_graph::CallGraph;
 use crate::module::ModuleInfo;
 use crate::vmctx::{Layout, TrapCode};
 
@@ -14,6 +15,8 @@ pub const FUNCTION_ALIGNMENT: usize = 16;
 pub struct CompiledModule {
     /// What the module declares.
     pub info: Arc<ModuleInfo>,
+    /// Who calls whom in it.
+    pub calls: CallGraph,
     /// Where things lie in the context of its instances.
     pub layout: Layout,
     /// Machine code of all its functions. It can be placed at any address that is a multiple of

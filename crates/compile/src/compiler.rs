@@ -13,6 +13,7 @@ use tombolo_types::TypeRegistry;
 use tombolo_types::core::FuncType;
 use wasmparser::WasmFeatures;
 
+use crate::call_graph::CallGraph;
 use crate::compiled::{
     CompiledFunction, CompiledModule, Handler, NO_ADDRESS, Text, UnlinkedFunction, push_address,
 };
@@ -98,6 +99,8 @@ impl Compiler {
     ) -> Result<CompiledModule, CompileError> {
         let module = self.parse_module(wasm, offset, registry)?;
         let functions = self.compile_functions(&module, wasm)?;
+        let calls = CallGraph::new(wasm)
+            .map_err(|error| CompileError::internal(error.to_string(), error.offset()))?;
         let mut text = Text::default();
         text.code.reserve(functions.iter().map(|function| function.function.code.len() + 16).sum());
         for (defined, function) in functions.iter().enumerate() {
@@ -106,6 +109,7 @@ impl Compiler {
         text.link(self.interrupt_shim.as_ref())?;
         Ok(CompiledModule {
             info: module.info,
+            calls,
             layout: module.layout,
             code: text.code,
             functions: text.functions,

@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+mod call_graph;
 mod compiled;
 mod compiler;
 mod config;
@@ -27,6 +28,7 @@ mod trampoline;
 mod translate;
 pub mod vmctx;
 
+pub use call_graph::{Call, CallGraph};
 pub use compiled::{
     CompiledFunction, CompiledModule, FUNCTION_ALIGNMENT, FunctionRange, Handler, NO_ADDRESS,
 };

@@ -70,6 +70,22 @@ pub mod store_context {
     pub const END: u32 = 64;
 }
 
+/// An activation: a call into a component instance, on the native stack. The runtime gives its other fields meaning.
+pub mod activation {
+    /// `*const` the activation that this one interrupted.
+    pub const PREVIOUS: u32 = 0;
+    /// `*const` the runtime's record of the function; null inside `realloc`.
+    pub const FUNC: u32 = 8;
+    /// Two cells of `u64`: the thread's storage (`context.get`, `context.set`).
+    pub const CONTEXT: u32 = 16;
+    /// `u64`: the thread's number, or 0 as long as nobody asked for it.
+    pub const THREAD: u32 = 32;
+    /// `u64`: the number of the instance where there is no function, or 0.
+    pub const INSTANCE: u32 = 40;
+    /// Size of one.
+    pub const SIZE: u32 = 48;
+}
+
 /// A function as a value (`funcref`): what tables hold pointers to. 24 bytes.
 pub mod func_ref {
     /// `*const u8`: the function's code.

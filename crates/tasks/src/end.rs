@@ -178,7 +178,7 @@ impl<E: Embedder> Store<E> {
         element: &E::Element,
     ) -> Result<(EndId, &End<E>), Trap> {
         let instance = self.instances.get(inst)?;
-        if !instance.may_leave {
+        if !instance.door.may_leave() {
             return Err(Trap::CannotLeave);
         }
         self.end_in(instance, index, kind, element)

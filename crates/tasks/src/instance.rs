@@ -4,6 +4,7 @@
 //! threads that wait to enter or were just resumed from it; `charged` is the sum of the costs of all that the
 //! instance holds, and never exceeds `limits.bytes`.
 
+use crate::door::Door;
 use crate::embedder::Embedder;
 use crate::end::End;
 use crate::handle_table::Handle;
@@ -42,8 +43,8 @@ impl Default for Limits {
 pub struct Instance<E: Embedder> {
     /// What the embedder attached.
     pub data: E::Instance,
-    /// Whether the instance may be left: false inside realloc and post-return.
-    pub may_leave: bool,
+    /// Whether the instance may be left, and what else calls look at.
+    pub(crate) door: Door,
     pub(crate) handles: Table<Handle<E>>,
     pub(crate) threads: Table<ThreadId>,
     pub(crate) backpressure: u32,
@@ -66,6 +67,11 @@ pub struct Instance<E: Embedder> {
 }
 
 impl<E: Embedder> Instance<E> {
+    /// What stands in the way of leaving and entering the instance.
+    pub fn door(&self) -> &Door {
+        &self.door
+    }
+
     /// Approximates the bytes that the host holds for this instance's handles, tasks, threads, subtasks,
     /// stream and future ends (with their pending events), waitable sets and lends.
     pub fn charged_bytes(&self) -> u64 {
@@ -171,7 +177,7 @@ impl<E: Embedder> Store<E> {
     pub fn new_instance(&mut self, data: E::Instance, limits: Limits) -> Result<InstanceId, Trap> {
         self.instances.insert(Instance {
             data,
-            may_leave: true,
+            door: Door::default(),
             handles: Table::new(limits.handles),
             threads: Table::new(limits.threads),
             backpressure: 0,
@@ -199,7 +205,7 @@ impl<E: Embedder> Store<E> {
         self.instances.get(inst)
     }
 
-    /// Looks an instance up, to change its data or `may_leave`.
+    /// Looks an instance up, to change its data.
     ///
     /// # Errors
     ///

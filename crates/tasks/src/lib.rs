@@ -90,6 +90,7 @@
 mod async_value;
 mod callback;
 mod copy;
+mod door;
 mod embedder;
 mod end;
 mod error_context;
@@ -116,6 +117,7 @@ mod waitable_set;
 
 pub use callback::{CallbackCode, CallbackStep};
 pub use copy::{CopyStep, Transfer};
+pub use door::Door;
 pub use embedder::{Buffer, Element, Embedder, MAX_BUFFER_LENGTH};
 pub use end::{CancelStep, Delivered, EndKind, EndState};
 pub use event::{BLOCKED, CopyEvent, CopyResult, Event, EventCode};

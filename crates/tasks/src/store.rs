@@ -76,7 +76,7 @@ impl<E: Embedder> Store<E> {
     /// [`Trap::CannotLeave`] there; [`Trap::Gone`] when the instance was removed.
     #[inline]
     pub fn check_may_leave(&self, inst: InstanceId) -> Result<(), Trap> {
-        if self.instances.get(inst)?.may_leave { Ok(()) } else { Err(Trap::CannotLeave) }
+        if self.instances.get(inst)?.door.may_leave() { Ok(()) } else { Err(Trap::CannotLeave) }
     }
 
     pub(crate) fn wrong_handle(&self, inst: InstanceId, index: u32, expected: HandleKind) -> Trap {

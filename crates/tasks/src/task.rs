@@ -124,6 +124,25 @@ impl<E: Embedder> Store<E> {
         Ok(task)
     }
 
+    /// Adds a task of a function that is not `async`, whose thread has entered and started: all that comes before a
+    /// synchronous callee runs.
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance holds too much.
+    pub fn begin_sync(
+        &mut self,
+        inst: InstanceId,
+        data: E::Task,
+        thread: E::Thread,
+    ) -> Result<(TaskId, ThreadId), Trap> {
+        let task = self.new_task(inst, false, false, data)?;
+        let thread = self.new_thread(task, thread)?;
+        self.enter_implicit_thread(task, thread)?;
+        self.task_start(task)?;
+        Ok((task, thread))
+    }
+
     /// Starts a task's implicit thread, unless backpressure holds it up (`Task.enter_implicit_thread`).
     ///
     /// # Errors

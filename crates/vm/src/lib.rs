@@ -85,6 +85,7 @@ mod limits;
 mod memory;
 mod module;
 mod os;
+mod reach;
 mod signals;
 mod store;
 mod table;

@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicPtr;
 
-use tombolo_compile::CompiledModule;
 use tombolo_compile::module::ModuleInfo;
 use tombolo_compile::vmctx::Layout;
+use tombolo_compile::{CallGraph, CompiledModule};
 use tombolo_types::TypeRegistry;
 
 use crate::code::{CodeKind, CodeTables};
@@ -18,6 +18,7 @@ pub struct Module {
     /// Whose numbers its function types have, if it was compiled here.
     registry: Option<Arc<TypeRegistry>>,
     info: Arc<ModuleInfo>,
+    calls: CallGraph,
     layout: Layout,
     code: Arc<CodeObject>,
     /// Where each function that the module defines is: what compiled code calls through.
@@ -67,7 +68,16 @@ impl Module {
         registry: Option<Arc<TypeRegistry>>,
     ) -> Result<Arc<Module>, CodeError> {
         let CompiledModule {
-            info, layout, code, functions, traps, handlers, exception_refs, addresses, ..
+            info,
+            calls,
+            layout,
+            code,
+            functions,
+            traps,
+            handlers,
+            exception_refs,
+            addresses,
+            ..
         } = compiled;
         let tables = CodeTables { traps, handlers, exception_refs, addresses, functions };
         let code = CodeObject::publish(&code, CodeKind::Module { info: info.clone(), origin }, tables)?;
@@ -87,6 +97,7 @@ impl Module {
             type_ids: info.types.iter().map(|id| id.0).collect(),
             references: references.into(),
             info,
+            calls,
             layout,
             code,
             slots,
@@ -98,6 +109,11 @@ impl Module {
     /// What the module declares.
     pub fn info(&self) -> &Arc<ModuleInfo> {
         &self.info
+    }
+
+    /// Who calls whom in the module.
+    pub(crate) fn calls(&self) -> &CallGraph {
+        &self.calls
     }
 
     /// The module's code.

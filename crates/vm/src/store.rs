@@ -205,6 +205,20 @@ impl Store {
         unsafe { (*self.context().as_ptr()).host_data = data };
     }
 
+    /// The word that [`StoreContext::activation`] holds.
+    #[inline]
+    pub fn activation(&self) -> *mut std::ffi::c_void {
+        // SAFETY: the context lives, and compiled code does not run now.
+        unsafe { (*self.context().as_ptr()).activation }
+    }
+
+    /// Sets the word.
+    #[inline]
+    pub fn set_activation(&self, activation: *mut std::ffi::c_void) {
+        // SAFETY: as above.
+        unsafe { (*self.context().as_ptr()).activation = activation };
+    }
+
     /// Sets the trap that a [`HostFn`](crate::HostFn) which returns non-zero raises.
     pub fn set_pending(&self, trap: Trap) {
         self.inner().pending.set(Some(trap));

@@ -98,7 +98,7 @@ fn borrows_must_be_dropped_before_the_task_returns() {
 fn built_ins_trap_inside_realloc_and_post_return() {
     let (mut store, a, _) = store();
     let index = store.resource_new(a, RT, 40).unwrap();
-    store.instance_mut(a).unwrap().may_leave = false;
+    store.instance_mut(a).unwrap().door().set_may_leave(false);
     assert_eq!(store.resource_new(a, RT, 41), Err(Trap::CannotLeave));
     assert_eq!(store.resource_drop(a, RT, index), Err(Trap::CannotLeave));
     assert_eq!(store.resource_rep(a, RT, index), Ok(40), "resource.rep may be called there");

@@ -81,7 +81,7 @@ fn storage_is_per_thread() {
 fn threads_built_ins_trap_inside_realloc() {
     let (mut store, a, _) = store();
     let (task, main) = store.call(a, STACKFUL);
-    store.instance_mut(a).unwrap().may_leave = false;
+    store.instance_mut(a).unwrap().door().set_may_leave(false);
     assert_eq!(store.thread_index(main), Err(Trap::CannotLeave));
     assert_eq!(store.thread_new(task, "other"), Err(Trap::CannotLeave));
     assert_eq!(store.thread_suspend(main), Err(Trap::CannotLeave));

@@ -10,9 +10,10 @@ use tombolo_tasks::{
 use tombolo_types::component::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use tombolo_vm::RawVal;
 
+use super::activation::Activation;
 use super::core::StoreCore;
 use super::func::{LiftedFunc, LoweredFunc};
-use super::guest::{GuestBridge, Scope};
+use super::guest::{Borrower, GuestBridge, Scope};
 use super::thread::{Code, Work};
 use super::{Caller, FlatValues, Runtime, TaskData, ThreadData};
 use crate::abi::{Signature, translate_flat};
@@ -46,7 +47,7 @@ impl StoreCore {
             (task, thread, entered)
         };
         if entered == Enter::Entered {
-            if func.blocks {
+            if func.blocks(self) {
                 self.begin_thread(thread, Work::Begin)?;
             } else {
                 self.with_thread(thread, || self.run_callee(thread))?;
@@ -74,47 +75,39 @@ impl StoreCore {
         func: &Arc<LiftedFunc>,
         args: &[u64],
     ) -> Result<FlatValues> {
-        let data = TaskData { func: Some(func.clone()), caller: Caller::Nobody };
-        let (task, thread) = {
-            let mut tasks = self.tasks.borrow_mut();
-            let task = tasks.new_task(func.guest.instance, false, false, data)?;
-            let thread = tasks.new_thread(task, ThreadData::OnStack)?;
-            tasks.enter_implicit_thread(task, thread)?;
-            tasks.task_start(task)?;
-            (task, thread)
-        };
+        let activation = Activation::of_func(func);
         let mut lenders = Lenders::new();
-        let current = Some(thread);
-        let flat = self.with_current(current, || {
-            let args = self.translate_params(lowered, func, args, Scope::Lenders(&mut lenders), task)?;
+        let flat = self.activate(&activation, || {
+            let scope = Scope::Lenders(&mut lenders);
+            let args = self.translate_params(lowered, func, args, scope, (&activation).into())?;
             self.call_core(func, &args)
         })?;
         let results = self.translate_results(lowered, func, &flat, args)?;
-        self.tasks.borrow_mut().task_return(task)?;
-        self.with_current(current, || self.post_return(func, &flat))?;
-        let mut tasks = self.tasks.borrow_mut();
-        tasks.exit_implicit_thread(task, thread)?;
-        tasks.release_lenders(lowered.guest.instance, lenders);
+        self.activation_returned(&activation)?;
+        self.activate(&activation, || self.post_return(func, &flat))?;
+        self.activation_done(&activation)?;
+        self.tasks.borrow_mut().release_lenders(lowered.guest.instance, lenders);
         Ok(results)
     }
 
     /// Runs core code of an instance that is no component function, as a call of a sync-typed one would.
-    pub(in crate::runtime) fn run_in_instance(&self, instance: InstanceId, code: Code) -> Result<()> {
-        let data = TaskData { func: None, caller: Caller::Nobody };
-        let (task, thread, blocks) = {
-            let mut tasks = self.tasks.borrow_mut();
-            let task = tasks.new_task(instance, false, false, data)?;
-            let thread = tasks.new_thread(task, ThreadData::OnStack)?;
-            tasks.enter_implicit_thread(task, thread)?;
-            tasks.task_start(task)?;
-            (task, thread, tasks.instance(instance)?.data.blocks)
-        };
+    /// `blocks` says whether it can block.
+    pub(in crate::runtime) fn run_in_instance(
+        &self,
+        instance: InstanceId,
+        code: Code,
+        blocks: bool,
+    ) -> Result<()> {
         if blocks {
+            let data = TaskData { func: None, caller: Caller::Nobody };
+            let (task, thread) = self.tasks.borrow_mut().begin_sync(instance, data, ThreadData::OnStack)?;
             self.begin_thread(thread, Work::Task(code))?;
-            self.finish_sync(task, instance)
-        } else {
-            self.with_thread(thread, || self.run_task(thread, &code))
+            return self.finish_sync(task, instance);
         }
+        let activation = Activation::of_instance(instance);
+        self.activate(&activation, || self.run_code(&code))?;
+        self.activation_returned(&activation)?;
+        self.activation_done(&activation)
     }
 
     /// The body of the implicit thread of a task that is no call of a component function.
@@ -231,7 +224,8 @@ impl StoreCore {
                     let data = tasks.subtask(subtask)?;
                     (data.lowered.clone(), data.args.clone())
                 };
-                let args = self.translate_params(&lowered, func, &args, Scope::Subtask(subtask), task);
+                let scope = Scope::Subtask(subtask);
+                let args = self.translate_params(&lowered, func, &args, scope, Some(task).into());
                 (Caller::Guest(subtask), args)
             }
         };
@@ -282,10 +276,10 @@ impl StoreCore {
         func: &LiftedFunc,
         args: &[u64],
         scope: Scope<'_>,
-        task: TaskId,
+        borrower: Borrower<'_>,
     ) -> Result<FlatValues> {
         let mut bridge =
-            GuestBridge { from: lowered.guest.lift(self, scope), to: func.guest.lower(self, Some(task)) };
+            GuestBridge { from: lowered.guest.lift(self, scope), to: func.guest.lower(self, borrower) };
         let (from, to) = (&lowered.guest.env.types, &func.guest.env.types);
         let sink = translate_flat(
             &mut bridge,
@@ -330,6 +324,6 @@ impl StoreCore {
     fn post_return(&self, func: &LiftedFunc, flat: &[u64]) -> Result<()> {
         let Some(post_return) = &func.post_return else { return Ok(()) };
         let mut values: Slots = flat.iter().map(|value| RawVal::from_u64(*value)).collect();
-        self.without_leaving(func.guest.instance, || self.call(post_return, &mut values))
+        func.guest.without_leaving(|| self.call(post_return, &mut values))
     }
 }

@@ -70,10 +70,10 @@ impl StoreCore {
     /// Calls a lowered function; parameters and results share `values`.
     pub fn call_lowered(&self, lowered: &Arc<LoweredFunc>, values: &mut [RawVal]) -> Result<()> {
         let instance = lowered.guest.instance;
-        self.check_may_leave(instance)?;
+        lowered.guest.check_may_leave()?;
         let args: FlatValues = values.iter().take(lowered.core_params).map(|value| value.u64()).collect();
         match &lowered.callee {
-            FuncValue::Guest(func) if !func.blocks => {
+            FuncValue::Guest(func) if !func.blocks(self) => {
                 let results = self.call_sync(lowered, func, &args)?;
                 finish_at_once(lowered, &results, values);
                 Ok(())

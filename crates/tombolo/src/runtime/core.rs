@@ -1,12 +1,13 @@
 //! The part of a store that does not depend on the host's data.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, OnceLock};
 
 use tombolo_tasks::{EndId, InstanceId, TaskId, ThreadId};
 use tombolo_vm::Fiber;
 
+use super::blocking::CoreCode;
 use super::guest::Callable;
 use super::host_task::{HostTaskId, HostTasks};
 use super::{LoweredFunc, Runtime, TaskData, ThreadData, builtins::BuiltinFunc};
@@ -18,8 +19,11 @@ use crate::store::{Deadlines, next_store_id};
 
 /// A resource type that a guest defined.
 pub(crate) struct GuestResource {
+    pub code: Arc<CoreCode>,
     pub instance: InstanceId,
     pub dtor: Option<Callable>,
+    /// Whether the destructor may block, once it was asked.
+    pub known_to_block: OnceLock<bool>,
 }
 
 /// Everything in a store but the host's data.
@@ -31,12 +35,8 @@ pub(crate) struct StoreCore {
     pub engine: Engine,
     pub vm: tombolo_vm::Store,
     pub tasks: RefCell<tombolo_tasks::Store<Runtime>>,
-    /// The thread that runs now; none inside `realloc`.
-    pub current: Cell<Option<ThreadId>>,
     /// The thread that the one that leaves its fiber now hands over to.
     pub handover: Cell<Option<ThreadId>>,
-    /// Storage of `context.get` and `.set` where there is no thread.
-    pub scratch: Cell<[u64; 2]>,
     pub host_tasks: HostTasks,
     /// What works on each stream or future end that the host owns.
     pub host_ends: RefCell<HashMap<EndId, HostTaskId>>,
@@ -57,6 +57,8 @@ pub(crate) struct StoreCore {
     pub sliced: RefCell<Option<Fiber>>,
     /// Whether nothing may run: it is poisoned, or suspended.
     stopped: Cell<bool>,
+    /// Contexts of the core functions that may block whoever calls them.
+    pub waiting: RefCell<HashSet<usize>>,
     /// What to do when the last handle to a host's resource is dropped.
     pub host_drops: RefCell<HashMap<ResourceType, HostDrop>>,
 }
@@ -80,9 +82,7 @@ impl StoreCore {
                 },
             ),
             tasks: RefCell::new(tombolo_tasks::Store::new()),
-            current: Cell::default(),
             handover: Cell::default(),
-            scratch: Cell::default(),
             host_tasks: HostTasks::default(),
             host_ends: RefCell::default(),
             resources: RefCell::default(),
@@ -96,18 +96,9 @@ impl StoreCore {
             jobs: RefCell::default(),
             sliced: RefCell::default(),
             stopped: Cell::new(false),
+            waiting: RefCell::default(),
             host_drops: RefCell::default(),
         }
-    }
-
-    /// The thread that runs now.
-    pub fn current_thread(&self) -> Result<ThreadId> {
-        Ok(self.current.get().ok_or(tombolo_tasks::Trap::CannotLeave)?)
-    }
-
-    /// The task that runs now.
-    pub fn current_task(&self) -> Result<TaskId> {
-        Ok(self.tasks.borrow().thread_scope(self.current_thread()?)?.0)
     }
 
     /// Traps unless the instance may call out of itself (`may_leave`).
@@ -115,25 +106,8 @@ impl StoreCore {
         Ok(self.tasks.borrow().check_may_leave(instance)?)
     }
 
-    /// Runs `f` with `current` as the thread that runs now.
-    pub fn with_current<R>(&self, current: Option<ThreadId>, f: impl FnOnce() -> R) -> R {
-        let outer = self.current.replace(current);
-        let result = f();
-        self.current.set(outer);
-        result
-    }
-
-    /// Runs `f` while the instance may not call out of itself.
-    pub fn without_leaving<R>(&self, instance: InstanceId, f: impl FnOnce() -> Result<R>) -> Result<R> {
-        self.tasks.borrow_mut().instance_mut(instance)?.may_leave = false;
-        let result = f();
-        if let Ok(instance) = self.tasks.borrow_mut().instance_mut(instance) {
-            instance.may_leave = true;
-        }
-        result
-    }
-
     /// Fails if the store is no longer fit to run guests.
+    #[inline]
     pub fn check_alive(&self) -> Result<()> {
         if self.stopped.get() { Err(self.why_stopped()) } else { Ok(()) }
     }
@@ -163,9 +137,17 @@ impl StoreCore {
     /// Notes that a trap or a host's error tore through guest frames, so that nothing may run any more.
     pub fn poison(&self, error: &Error) {
         self.stopped.set(true);
-        self.poisoned
-            .borrow_mut()
-            .get_or_insert_with(|| error.to_string().lines().next().unwrap_or_default().to_owned());
+        let mut poisoned = self.poisoned.borrow_mut();
+        if poisoned.is_some() {
+            return;
+        }
+        *poisoned = Some(error.to_string().lines().next().unwrap_or_default().to_owned());
+        let tasks = self.tasks.borrow();
+        for instance in &*self.instances.borrow() {
+            if let Ok(instance) = tasks.instance(*instance) {
+                instance.door().kill();
+            }
+        }
     }
 
     /// The data of a task, taken out of it.

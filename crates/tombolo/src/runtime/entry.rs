@@ -22,15 +22,23 @@ impl StoreCore {
     /// Calls a core function; parameters and results share `values`.
     pub fn call(&self, callable: &Callable, values: &mut [RawVal]) -> Result<()> {
         self.check_alive()?;
+        let activation = self.vm.activation();
         // SAFETY: the trampoline is the one of the function's type, and `values` has the slots it needs: every
         // caller sizes it by the type that validation gave the function.
-        unsafe { self.vm.call_raw(callable.func, &callable.trampoline, values) }
-            .map_err(|trap| self.raised(trap))
+        unsafe { self.vm.call_raw(callable.func, &callable.trampoline, values) }.map_err(|trap| {
+            // What the guest linked was cut off with its frames.
+            self.vm.set_activation(activation);
+            self.raised(trap)
+        })
     }
 
     /// Runs a core instance's start function.
     pub fn start(&self, instance: InstanceHandle) -> Result<()> {
-        self.vm.start(instance).map_err(|trap| self.raised(trap))
+        let activation = self.vm.activation();
+        self.vm.start(instance).map_err(|trap| {
+            self.vm.set_activation(activation);
+            self.raised(trap)
+        })
     }
 
     fn raised(&self, trap: tombolo_vm::Trap) -> Error {
@@ -47,20 +55,35 @@ impl StoreCore {
 
     /// Makes a core function of a lowered one.
     pub fn lower_to_core(&self, lowered: LoweredFunc, ty: TypeId) -> Result<FuncHandle> {
+        let waits = !lowered.is_async && lowered.sig.is_async;
         let lowered = Arc::new(lowered);
         let data = [std::ptr::from_ref(self) as usize, Arc::as_ptr(&lowered) as usize];
         self.lowered.borrow_mut().push(lowered);
         // SAFETY: `enter_lowered` reads just these words; the store keeps what they point to.
-        unsafe { self.vm.raw_host_func(ty, enter_lowered, &data) }.map_err(Error::code)
+        let func = unsafe { self.vm.raw_host_func(ty, enter_lowered, &data) }.map_err(Error::code)?;
+        self.note_waiting(func, waits);
+        Ok(func)
     }
 
     /// Makes a core function of a built-in.
     pub fn builtin_to_core(&self, builtin: BuiltinFunc, ty: TypeId) -> Result<FuncHandle> {
+        let waits = builtin.waits;
         let builtin = Arc::new(builtin);
         let data = [std::ptr::from_ref(self) as usize, Arc::as_ptr(&builtin) as usize];
         self.builtins.borrow_mut().push(builtin);
         // SAFETY: `enter_builtin` reads just these words; the store keeps what they point to.
-        unsafe { self.vm.raw_host_func(ty, enter_builtin, &data) }.map_err(Error::code)
+        let func = unsafe { self.vm.raw_host_func(ty, enter_builtin, &data) }.map_err(Error::code)?;
+        self.note_waiting(func, waits);
+        Ok(func)
+    }
+
+    /// Notes whether a core function of the host may block its caller.
+    fn note_waiting(&self, func: FuncHandle, waits: bool) {
+        if waits {
+            // SAFETY: the store lives.
+            let context = unsafe { func.func_ref(&self.vm).as_ref() }.vmctx;
+            self.waiting.borrow_mut().insert(context as usize);
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Component functions at run time.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tombolo_types::component::{
     FuncTypeId, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, TypeRef,
 };
 
+use super::blocking::CoreCode;
 use super::call_host::HostFunction;
+use super::core::StoreCore;
 use super::env::Env;
 use super::guest::{Callable, Guest};
 use crate::abi::TypeList;
@@ -54,10 +56,20 @@ pub(crate) struct LiftedFunc {
     pub post_return: Option<Callable>,
     /// Whether the core function uses the async ABI.
     pub is_async: bool,
-    /// Whether it may have to wait, and so needs a stack of its own.
-    pub blocks: bool,
+    /// The core code that it leads into.
+    pub code: Arc<CoreCode>,
+    /// Whether that can block, once it was asked.
+    pub known_to_block: OnceLock<bool>,
     /// Results of the core function.
     pub core_results: usize,
+}
+
+impl LiftedFunc {
+    /// Whether it may have to wait, and so needs a stack of its own.
+    #[inline]
+    pub fn blocks(&self, core: &StoreCore) -> bool {
+        self.sig.is_async || self.code.blocks(core, &self.known_to_block, [self.core.func])
+    }
 }
 
 /// `canon lower`: a component function as a core function.

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use tombolo_tasks::{EndId, InstanceId, Lenders, SubtaskId, TaskId};
+use tombolo_tasks::{Door, EndId, InstanceId, Lenders, SubtaskId, TaskId};
 use tombolo_types::component::{Def, DefId, PtrWidth, ResourceIdx};
 use tombolo_vm::{FuncHandle, MemoryHandle, RawVal, Trampoline};
 
+use super::activation::Activation;
 use super::core::StoreCore;
 use super::env::{Element, Env};
 use crate::abi::{Bridge, Encoding, Handle, LiftSide, LowerSide};
@@ -24,6 +25,7 @@ pub(crate) struct Callable {
 #[derive(Clone)]
 pub(crate) struct Guest {
     pub instance: InstanceId,
+    pub door: Door,
     pub env: Arc<Env>,
     pub encoding: Encoding,
     pub width: PtrWidth,
@@ -39,6 +41,26 @@ pub(crate) enum Scope<'a> {
     Lenders(&'a mut Lenders),
 }
 
+/// Whose the borrowed handles are that are lowered into a guest.
+pub(crate) enum Borrower<'a> {
+    /// Nothing can be borrowed: results, stream elements.
+    Nobody,
+    Task(TaskId),
+    Activation(&'a Activation<'a>),
+}
+
+impl From<Option<TaskId>> for Borrower<'_> {
+    fn from(task: Option<TaskId>) -> Self {
+        task.map_or(Borrower::Nobody, Borrower::Task)
+    }
+}
+
+impl<'a> From<&'a Activation<'a>> for Borrower<'a> {
+    fn from(activation: &'a Activation<'a>) -> Self {
+        Borrower::Activation(activation)
+    }
+}
+
 impl Guest {
     /// The guest as a source of values.
     pub fn lift<'a>(&'a self, core: &'a StoreCore, scope: Scope<'a>) -> GuestLift<'a> {
@@ -46,8 +68,8 @@ impl Guest {
     }
 
     /// The guest as a target of values; borrows belong to `task`.
-    pub fn lower<'a>(&'a self, core: &'a StoreCore, task: Option<TaskId>) -> GuestLower<'a> {
-        GuestLower { core, guest: self, task }
+    pub fn lower<'a>(&'a self, core: &'a StoreCore, task: impl Into<Borrower<'a>>) -> GuestLower<'a> {
+        GuestLower { core, guest: self, borrower: task.into() }
     }
 
     /// The guest's memory.
@@ -81,8 +103,8 @@ impl Guest {
             PtrWidth::Bits64 => RawVal::from_u64(v),
         };
         let mut values = [value(old), value(old_size), value(align.into()), value(new_size)];
-        core.scratch.set([0; 2]);
-        core.with_current(None, || core.without_leaving(self.instance, || core.call(realloc, &mut values)))?;
+        let activation = Activation::of_realloc();
+        core.activate(&activation, || self.without_leaving(|| core.call(realloc, &mut values)))?;
         let ptr = self.pointer(values.first());
         let len = self.bytes(core).len() as u64;
         if !ptr.is_multiple_of(align.max(1).into()) {
@@ -94,6 +116,21 @@ impl Guest {
             )));
         }
         Ok(ptr)
+    }
+
+    /// Runs `f` while the instance may not call out of itself.
+    #[inline]
+    pub fn without_leaving<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.door.set_may_leave(false);
+        let result = f();
+        self.door.set_may_leave(true);
+        result
+    }
+
+    /// Traps unless the instance may call out of itself (`may_leave`).
+    #[inline]
+    pub fn check_may_leave(&self) -> Result<()> {
+        if self.door.may_leave() { Ok(()) } else { Err(tombolo_tasks::Trap::CannotLeave.into()) }
     }
 
     /// A core value as a pointer into this guest's memory.
@@ -183,7 +220,7 @@ impl LiftSide for GuestLift<'_> {
 pub(crate) struct GuestLower<'a> {
     pub core: &'a StoreCore,
     pub guest: &'a Guest,
-    task: Option<TaskId>,
+    borrower: Borrower<'a>,
 }
 
 impl LowerSide for GuestLower<'_> {
@@ -222,8 +259,14 @@ impl LowerSide for GuestLower<'_> {
         {
             return Ok(value.rep);
         }
-        let task =
-            self.task.ok_or_else(|| Error::abi("a borrow handle can only be passed as a parameter"))?;
+        let task = match self.borrower {
+            Borrower::Nobody => return Err(Error::abi("a borrow handle can only be passed as a parameter")),
+            Borrower::Task(task) => task,
+            Borrower::Activation(activation) => {
+                let thread = self.core.thread_of(activation)?;
+                self.core.tasks.borrow().thread_scope(thread)?.0
+            }
+        };
         Ok(self.core.tasks.borrow_mut().lower_borrow(self.guest.instance, ty, value.rep, task)?)
     }
 

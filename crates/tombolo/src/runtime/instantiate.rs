@@ -1,19 +1,20 @@
 //! Instantiation: carrying out a component's plan.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use indexmap::IndexMap;
-use tombolo_tasks::{EndKind, InstanceId};
+use tombolo_tasks::{Door, EndKind, InstanceId};
 use tombolo_types::component::{Def, DefId, FlatType, ResourceIdx};
 use tombolo_vm::{Extern, FuncHandle, Module};
 
+use super::blocking::CoreCode;
 use super::builtins::{BuiltinFunc, BuiltinKind};
 use super::core::{GuestResource, StoreCore};
 use super::env::{Element, Env};
 use super::func::{FuncSig, FuncValue, LiftedFunc, LoweredFunc};
 use super::guest::Guest;
+use super::same_func;
 use super::thread::Code;
-use super::{InstanceData, same_func};
 use crate::component::{
     Builtin, ComponentInner, ComponentPlan, CoreItem, InstanceType, Item, ItemType, Kind, Options, Side, Step,
 };
@@ -68,13 +69,16 @@ pub(crate) fn instantiate(
     import: &mut dyn FnMut(&str, &ItemType, &Env) -> Result<ExportItem>,
 ) -> Result<InstanceValue> {
     core.components.borrow_mut().push(component.file.clone());
-    let data = InstanceData { blocks: component.plan.blocks };
-    let instance = core.tasks.borrow_mut().new_instance(data, core.engine.limits())?;
+    let code = Arc::new(CoreCode::new(component.plan.blocks));
+    let instance = core.tasks.borrow_mut().new_instance((), core.engine.limits())?;
     core.instances.borrow_mut().push(instance);
+    let door = core.tasks.borrow().instance(instance)?.door().clone();
     let mut instantiator = Instantiator {
         core,
         component,
         instance,
+        door,
+        code,
         env: Arc::new(Env::new(component.file.types.clone())),
         funcs: Vec::new(),
         instances: Vec::new(),
@@ -91,6 +95,7 @@ pub(crate) fn instantiate(
     for step in &component.plan.steps {
         instantiator.step(step, import)?;
     }
+    instantiator.code.complete();
     Ok(instantiator.exports)
 }
 
@@ -104,6 +109,8 @@ struct Instantiator<'a> {
     core: &'a StoreCore,
     component: &'a ComponentValue,
     instance: InstanceId,
+    door: Door,
+    code: Arc<CoreCode>,
     env: Arc<Env>,
     funcs: Vec<FuncValue>,
     instances: Vec<Arc<InstanceValue>>,
@@ -194,7 +201,12 @@ impl Instantiator<'_> {
                 let dtor = dtor.map(|index| self.core.callable(*at(&self.core_funcs, index)?)).transpose()?;
                 let mut resources = self.core.resources.borrow_mut();
                 let number = resources.len() as u32;
-                resources.push(Arc::new(GuestResource { instance: self.instance, dtor }));
+                resources.push(Arc::new(GuestResource {
+                    code: self.code.clone(),
+                    instance: self.instance,
+                    dtor,
+                    known_to_block: OnceLock::new(),
+                }));
                 self.env.bind(*id, ResourceType::Guest { id: number });
             }
             Step::Lift { core, ty, options } => {
@@ -206,10 +218,10 @@ impl Instantiator<'_> {
                 self.core_funcs.push(self.core.lower_to_core(lowered, *core_type)?);
             }
             Step::Builtin { builtin, core_type } => {
-                let kind = self.builtin(builtin)?;
+                let (kind, waits) = (self.builtin(builtin)?, builtin.blocks());
                 let ty = self.core.engine.registry().get(*core_type);
                 let slots = ty.map_or(0, |ty| ty.params.len().max(ty.results.len()));
-                let builtin = BuiltinFunc { instance: self.instance, kind, slots };
+                let builtin = BuiltinFunc { instance: self.instance, kind, waits, slots };
                 self.core_funcs.push(self.core.builtin_to_core(builtin, *core_type)?);
             }
             Step::Export { name, item, ty } => {
@@ -338,8 +350,9 @@ impl Instantiator<'_> {
             })
             .collect::<Result<Vec<_>>>()?;
         let instance = self.core.vm.instantiate(&module, &imports).map_err(Error::instantiation)?;
+        self.code.add(instance);
         if module.info().start.is_some() {
-            self.core.run_in_instance(self.instance, Code::Start(instance))?;
+            self.core.run_in_instance(self.instance, Code::Start(instance), self.code.waits())?;
         }
         self.core_instances.push(CoreInstance::Module(instance));
         Ok(())
@@ -368,6 +381,7 @@ impl Instantiator<'_> {
     fn guest(&self, options: &Options) -> Result<Guest> {
         Ok(Guest {
             instance: self.instance,
+            door: self.door.clone(),
             env: self.env.clone(),
             encoding: options.encoding,
             width: options.width,
@@ -391,7 +405,8 @@ impl Instantiator<'_> {
         let sig = FuncSig::new(&self.env, ty);
         Ok(LiftedFunc {
             guest: self.guest(options)?,
-            blocks: sig.is_async || self.component.plan.blocks,
+            code: self.code.clone(),
+            known_to_block: OnceLock::new(),
             sig,
             callback: self.callable(options.callback)?,
             post_return: self.callable(options.post_return)?,

@@ -5,6 +5,8 @@
 //! which calls the guest again, so no part of it may be borrowed across a call into a guest: its parts are cells,
 //! borrowed for the length of a statement.
 
+mod activation;
+mod blocking;
 mod builtins;
 mod call_guest;
 mod call_host;
@@ -46,7 +48,7 @@ impl Embedder for Runtime {
     type Task = TaskData;
     type Thread = ThreadData;
     type Subtask = SubtaskData;
-    type Instance = InstanceData;
+    type Instance = ();
     type Buffer = CopyBuffer;
     type Element = Element;
     type Resource = ResourceType;
@@ -102,10 +104,4 @@ pub(crate) enum Callee {
     Starting,
     Guest(TaskId),
     Host(HostTaskId),
-}
-
-/// A component instance.
-pub(crate) struct InstanceData {
-    /// Whether its core code can block.
-    pub blocks: bool,
 }

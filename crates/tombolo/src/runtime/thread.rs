@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 use tombolo_tasks::{Entering, Event, ThreadId, Trap, WaitFor};
 use tombolo_vm::{Fiber, InstanceHandle, RawVal, Step};
 
+use super::activation::Activation;
 use super::core::StoreCore;
 use super::{Callable, TaskData, ThreadData};
 use crate::error::{Error, Result};
@@ -51,7 +52,7 @@ impl StoreCore {
     pub fn resume_thread(&self, thread: ThreadId) -> Result<()> {
         let mut next = Some(thread);
         while let Some(thread) = next {
-            self.with_thread(thread, || self.resume_one(thread))?;
+            self.apart(|| self.resume_one(thread))?;
             next = self.handover.take();
         }
         Ok(())
@@ -59,7 +60,7 @@ impl StoreCore {
 
     /// Begins a thread that has entered its instance, on a fiber.
     pub(super) fn begin_thread(&self, thread: ThreadId, work: Work) -> Result<()> {
-        self.with_thread(thread, || self.run_work(thread, work))?;
+        self.apart(|| self.run_work(thread, work))?;
         match self.handover.take() {
             Some(next) => self.resume_thread(next),
             None => Ok(()),
@@ -68,7 +69,13 @@ impl StoreCore {
 
     /// Runs `f` with a thread as the current one.
     pub(super) fn with_thread(&self, thread: ThreadId, f: impl FnOnce() -> Result<()>) -> Result<()> {
-        self.with_current(Some(thread), f)
+        let context = *self.tasks.borrow_mut().thread_storage(thread)?;
+        let activation = Activation::of_thread(thread, context);
+        let result = self.activate(&activation, f);
+        if let Ok(storage) = self.tasks.borrow_mut().thread_storage(thread) {
+            *storage = activation.context();
+        }
+        result
     }
 
     fn resume_one(&self, thread: ThreadId) -> Result<()> {
@@ -110,12 +117,12 @@ impl StoreCore {
             let core = core;
             // SAFETY: the fiber is resumed by this store only, and cancelled before the store is gone.
             let core = unsafe { core.0.as_ref() };
-            let result = match work {
+            let result = core.with_thread(thread, || match work {
                 Work::Begin => core.run_callee(thread),
                 Work::Event(event) => core.run_callback(thread, event),
                 Work::Task(code) => core.run_task(thread, &code),
                 Work::Fresh(code) => core.run_fresh(thread, &code),
-            };
+            });
             if let Ok(instance) = core.tasks.borrow_mut().instance_mut(instance) {
                 instance.uncharge(STACK_COST);
             }
@@ -208,12 +215,9 @@ impl StoreCore {
             return Err(Trap::CannotBlock.into());
         }
         self.handover.set(handover);
-        let current = self.current.get();
         // SAFETY: between a fiber's beginning and here are guest frames, the host's entries, and this function's
         // callers: none of them holds a borrow of a store's part, a lock or anything of this thread.
-        unsafe { self.vm.suspend(0) }.map_err(|_| Error::cancelled())?;
-        self.current.set(current);
-        Ok(())
+        unsafe { self.suspend() }
     }
 }
 

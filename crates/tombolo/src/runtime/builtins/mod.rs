@@ -27,6 +27,8 @@ use crate::resource::ResourceType;
 pub(crate) struct BuiltinFunc {
     pub instance: InstanceId,
     pub kind: BuiltinKind,
+    /// Whether it may block its caller.
+    pub waits: bool,
     /// The larger of the numbers of its parameters and results.
     pub slots: usize,
 }
@@ -97,7 +99,10 @@ impl StoreCore {
             BuiltinKind::Forward { element, readable, writable } => {
                 return self.forward(instance, element, (arg(0), *readable), (arg(1), *writable));
             }
-            BuiltinKind::ThreadIndex => self.tasks.borrow().thread_index(self.current_thread()?)?,
+            BuiltinKind::ThreadIndex => {
+                let thread = self.current_thread()?;
+                self.tasks.borrow().thread_index(thread)?
+            }
             BuiltinKind::ThreadNewIndirect { ty, table } => self.thread_new_indirect(*ty, *table, values)?,
             BuiltinKind::ThreadResumeLater => {
                 return Ok(self.tasks.borrow_mut().thread_resume_later(instance, arg(0))?);

@@ -24,10 +24,11 @@ impl StoreCore {
                 let resource = self.resources.borrow().get(id as usize).cloned();
                 match resource.as_deref() {
                     Some(resource) => match &resource.dtor {
-                        Some(dtor) => self.run_in_instance(
-                            resource.instance,
-                            Code::Call(dtor.clone(), RawVal::from_u32(rep)),
-                        ),
+                        Some(dtor) => {
+                            let blocks = resource.code.blocks(self, &resource.known_to_block, [dtor.func]);
+                            let code = Code::Call(dtor.clone(), RawVal::from_u32(rep));
+                            self.run_in_instance(resource.instance, code, blocks)
+                        }
                         None => Ok(()),
                     },
                     None => Ok(()),

@@ -16,7 +16,7 @@ impl StoreCore {
         result: Option<TypeRef>,
         values: &[RawVal],
     ) -> Result<()> {
-        self.check_may_leave(guest.instance)?;
+        guest.check_may_leave()?;
         let task = self.current_task()?;
         let func = self.tasks.borrow().task(task)?.func.clone();
         let Some(func) = func.filter(|func| func.is_async) else {
@@ -50,30 +50,16 @@ impl StoreCore {
     }
 
     pub(super) fn context_get(&self, slot: u32, values: &mut [RawVal]) -> Result<()> {
-        let storage = match self.current.get() {
-            Some(thread) => *self.tasks.borrow_mut().thread_storage(thread)?,
-            None => self.scratch.get(),
-        };
-        if let (Some(value), Some(result)) = (storage.get(slot as usize), values.first_mut()) {
-            *result = RawVal::from_u64(*value);
+        let cell = self.activation().and_then(|activation| activation.slot(slot));
+        if let (Some(cell), Some(result)) = (cell, values.first_mut()) {
+            *result = RawVal::from_u64(cell.get());
         }
         Ok(())
     }
 
     pub(super) fn context_set(&self, slot: u32, values: &[RawVal]) -> Result<()> {
-        let value = values.first().map_or(0, |value| value.u64());
-        let set = |storage: &mut [u64; 2]| {
-            if let Some(place) = storage.get_mut(slot as usize) {
-                *place = value;
-            }
-        };
-        match self.current.get() {
-            Some(thread) => set(self.tasks.borrow_mut().thread_storage(thread)?),
-            None => {
-                let mut storage = self.scratch.get();
-                set(&mut storage);
-                self.scratch.set(storage);
-            }
+        if let Some(cell) = self.activation().and_then(|activation| activation.slot(slot)) {
+            cell.set(values.first().map_or(0, |value| value.u64()));
         }
         Ok(())
     }

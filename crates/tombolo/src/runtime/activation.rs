@@ -1,0 +1,216 @@
+//! Activations: the calls into component instances that are under way (CanonicalABI.md, "Threads" and "Tasks").
+//!
+//! The store points at the innermost one. It lies on the native stack, in the frame of whoever made the call, and links
+//! to the one that it interrupted. Most calls end without anybody asking for their task or thread; such a call is its
+//! activation and nothing else. [`StoreCore::current_thread`] makes task and thread when somebody asks after all: the
+//! specification lets an implementation allocate them lazily.
+//!
+//! Compiled code makes activations too, at the offsets of [`tombolo_compile::vmctx::activation`].
+//!
+//! # Why the unsafe code is sound
+//!
+//! The store's pointer is null or that of a live activation: whoever links one unlinks it before its frame is left
+//! ([`Linked`] on every way out, adapters when they return). A trap cuts compiled frames off without that, but all of
+//! them up to an entry of the host, and the host restores the pointer that it had there ([`StoreCore::call`]). A thread on a
+//! fiber has its activation there, innermost while the fiber is suspended; whoever resumes the fiber restores its own.
+#![allow(unsafe_code, reason = "follows the pointer to the activation that runs; see above")]
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::mem::offset_of;
+use std::ptr;
+use std::sync::Arc;
+
+use tombolo_compile::vmctx::activation;
+use tombolo_tasks::{InstanceId, TaskId, ThreadId, Trap};
+
+use super::core::StoreCore;
+use super::func::LiftedFunc;
+use super::{Caller, TaskData, ThreadData};
+use crate::error::{Error, Result};
+
+/// A call into a component instance.
+#[repr(C)]
+pub(crate) struct Activation<'a> {
+    previous: Cell<*const Activation<'static>>,
+    func: Cell<*const LiftedFunc>,
+    context: [Cell<u64>; 2],
+    thread: Cell<u64>,
+    instance: Cell<u64>,
+    /// The function lives as long.
+    borrowed: PhantomData<&'a LiftedFunc>,
+}
+
+const _: () = {
+    assert!(offset_of!(Activation, previous) == activation::PREVIOUS as usize);
+    assert!(offset_of!(Activation, func) == activation::FUNC as usize);
+    assert!(offset_of!(Activation, context) == activation::CONTEXT as usize);
+    assert!(offset_of!(Activation, thread) == activation::THREAD as usize);
+    assert!(offset_of!(Activation, instance) == activation::INSTANCE as usize);
+    assert!(size_of::<Activation>() == activation::SIZE as usize);
+};
+
+impl<'a> Activation<'a> {
+    fn new(func: *const LiftedFunc, thread: u64, instance: u64, context: [u64; 2]) -> Self {
+        Activation {
+            previous: Cell::new(ptr::null()),
+            func: Cell::new(func),
+            context: context.map(Cell::new),
+            thread: Cell::new(thread),
+            instance: Cell::new(instance),
+            borrowed: PhantomData,
+        }
+    }
+
+    /// A call of a lifted function.
+    pub fn of_func(func: &'a Arc<LiftedFunc>) -> Self {
+        Activation::new(Arc::as_ptr(func), 0, 0, [0; 2])
+    }
+
+    /// Core code of an instance that is no component function, called like one.
+    pub fn of_instance(instance: InstanceId) -> Self {
+        Activation::new(ptr::null(), 0, instance.to_bits(), [0; 2])
+    }
+
+    /// A thread that exists.
+    pub fn of_thread(thread: ThreadId, context: [u64; 2]) -> Self {
+        Activation::new(ptr::null(), thread.to_bits(), 0, context)
+    }
+
+    /// A call of `realloc`, in which nobody may ask for the thread.
+    pub fn of_realloc() -> Self {
+        Activation::new(ptr::null(), 0, 0, [0; 2])
+    }
+
+    /// The thread's storage.
+    pub fn context(&self) -> [u64; 2] {
+        [self.context[0].get(), self.context[1].get()]
+    }
+
+    /// A cell of the thread's storage; there are two.
+    pub fn slot(&self, slot: u32) -> Option<&Cell<u64>> {
+        self.context.get(slot as usize)
+    }
+
+    /// The thread, if somebody asked for it.
+    pub fn thread(&self) -> Option<ThreadId> {
+        ThreadId::from_bits(self.thread.get())
+    }
+}
+
+/// Unlinks an activation.
+struct Linked<'a> {
+    core: &'a StoreCore,
+    activation: &'a Activation<'a>,
+}
+
+impl Drop for Linked<'_> {
+    fn drop(&mut self) {
+        self.core.vm.set_activation(self.activation.previous.get().cast_mut().cast());
+    }
+}
+
+impl StoreCore {
+    /// Runs `f` in an activation.
+    #[inline]
+    pub fn activate<R>(&self, activation: &Activation<'_>, f: impl FnOnce() -> R) -> R {
+        activation.previous.set(self.vm.activation().cast_const().cast());
+        self.vm.set_activation(ptr::from_ref(activation).cast_mut().cast());
+        let _linked = Linked { core: self, activation };
+        f()
+    }
+
+    /// Runs `f`, which goes on with a thread or begins one, and comes back to the activation that runs now.
+    pub fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
+        let activation = self.vm.activation();
+        let result = f();
+        self.vm.set_activation(activation);
+        result
+    }
+
+    /// Leaves the fiber that runs now, with what is on it, and goes on with it once it is resumed.
+    ///
+    /// # Safety
+    /// As for [`tombolo_vm::Store::suspend`].
+    pub unsafe fn suspend(&self) -> Result<()> {
+        let activation = self.vm.activation();
+        // SAFETY: the caller's promise.
+        let resumed = unsafe { self.vm.suspend(0) };
+        self.vm.set_activation(activation);
+        if let Some(activation) = self.activation() {
+            // Whoever began the fiber may be gone; who resumed it comes back to its own.
+            activation.previous.set(ptr::null());
+        }
+        resumed.map(drop).map_err(|_| Error::cancelled())
+    }
+
+    /// The innermost activation.
+    #[inline]
+    pub fn activation(&self) -> Option<&Activation<'_>> {
+        // SAFETY: it is null or that of a live activation; see the module.
+        unsafe { self.vm.activation().cast_const().cast::<Activation<'_>>().as_ref() }
+    }
+
+    /// The thread that runs now.
+    pub fn current_thread(&self) -> Result<ThreadId> {
+        match self.activation() {
+            Some(activation) => self.thread_of(activation),
+            None => Err(Trap::CannotLeave.into()),
+        }
+    }
+
+    /// The task that runs now.
+    pub fn current_task(&self) -> Result<TaskId> {
+        let thread = self.current_thread()?;
+        Ok(self.tasks.borrow().thread_scope(thread)?.0)
+    }
+
+    /// The thread of an activation, which is made if need be.
+    pub fn thread_of(&self, activation: &Activation<'_>) -> Result<ThreadId> {
+        if let Some(thread) = activation.thread() {
+            return Ok(thread);
+        }
+        let func = activation.func.get();
+        let (instance, func) = if func.is_null() {
+            (InstanceId::from_bits(activation.instance.get()).ok_or(Trap::CannotLeave)?, None)
+        } else {
+            // SAFETY: an activation's function is in an `Arc` that outlives the call.
+            let func = unsafe {
+                Arc::increment_strong_count(func);
+                Arc::from_raw(func)
+            };
+            (func.guest.instance, Some(func))
+        };
+        let data = TaskData { func, caller: Caller::Nobody };
+        let (_, thread) = self.tasks.borrow_mut().begin_sync(instance, data, ThreadData::OnStack)?;
+        activation.thread.set(thread.to_bits());
+        Ok(thread)
+    }
+
+    /// The callee of an activation has returned: its task, if there is one, resolves (`Task.return_`).
+    #[inline]
+    pub fn activation_returned(&self, activation: &Activation<'_>) -> Result<()> {
+        match activation.thread() {
+            None => Ok(()),
+            Some(thread) => {
+                let mut tasks = self.tasks.borrow_mut();
+                let (task, _) = tasks.thread_scope(thread)?;
+                Ok(tasks.task_return(task)?)
+            }
+        }
+    }
+
+    /// The callee of an activation is done: its thread, if there is one, exits (`Task.exit_implicit_thread`).
+    #[inline]
+    pub fn activation_done(&self, activation: &Activation<'_>) -> Result<()> {
+        match activation.thread() {
+            None => Ok(()),
+            Some(thread) => {
+                let mut tasks = self.tasks.borrow_mut();
+                let (task, _) = tasks.thread_scope(thread)?;
+                tasks.exit_implicit_thread(task, thread)?;
+                Ok(())
+            }
+        }
+    }
+}
