@@ -6,17 +6,27 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod component_model;
+mod core;
+mod core_expected;
+mod packages;
 mod suite;
 
 use std::process::ExitCode;
 
-use suite::Selection;
+use packages::Packages;
+use suite::{Selection, check};
 
 fn main() -> ExitCode {
     let selection = Selection::from_args();
     if selection.list_only {
         return ExitCode::SUCCESS;
     }
-    let suites = [component_model::run(&selection)];
-    if suites.iter().all(|ok| *ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let packages = Packages::fetch();
+    let mut ok = true;
+    for optimize in [true, false] {
+        println!("{}", if optimize { "optimized code" } else { "code that is not optimized" });
+        let suites = core::suites(&packages, optimize).chain([component_model::suite(&packages, optimize)]);
+        suites.for_each(|suite| ok &= check(&suite, &selection));
+    }
+    if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

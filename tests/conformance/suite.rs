@@ -1,22 +1,46 @@
 //! Running the scripts of a suite and holding them against its list of expected failures.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{env, fmt, fs, thread};
 
 use tombolo_wast::Report;
 
 /// Longer than this no script takes; one that does hangs.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A script that does not pass, and why.
+/// What a script does not pass, and why.
+#[derive(Clone, Copy)]
 pub(crate) struct Expected {
     /// The script's path in the suite.
     pub(crate) script: &'static str,
+    /// Which of its directives fail.
+    pub(crate) fails: Fails,
     /// Why it does not pass.
     pub(crate) reason: &'static str,
+}
+
+/// Directives of a script that fail.
+#[derive(Clone, Copy)]
+pub(crate) enum Fails {
+    /// Those that begin on these lines.
+    Lines(&'static [usize]),
+    /// At least one, and each with a message that says this.
+    Saying(&'static str),
+}
+
+/// Runs a script of a name and text.
+pub(crate) type Run = Arc<dyn Fn(&str, &str) -> Report + Send + Sync>;
+
+/// The scripts below a folder, and what of them does not pass.
+pub(crate) struct Suite {
+    pub(crate) name: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) expected: &'static [Expected],
+    pub(crate) run: Run,
 }
 
 /// What the command line asks for.
@@ -41,57 +65,123 @@ impl Selection {
     }
 }
 
-/// Runs the scripts below `root`, each by `run` with its path and text, and prints what differs from `expected`.
+/// Runs a suite and prints what differs from what is expected.
 ///
-/// Returns whether nothing does: every script that fails is listed, and every listed one fails.
-pub(crate) fn check(
-    suite: &str,
-    root: &Path,
-    expected: &[Expected],
-    selection: &Selection,
-    run: fn(&str, &str) -> Report,
-) -> bool {
-    let scripts = scripts_in(root);
-    assert!(!scripts.is_empty(), "no scripts in {}", root.display());
+/// Returns whether nothing does: what fails is listed, and what is listed fails.
+pub(crate) fn check(suite: &Suite, selection: &Selection) -> bool {
+    let Suite { name, folder, expected, run } = suite;
+    let scripts = scripts_in(folder);
+    assert!(!scripts.is_empty(), "no scripts in {}", folder.display());
     let mut wrong: Vec<String> = expected
         .iter()
         .filter(|expected| !scripts.iter().any(|script| script == expected.script))
         .map(|expected| format!("{} is listed, but there is no such script", expected.script))
         .collect();
-    let selected: Vec<String> = scripts.into_iter().filter(|script| selection.includes(script)).collect();
+    let selected: Vec<String> =
+        scripts.into_iter().filter(|script| selection.includes(&format!("{name}/{script}"))).collect();
     let verbose = !selection.names.is_empty();
-    let (mut passed, mut listed) = (0, 0);
-    for (script, outcome) in run_all(root, &selected, run) {
-        let reason =
-            expected.iter().find(|expected| expected.script == script).map(|expected| expected.reason);
-        let failures = match outcome {
-            Ok(report) => {
-                let mut failures: Vec<String> = report.failures.iter().map(ToString::to_string).collect();
-                if report.skipped > 0 {
-                    failures.push(format!("{} directives skipped because of that", report.skipped));
-                }
-                failures
+    let mut counts = Counts::default();
+    for (script, outcome) in run_all(folder, &selected, run) {
+        let report = match outcome {
+            Ok(report) => report,
+            Err(message) => {
+                wrong.push(format!("{script}: {message}"));
+                continue;
             }
-            Err(message) => vec![format!("{script}: {message}")],
         };
-        match (failures.is_empty(), reason) {
-            (true, None) => passed += 1,
-            (true, Some(reason)) => wrong.push(format!("{script} passes, but is listed: {reason}")),
-            (false, Some(_)) => listed += 1,
-            (false, None) => wrong.push(format!("{script} fails:\n    {}", failures.join("\n    "))),
+        let listed = expected.iter().filter(|expected| expected.script == script);
+        let differences = compare(&report, &listed.copied().collect::<Vec<_>>());
+        counts.add(&report, differences.is_empty());
+        if verbose && !report.is_ok() {
+            report.failures.iter().for_each(|failure| println!("{failure}"));
         }
-        if verbose && reason.is_some() {
-            println!(
-                "{script}: {}",
-                if failures.is_empty() { "passes".into() } else { failures.join("\n    ") }
-            );
+        if !differences.is_empty() {
+            wrong.push(format!("{script}:\n    {}", differences.join("\n    ")));
         }
     }
-    println!("{suite}: {passed} of {} scripts pass, {listed} fail as listed", selected.len());
+    if !selected.is_empty() {
+        println!("{name}: {counts}");
+    }
     for message in &wrong {
         println!("  {message}");
     }
     wrong.is_empty()
+}
+
+/// How a script's outcome differs from what is listed for it.
+fn compare(report: &Report, listed: &[Expected]) -> Vec<String> {
+    let mut differences = Vec::new();
+    let mut met = vec![false; listed.len()];
+    for failure in &report.failures {
+        let entry = listed.iter().position(|expected| match expected.fails {
+            Fails::Lines(lines) => lines.contains(&failure.line),
+            Fails::Saying(text) => failure.message.contains(text),
+        });
+        match entry.and_then(|entry| met.get_mut(entry)) {
+            Some(met) => *met = true,
+            None => differences.push(failure.to_string()),
+        }
+    }
+    for (expected, met) in listed.iter().zip(met) {
+        let passing: Vec<usize> = match expected.fails {
+            Fails::Lines(lines) => {
+                let fails = |line| report.failures.iter().any(|failure| failure.line == line);
+                lines.iter().copied().filter(|line| !fails(*line)).collect()
+            }
+            Fails::Saying(_) => Vec::new(),
+        };
+        if !met || !passing.is_empty() {
+            differences.push(format!("passes {passing:?}, but is listed: {}", expected.reason));
+        }
+    }
+    if report.failures.is_empty() && report.skipped > 0 {
+        differences.push(format!("{} directives skipped", report.skipped));
+    }
+    differences
+}
+
+/// What came of a suite.
+#[derive(Default)]
+struct Counts {
+    /// Scripts all of whose directives pass; those that fail just as listed; the others.
+    scripts: [usize; 3],
+    passed: usize,
+    by_text: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Counts {
+    fn add(&mut self, report: &Report, as_expected: bool) {
+        let [pass, listed, differ] = &mut self.scripts;
+        *match (report.is_ok(), as_expected) {
+            (true, true) => pass,
+            (false, true) => listed,
+            (_, false) => differ,
+        } += 1;
+        self.passed += report.passed;
+        self.by_text += report.by_text;
+        self.failed += report.failures.len();
+        self.skipped += report.skipped;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [pass, listed, differ] = self.scripts;
+        write!(f, "{pass} scripts pass, {listed} fail as listed")?;
+        if differ > 0 {
+            write!(f, ", {differ} differ")?;
+        }
+        write!(f, "; {} directives pass", self.passed)?;
+        if self.by_text > 0 {
+            write!(f, " ({} in the text format alone)", self.by_text)?;
+        }
+        if self.failed > 0 {
+            write!(f, ", {} fail, {} are skipped for that", self.failed, self.skipped)?;
+        }
+        Ok(())
+    }
 }
 
 /// The paths of all scripts below a folder, in order.
@@ -113,22 +203,18 @@ fn scripts_in(root: &Path) -> Vec<String> {
 }
 
 /// Runs scripts on as many threads as there are processors. One that panics or hangs costs its thread, not the rest.
-fn run_all(
-    root: &Path,
-    scripts: &[String],
-    run: fn(&str, &str) -> Report,
-) -> BTreeMap<String, Result<Report, String>> {
+fn run_all(root: &Path, scripts: &[String], run: &Run) -> BTreeMap<String, Result<Report, String>> {
     let queue: Arc<Mutex<VecDeque<String>>> = Arc::new(Mutex::new(scripts.iter().cloned().collect()));
     let (sender, receiver) = mpsc::channel();
     let spawn = || {
-        let (queue, sender, root) = (queue.clone(), sender.clone(), root.to_owned());
+        let (queue, sender, root, run) = (queue.clone(), sender.clone(), root.to_owned(), run.clone());
         thread::spawn(move || {
             loop {
                 let Some(script) = queue.lock().unwrap().pop_front() else { break };
                 sender.send((script.clone(), None)).unwrap();
                 let text = fs::read_to_string(root.join(&script)).unwrap();
                 let outcome =
-                    std::panic::catch_unwind(|| run(&script, &text)).map_err(|_| "panics".to_owned());
+                    catch_unwind(AssertUnwindSafe(|| run(&script, &text))).map_err(|_| "panics".to_owned());
                 sender.send((script, Some(outcome))).unwrap();
             }
         });

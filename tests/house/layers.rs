@@ -20,7 +20,7 @@ const LAYERS: &[(&str, u32)] = &[
 ];
 
 /// Crates that reach the runtime as an embedder does: from layer 3 they see `tombolo`, and nothing below.
-const EMBEDDERS: &[&str] = &["tombolo-wasi", "tombolo-http", "tombolo-wast", "tombolo-cli"];
+const EMBEDDERS: &[&str] = &["tombolo-wasi", "tombolo-http", "tombolo-cli"];
 
 /// Families of libraries, and the only crates that may bring them in, directly or through another library.
 const AT_HOME: &[(&str, &[&str])] = &[

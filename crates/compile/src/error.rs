@@ -16,9 +16,19 @@ pub enum CompileError {
         /// The function it lies in.
         function: Option<FunctionName>,
     },
-    /// The module uses something that is not supported, or was switched off in the configuration.
+    /// The module uses something that is not supported.
     #[error("unsupported: {what}{}", Place(*.offset, .function))]
     Unsupported {
+        /// The feature.
+        what: String,
+        /// Where it is used, in bytes from the start of the file.
+        offset: u64,
+        /// The function it lies in.
+        function: Option<FunctionName>,
+    },
+    /// The module uses something that is not among the configuration's features.
+    #[error("not enabled: {what}{}", Place(*.offset, .function))]
+    Disabled {
         /// The feature.
         what: String,
         /// Where it is used, in bytes from the start of the file.
@@ -66,6 +76,7 @@ impl CompileError {
         match self {
             CompileError::Invalid { offset, .. }
             | CompileError::Unsupported { offset, .. }
+            | CompileError::Disabled { offset, .. }
             | CompileError::TooLarge { offset, .. }
             | CompileError::Internal { offset, .. } => Some(*offset),
             CompileError::Host(_) => None,
@@ -89,6 +100,7 @@ impl CompileError {
         match &mut self {
             CompileError::Invalid { function, .. }
             | CompileError::Unsupported { function, .. }
+            | CompileError::Disabled { function, .. }
             | CompileError::TooLarge { function, .. }
             | CompileError::Internal { function, .. } => {
                 function.get_or_insert_with(|| FunctionName { index, name: name.cloned() });
@@ -103,7 +115,7 @@ impl From<wasmparser::Error> for CompileError {
     fn from(error: wasmparser::Error) -> Self {
         let (message, offset) = (error.message().to_owned(), error.offset());
         match error.missing_wasm_feature() {
-            Some(_) => CompileError::Unsupported { what: message, offset, function: None },
+            Some(_) => CompileError::Disabled { what: message, offset, function: None },
             None => CompileError::Invalid { message, offset, function: None },
         }
     }

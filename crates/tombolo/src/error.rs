@@ -153,14 +153,16 @@ impl Error {
 
     /// An error of the compiler.
     pub(crate) fn compile(error: tombolo_compile::CompileError) -> Self {
-        use tombolo_compile::CompileError::{Invalid, Unsupported};
+        use tombolo_compile::CompileError::{Disabled, Invalid, Unsupported};
         match error {
             Invalid { message, offset, function } => {
                 let message =
                     function.map_or(message.clone(), |function| format!("{message}, in {function}"));
                 Error::new(ErrorKind::Malformed { message, offset: offset as usize })
             }
-            Unsupported { what, offset, .. } => Error::unsupported(what, offset as usize),
+            Unsupported { what, offset, .. } | Disabled { what, offset, .. } => {
+                Error::unsupported(what, offset as usize)
+            }
             other => Error::new(ErrorKind::Compile(other)),
         }
     }

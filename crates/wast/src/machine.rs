@@ -2,6 +2,8 @@
 
 use wast::{WastArg, WastRet};
 
+use crate::wording;
+
 /// Something that defines, instantiates and calls: a script is run on one for components and one for core modules.
 pub trait Machine {
     /// A validated component or module.
@@ -51,10 +53,17 @@ pub trait Machine {
     /// # Errors
     /// Says how they differ.
     fn compare(&self, results: &Self::Results, expected: &[WastRet<'_>]) -> Result<(), String>;
+
+    /// Whether a message that the machine gave for a refusal says what a script expects.
+    fn says(&self, cause: Cause, message: &str, expected: &str) -> bool {
+        let _ = cause;
+        wording::says(message, expected)
+    }
 }
 
 /// Why a [`Machine`] did not do what it was told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}: {message}", .cause.noun())]
 pub struct Refusal {
     /// What kind of reason it is.
     pub cause: Cause,
@@ -100,45 +109,5 @@ impl Cause {
             Cause::Exception => "exception",
             Cause::Misuse => "error",
         }
-    }
-}
-
-/// For scripts that are about components only: refuses core modules.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoModules;
-
-impl NoModules {
-    fn refuse<T>() -> Result<T, Refusal> {
-        Err(Refusal::new(Cause::Unsupported, "core modules outside of components are not supported"))
-    }
-}
-
-impl Machine for NoModules {
-    type Definition = ();
-    type Instance = ();
-    type Results = ();
-
-    fn define(&mut self, _: &[u8]) -> Result<(), Refusal> {
-        NoModules::refuse()
-    }
-
-    fn instantiate(&mut self, (): &()) -> Result<(), Refusal> {
-        NoModules::refuse()
-    }
-
-    fn register(&mut self, _: &str, (): &()) -> Result<(), Refusal> {
-        NoModules::refuse()
-    }
-
-    fn invoke(&mut self, (): &(), _: &str, _: &[WastArg<'_>]) -> Result<(), Refusal> {
-        NoModules::refuse()
-    }
-
-    fn global(&mut self, (): &(), _: &str) -> Result<(), Refusal> {
-        NoModules::refuse()
-    }
-
-    fn compare(&self, (): &(), _: &[WastRet<'_>]) -> Result<(), String> {
-        NoModules::refuse().map_err(|refusal| refusal.message)
     }
 }

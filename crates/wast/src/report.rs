@@ -7,6 +7,8 @@ use std::fmt;
 pub struct Report {
     /// Directives that did as they should.
     pub passed: usize,
+    /// Of those, the text that the text format's parser refused, as it should: the machines never saw it.
+    pub by_text: usize,
     /// Directives that could not be tried, because what they need failed before.
     pub skipped: usize,
     /// Directives that did not do as they should, in order.

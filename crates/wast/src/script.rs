@@ -1,5 +1,6 @@
 //! Running a script: its directives in order, each on the machine of its kind.
 
+use wast::lexer::Lexer;
 use wast::parser::{self, ParseBuffer};
 use wast::token::{Id, Span};
 use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, WastRet, Wat};
@@ -7,7 +8,6 @@ use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, WastRet, Wat}
 use crate::machine::{Cause, Machine, Refusal};
 use crate::named::Named;
 use crate::report::{Failure, Report, Wrong};
-use crate::wording::says;
 
 /// Runs a script and reports what came of it. `name` is what the report calls it.
 ///
@@ -17,7 +17,10 @@ pub fn run<C: Machine, M: Machine>(name: &str, text: &str, components: &mut C, m
         failures: vec![failure(name, text, error.span(), "", error.message())],
         ..Report::default()
     };
-    let buffer = match ParseBuffer::new(text) {
+    let mut lexer = Lexer::new(text);
+    // The standard lets names be confusing, and its scripts see to it that they are.
+    lexer.allow_confusing_unicode(true);
+    let buffer = match ParseBuffer::new_with_lexer(lexer) {
         Ok(buffer) => buffer,
         Err(error) => return unparsed(error),
     };
@@ -126,22 +129,19 @@ impl<C: Machine, M: Machine> Runner<'_, C, M> {
                 let kind = self.kind_of_instance(*module);
                 on!(self, kind, side => side.register(name, *module))
             }
-            WastDirective::Invoke(invoke) => self.perform(invoke).and_then(|outcome| match outcome {
-                Ok(()) => Ok(()),
-                Err(refusal) => Err(unexpected(&refusal)),
-            }),
+            WastDirective::Invoke(invoke) => self.perform(invoke)?.1.map_err(|refusal| unexpected(&refusal)),
             WastDirective::AssertReturn { exec, results, .. } => self.assert_return(exec, results),
             WastDirective::AssertTrap { exec, message, .. } => {
                 self.assert_fails(exec, Cause::Trap, Some(message))
             }
             WastDirective::AssertException { exec, .. } => self.assert_fails(exec, Cause::Exception, None),
             WastDirective::AssertExhaustion { call, message, .. } => {
-                let outcome = self.perform(call)?;
-                expect(outcome, &[Cause::Exhausted], Some(message))
+                let (kind, outcome) = self.perform(call)?;
+                self.expect(kind, outcome, &[Cause::Exhausted], Some(message))
             }
             WastDirective::AssertUnlinkable { module, message, .. } => {
-                let outcome = self.instantiate(module);
-                expect(outcome, &[Cause::Unlinkable], Some(message))
+                let (kind, outcome) = self.instantiate(module);
+                self.expect(kind, outcome, &[Cause::Unlinkable], Some(message))
             }
             WastDirective::AssertMalformed { module, message, .. }
             | WastDirective::AssertInvalid { module, message, .. } => self.assert_refused(module, message),
@@ -184,44 +184,73 @@ impl<C: Machine, M: Machine> Runner<'_, C, M> {
                 let kind = self.kind_of_instance(*module);
                 on!(self, kind, side => side.global_and_compare(*module, global, expected))
             }
-            WastExecute::Wat(wat) => self.instantiate(wat).map_err(|refusal| unexpected(&refusal)),
+            WastExecute::Wat(wat) => self.instantiate(wat).1.map_err(|refusal| unexpected(&refusal)),
         }
     }
 
     fn assert_fails(&mut self, exec: &mut WastExecute<'_>, cause: Cause, message: Option<&str>) -> Outcome {
-        let outcome = match exec {
+        let (kind, outcome) = match exec {
             WastExecute::Invoke(invoke) => self.perform(invoke)?,
             WastExecute::Wat(wat) => self.instantiate(wat),
             WastExecute::Get { .. } => return Err("reading a global cannot fail".to_owned().into()),
         };
         // Using up the stack is a trap, too.
         let causes = [cause, if cause == Cause::Trap { Cause::Exhausted } else { cause }];
-        expect(outcome, &causes, message)
+        self.expect(kind, outcome, &causes, message)
     }
 
     fn assert_refused(&mut self, wat: &mut QuoteWat<'_>, message: &str) -> Outcome {
         let kind = kind_of(wat);
         let outcome = match wat.encode() {
             Ok(binary) => on!(self, kind, side => side.machine.define(&binary).map(drop)),
-            Err(error) => Err(Refusal::new(Cause::Invalid, error.message())),
+            Err(error) => {
+                let refusal = Refusal::new(Cause::Invalid, error.message());
+                self.expect::<()>(kind, Err(refusal), &[Cause::Invalid], Some(message))?;
+                self.report.by_text += 1;
+                return Ok(());
+            }
         };
-        expect(outcome, &[Cause::Invalid], Some(message))
+        self.expect(kind, outcome, &[Cause::Invalid], Some(message))
     }
 
     /// Calls a function; the outer result says whether there was one to call.
-    fn perform(&mut self, invoke: &WastInvoke<'_>) -> Result<Result<(), Refusal>, Wrong> {
+    fn perform(&mut self, invoke: &WastInvoke<'_>) -> Result<(Kind, Result<(), Refusal>), Wrong> {
         let kind = self.kind_of_instance(invoke.module);
-        on!(self, kind, side => side.invoke(invoke).map(|outcome| outcome.map(drop)))
+        on!(self, kind, side => side.invoke(invoke).map(|outcome| (kind, outcome.map(drop))))
     }
 
     /// Defines and instantiates something that the script has no further use for.
-    fn instantiate(&mut self, wat: &mut Wat<'_>) -> Result<(), Refusal> {
+    fn instantiate(&mut self, wat: &mut Wat<'_>) -> (Kind, Result<(), Refusal>) {
         let kind = match wat {
             Wat::Module(_) => Kind::Module,
             Wat::Component(_) => Kind::Component,
         };
         let binary = wat.encode();
-        on!(self, kind, side => side.instantiate(binary))
+        (kind, on!(self, kind, side => side.instantiate(binary)))
+    }
+
+    /// Whether something on a machine failed as it should have.
+    fn expect<T>(
+        &mut self,
+        kind: Kind,
+        outcome: Result<T, Refusal>,
+        causes: &[Cause],
+        message: Option<&str>,
+    ) -> Outcome {
+        let cause = causes.first().copied().unwrap_or(Cause::Misuse);
+        let wanted = match message {
+            Some(message) => format!("expected {} `{message}`", cause.noun()),
+            None => format!("expected {}", cause.noun()),
+        };
+        let Err(refusal) = outcome else { return Err(format!("it went well, but {wanted}").into()) };
+        if !causes.contains(&refusal.cause) {
+            return Err(format!("{wanted}, but it ended with {refusal}").into());
+        }
+        let says = |message: &str| on!(self, kind, side => side.machine.says(refusal.cause, &refusal.message, message));
+        match message.map(says) {
+            Some(false) => Err(format!("{wanted}, but it says: {}", refusal.message).into()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -296,31 +325,8 @@ impl<'m, M: Machine> Side<'m, M> {
     }
 }
 
-/// Whether something failed as it should have.
-fn expect<T>(outcome: Result<T, Refusal>, causes: &[Cause], message: Option<&str>) -> Outcome {
-    let wanted = |cause: Cause| match message {
-        Some(message) => format!("expected {} `{message}`", cause.noun()),
-        None => format!("expected {}", cause.noun()),
-    };
-    let cause = causes.first().copied().unwrap_or(Cause::Misuse);
-    match outcome {
-        Ok(_) => Err(format!("it went well, but {}", wanted(cause)).into()),
-        Err(refusal) if !causes.contains(&refusal.cause) => {
-            Err(format!("{}, but it ended with {}", wanted(cause), describe(&refusal)).into())
-        }
-        Err(refusal) if message.is_some_and(|message| !says(&refusal.message, message)) => {
-            Err(format!("{}, but it says: {}", wanted(cause), refusal.message).into())
-        }
-        Err(_) => Ok(()),
-    }
-}
-
 fn unexpected(refusal: &Refusal) -> Wrong {
-    Wrong::Here(describe(refusal))
-}
-
-fn describe(refusal: &Refusal) -> String {
-    format!("{}: {}", refusal.cause.noun(), refusal.message)
+    Wrong::Here(refusal.to_string())
 }
 
 /// What was made, and what to say if nothing was.

@@ -11,6 +11,13 @@ pub(crate) fn says(message: &str, expected: &str) -> bool {
 /// Messages of which only the wording differs: how the scripts' begin, and what ours contain instead.
 const OURS: &[(&str, &str)] = &[
     ("deadlock detected: event loop cannot make further progress", "deadlock: every task waits for another"),
+    ("incompatible import type", "incompatible import"),
+    // In the first version's scripts.
+    ("undefined", "out of bounds table access"),
+    ("uninitialized element", "uninitialized element"),
+    ("indirect call signature mismatch", "indirect call type mismatch"),
+    ("null function reference", "null reference"),
+    ("null exception reference", "null reference"),
     ("unaligned pointer", "is not aligned to"),
     ("realloc return: result not aligned", "is not aligned to"),
     ("realloc return: beyond end of memory", "beyond the memory's"),

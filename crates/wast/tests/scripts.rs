@@ -2,11 +2,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use tombolo::{Config, Engine};
-use tombolo_wast::{Components, NoModules, Report, run};
+use tombolo_wast::{Components, ModuleEngine, Modules, Report, run};
 
 fn report(script: &str) -> Report {
     let engine = Engine::new(&Config::new()).unwrap();
-    run("s", script, &mut Components::new(&engine), &mut NoModules)
+    let mut modules = Modules::new(&ModuleEngine::new(true).unwrap()).unwrap();
+    run("s", script, &mut Components::new(&engine), &mut modules)
 }
 
 fn passes(script: &str) {
@@ -122,5 +123,29 @@ fn scripts_that_do_not_parse() {
     fails("(assert_return (invoke \"f\")", "s:1:28: expected `)`");
     fails("(assert_return (invoke \"f\"))", "s:1:2: assert_return: there is no instance yet");
     fails("(component instance $i $C)", "s:1:2: instance: there is no definition `$C`");
-    fails("(module)", "s:1:2: module: unsupported: core modules outside of components are not supported");
+}
+
+#[test]
+fn core_modules() {
+    passes(
+        r#"(module $a (global (export "g") i32 (i32.const 5)) (func (export "f") (result f32) (f32.const nan)))
+        (register "a")
+        (module definition $M (global $g (import "a" "g") i32) (func (export "g") (result i32) (global.get $g)))
+        (module instance $b $M)
+        (assert_return (invoke $b "g") (either (i32.const 4) (i32.const 5)))
+        (assert_return (get $a "g") (i32.const 5))
+        (assert_return (invoke $a "f") (f32.const nan:canonical))
+        (assert_unlinkable (module (import "a" "f" (func))) "incompatible import type")
+        (assert_invalid (module (func (result i32))) "type mismatch")
+        (assert_malformed (module binary "\00asm\00\00\00\00") "unknown binary version")"#,
+    );
+    fails(
+        "(module (func (result i32)))",
+        "s:1:2: module: invalid: type mismatch: expected i32 but nothing on stack (at byte 0x18, in function 0)",
+    );
+    fails("(module (type (struct)))", "s:1:2: module: unsupported: struct types (GC proposal) (at byte 0xb)");
+    fails(
+        r#"(module (func (export "f") (result f32) (f32.const nan:0x1)))(assert_return (invoke "f") (f32.const nan:canonical))"#,
+        "s:1:63: assert_return: the result is f32 NaN (0x7f800001), not f32 nan:canonical",
+    );
 }

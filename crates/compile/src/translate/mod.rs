@@ -508,11 +508,27 @@ pub(crate) fn trap_code(code: cranelift_codegen::ir::TrapCode) -> Option<TrapCod
     })
 }
 
+/// How the names of the GC proposal's instructions begin.
+const GC_INSTRUCTIONS: &[&str] = &[
+    "Struct",
+    "Array",
+    "RefTest",
+    "RefCast",
+    "RefEq",
+    "RefI31",
+    "I31",
+    "BrOnCast",
+    "AnyConvert",
+    "ExternConvert",
+];
+
 /// An instruction's name for an error.
 fn instruction_name(op: &Operator<'_>) -> String {
     let name = format!("{op:?}");
     let end = name.find([' ', '{', '(']).unwrap_or(name.len());
-    format!("the instruction {}", &name[..end])
+    let name = &name[..end];
+    let of_gc = GC_INSTRUCTIONS.iter().any(|prefix| name.starts_with(prefix));
+    format!("the instruction {name}{}", if of_gc { " (GC proposal)" } else { "" })
 }
 
 /// Types of parameters and results as the machine has them.
