@@ -52,9 +52,9 @@ main() {
 }
 
 # Guests that are one Rust crate with one component of the same name.
-rust_commands=(hello cat wc grep timers trap exit7 env fs pump)
+rust_commands=(hello cat wc grep timers exit7 env fs pump)
 # The rest; each has its own function below.
-others=(sieve kernels pair bench-calls bench-hand)
+others=(trap tower sieve kernels pair bench-calls bench-hand)
 
 # C, with the bindings that wit-bindgen makes and as much of wasi-libc as imports nothing.
 build_sieve() {
@@ -69,6 +69,23 @@ build_sieve() {
 build_kernels() {
     profile=fast
     rust_component kernels "$out/kernels/kernels.wasm"
+}
+
+# Twice: as programs are shipped, and with what a debugger needs.
+build_trap() {
+    rust_component trap "$out/trap/trap.wasm"
+    profile=located
+    rust_component trap "$out/trap/trap-located.wasm"
+}
+
+# C without a library, with what a debugger needs.
+build_tower() {
+    local work=$CARGO_TARGET_DIR/tower
+    mkdir -p "$work"
+    clang-19 --target=wasm32 -O1 -g -Wall -Wextra -Wno-infinite-recursion -nostdlib -ffile-prefix-map="$here=guests" -Wl,--no-entry \
+        "$here/tower/tower.c" -o "$work/tower.wasm"
+    wasm-tools component embed "$here/tower/tower.wit" "$work/tower.wasm" -o "$work/embedded.wasm"
+    wasm-tools component new "$work/embedded.wasm" -o "$out/tower/tower.wasm"
 }
 
 build_pair() {

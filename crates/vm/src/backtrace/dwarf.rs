@@ -475,7 +475,8 @@ impl<'a> Lookup<'a> {
         let name = self.text(unit, file.path_name())?;
         let folder = file.directory(header).and_then(|value| self.text(unit, value));
         let mut path = PathText::default();
-        if let Some(comp_dir) = unit.comp_dir.as_ref().and_then(text) {
+        // A relative one, as a compiler writes that was asked to hide where it ran, leads nowhere.
+        if let Some(comp_dir) = unit.comp_dir.as_ref().and_then(text).filter(|path| is_absolute(path)) {
             path.push(&comp_dir);
         }
         if let Some(folder) = folder {
@@ -535,8 +536,7 @@ struct PathText(String);
 
 impl PathText {
     fn push(&mut self, part: &str) {
-        let drive = part.as_bytes().get(1) == Some(&b':');
-        if part.starts_with(['/', '\\']) || drive {
+        if is_absolute(part) {
             self.0.clear();
         } else if !self.0.is_empty() && !self.0.ends_with(['/', '\\']) {
             let windows = self.0.contains('\\') && !self.0.contains('/');
@@ -545,3 +545,12 @@ impl PathText {
         self.0.push_str(part);
     }
 }
+
+/// Whether a path of any system names a file without help.
+fn is_absolute(path: &str) -> bool {
+    path.starts_with(['/', '\\']) || path.as_bytes().get(1) == Some(&b':')
+}
+
+#[cfg(test)]
+#[path = "dwarf_tests.rs"]
+mod tests;

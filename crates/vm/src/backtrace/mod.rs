@@ -14,7 +14,7 @@ pub use dwarf::SourceFrame;
 pub(crate) use walk::{Position, capture, entry_of, frame_words};
 
 use crate::code::{CodeKind, CodeObject, Origin};
-use names::Shown;
+pub(crate) use names::Shown;
 
 /// The functions of guests that were running when one trapped, innermost first: those of the store, also beyond the
 /// host functions between them, and beyond the fiber that ran those that had resumed it.

@@ -7,7 +7,7 @@ const LONGEST: usize = 160;
 
 /// Shows a name demangled, without what a compiler added to make it unique, and cut off where it is too long: names
 /// come from the guest.
-pub(super) struct Shown<'a>(pub(super) &'a str);
+pub(crate) struct Shown<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
