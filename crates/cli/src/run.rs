@@ -30,10 +30,21 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     inherit_env: bool,
 
+    /// Tell a profiler the names of the program's functions
+    #[arg(long, value_name = "HOW")]
+    profile: Option<Profile>,
+
     /// The component (.wasm or .wat), and the program's arguments
     // One list, so that everything behind FILE is the program's: `tombolo run app.wasm --help`.
     #[arg(value_name = "FILE", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     file_and_args: Vec<OsString>,
+}
+
+/// How a profiler is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Profile {
+    /// By the map that `perf` reads
+    Perfmap,
 }
 
 /// A folder that the program is given.
@@ -122,8 +133,12 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<ExitCode, Failure> {
             .hint("`tombolo run --help` lists the options; those behind FILE are the program's"));
     }
     let source = Source::read(file)?;
-    let engine = Engine::new(&Config::new())
-        .map_err(|error| Failure::caused_by("cannot run WebAssembly here", error))?;
+    let mut config = Config::new();
+    if arguments.profile == Some(Profile::Perfmap) {
+        config.profile(tombolo::Profile::PerfMap);
+    }
+    let engine =
+        Engine::new(&config).map_err(|error| Failure::caused_by("cannot run WebAssembly here", error))?;
     let component = Component::new(&engine, &source.bytes).map_err(|error| explain(&source, error))?;
     let mut linker = Linker::new(&engine);
     p3::add_to_linker(&mut linker).map_err(|error| Failure::caused_by("cannot provide WASI", error))?;

@@ -115,6 +115,41 @@ fn a_reader_that_goes_away_ends_the_program_with_an_error() {
     }
 }
 
+/// `perf record tombolo run --profile=perfmap …` shows the program's functions by name.
+#[test]
+fn the_functions_of_a_program_are_mapped_for_perf() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tombolo"))
+        .args(["run", "--profile=perfmap"])
+        .arg(guests_folder().join("trap/trap.wasm"))
+        .arg("div0")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let map = PathBuf::from(format!("/tmp/perf-{}.map", child.id()));
+    child.wait().unwrap();
+    let lines = fs::read_to_string(&map).unwrap();
+    fs::remove_file(&map).unwrap();
+    let mut last = (0, 0);
+    let mut spans = Vec::new();
+    for line in lines.lines() {
+        let (start, rest) = line.split_once(' ').unwrap();
+        let (size, name) = rest.split_once(' ').unwrap();
+        let start = usize::from_str_radix(start, 16).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        assert!(size > 0 && !name.is_empty(), "{line}");
+        spans.push((start, start + size));
+    }
+    spans.sort_unstable();
+    for span in spans {
+        assert!(last.1 <= span.0, "functions overlap: {last:x?} {span:x?}");
+        last = span;
+    }
+    assert!(lines.contains(" trap.wasm!trap::climb_the_tower\n"), "{lines}");
+    assert!(lines.contains(" tombolo::host to guest ("), "{lines}");
+    assert!(lines.contains(" tombolo::guest to host ("), "{lines}");
+}
+
 fn cases_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cli").canonicalize().unwrap()
 }

@@ -16,11 +16,29 @@ pub struct Config {
     compiler: tombolo_compile::Config,
     features: WasmFeatures,
     budget: u64,
+    profile: Profile,
+}
+
+/// What a profiler of the system is told of guests' functions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Profile {
+    /// Nothing.
+    #[default]
+    None,
+    /// Their addresses and names, by the map that `perf` reads (`/tmp/perf-PID.map`). There is one for the process: it
+    /// has what any engine compiles after the first that was made with this choice.
+    PerfMap,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { compiler: tombolo_compile::Config::default(), features: Feature::DEFAULT, budget: 64 << 20 }
+        Config {
+            compiler: tombolo_compile::Config::default(),
+            features: Feature::DEFAULT,
+            budget: 64 << 20,
+            profile: Profile::None,
+        }
     }
 }
 
@@ -72,6 +90,20 @@ impl Config {
         self
     }
 
+    /// Tells a profiler of the system the names of guests' functions, also of the trampolines between host and guest.
+    pub fn profile(&mut self, profile: Profile) -> &mut Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Keeps what components bring along for debuggers (DWARF), so that the backtraces of traps name source files and
+    /// lines. On by default. It costs as much memory as the debug sections are long; they are not looked at before
+    /// somebody looks at a trap's backtrace.
+    pub fn debug_info(&mut self, on: bool) -> &mut Self {
+        self.compiler.debug_info = on;
+        self
+    }
+
     /// How many threads compile a component; by default one per processor.
     pub fn compile_threads(&mut self, threads: usize) -> &mut Self {
         self.compiler.threads = threads.max(1);
@@ -97,8 +129,12 @@ impl Engine {
     /// Makes an engine.
     ///
     /// # Errors
-    /// If compiled code cannot run on this machine.
+    /// If compiled code cannot run on this machine, or the profiler's file cannot be written.
     pub fn new(config: &Config) -> Result<Self> {
+        if config.profile == Profile::PerfMap {
+            let what = "making perf's map";
+            tombolo_vm::write_perf_map().map_err(|source| Error::system(what, source))?;
+        }
         let compiler = Arc::new(Compiler::new(&config.compiler).map_err(Error::compile)?);
         let registry = Arc::new(TypeRegistry::default());
         let trampolines = TrampolineCache::new(compiler.clone(), registry.clone());

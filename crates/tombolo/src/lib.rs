@@ -152,7 +152,7 @@ pub use abi::{
     ComponentParams, ComponentType, Lift, LiftContext, LiftParams, Lower, LowerContext, LowerParams, Mismatch,
 };
 pub use component::Component;
-pub use engine::{Config, Engine};
+pub use engine::{Config, Engine, Profile};
 pub use error::{Backtrace, Error, ErrorKind, Frame, Result, SourceFrame, Trap, TrapCode, TrapReason};
 pub use feature::Feature;
 pub use func::{Func, TypedFunc};

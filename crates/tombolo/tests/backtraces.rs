@@ -1,4 +1,5 @@
 //! What an embedder is told of where a guest was.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test that is how to fail")]
 
 use std::future::poll_fn;
 use std::pin::pin;

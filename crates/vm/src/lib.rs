@@ -94,7 +94,7 @@ mod trap;
 mod value;
 
 pub use backtrace::{Backtrace, Frame, SourceFrame};
-pub use code::{CodeError, CodeKind, CodeObject, CodeTables, Origin};
+pub use code::{CodeError, CodeKind, CodeObject, CodeTables, Origin, perf_map_path, write_perf_map};
 pub use context::{Definition, FuncRef, HostContext, HostFn, StoreContext};
 pub use entry::{enter, guard};
 pub use exception::Thrown;

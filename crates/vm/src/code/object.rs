@@ -1,6 +1,7 @@
 //! A piece of published code and what is known of it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use tombolo_compile::module::ModuleInfo;
@@ -9,6 +10,7 @@ use tombolo_compile::{CompiledFunction, FunctionRange, Handler, NO_ADDRESS};
 
 use super::CodeError;
 use super::arena::CodePages;
+use super::perf_map;
 
 /// A piece of published code: executable for as long as this lives.
 #[derive(Debug)]
@@ -72,6 +74,8 @@ impl CodeObject {
         let object = Arc::new(CodeObject { pages, len: code.len(), kind, tables });
         let mut objects = OBJECTS.write().unwrap_or_else(PoisonError::into_inner);
         objects.insert(object.pages.address(), Arc::downgrade(&object));
+        drop(objects);
+        perf_map::note(&object);
         Ok(object)
     }
 
@@ -155,6 +159,28 @@ impl CodeObject {
         let next = self.tables.addresses.partition_point(|(at, _)| *at <= offset);
         let (_, wasm) = *self.tables.addresses.get(next.checked_sub(1)?)?;
         (wasm != NO_ADDRESS).then_some(wasm)
+    }
+
+    /// Calls `each` for every function with its address, its length and a name.
+    pub(super) fn for_each_function(
+        &self,
+        mut each: impl FnMut(usize, usize, &str) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let (info, origin) = match &self.kind {
+            CodeKind::Module { info, origin } => (info, origin),
+            CodeKind::Trampoline { name } => return each(self.pages.address(), self.len, name),
+        };
+        let module = info.name.as_deref().or(origin.module.as_deref()).unwrap_or("<unknown>");
+        let component = origin.component.as_deref().map(|name| format!("{name}/")).unwrap_or_default();
+        for (index, range) in (info.imported_functions..).zip(&self.tables.functions) {
+            let start = self.pages.address().saturating_add(range.start as usize);
+            let name = match info.function_names.get(&index) {
+                Some(name) => format!("{component}{module}!{}", crate::backtrace::Shown(name)),
+                None => format!("{component}{module}!<wasm function {index}>"),
+            };
+            each(start, range.len as usize, &name)?;
+        }
+        Ok(())
     }
 
     fn offset(&self, address: usize) -> Option<u32> {
