@@ -5,8 +5,10 @@
 
 mod bench;
 mod calls;
+mod embedder;
 mod host;
 mod kernels;
+mod memory;
 mod peer;
 mod programs;
 mod start;
@@ -43,6 +45,10 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     tombolo: Option<std::path::PathBuf>,
 
+    /// Compiles this component too, as a row of its own
+    #[arg(long, value_name = "FILE")]
+    compile: Vec<std::path::PathBuf>,
+
     /// Names the rows and ends
     #[arg(long)]
     list: bool,
@@ -71,7 +77,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let settings = Settings { runs: arguments.runs, quick: arguments.quick };
     if arguments.list {
         let programs = Programs::none();
-        for row in benches(&programs, settings)?.iter().flat_map(|bench| &bench.rows) {
+        for row in benches(&programs, settings, &arguments.compile)?.iter().flat_map(|bench| &bench.rows) {
             println!("{}", row.name);
         }
         return Ok(());
@@ -79,7 +85,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let programs = Programs::find(arguments.tombolo.as_deref())?;
     let wanted =
         |name: &str| arguments.rows.is_empty() || arguments.rows.iter().any(|row| name.contains(row));
-    let mut benches = benches(&programs, settings)?;
+    let mut benches = benches(&programs, settings, &arguments.compile)?;
     benches.retain(|bench| bench.rows.iter().any(|row| wanted(&row.name)));
     let table = Table::begin(&programs, settings);
     for bench in &mut benches {
@@ -93,13 +99,15 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// All rows, in the order of the table.
-fn benches(programs: &Programs, settings: Settings) -> Result<Vec<Bench>> {
+fn benches(programs: &Programs, settings: Settings, components: &[std::path::PathBuf]) -> Result<Vec<Bench>> {
     let mut benches = calls::benches(programs, settings);
     benches.extend(streams::benches(programs, settings));
     benches.push(timed::by_hand(programs));
     benches.extend(host::benches(programs, settings)?);
+    benches.push(embedder::bench(settings));
+    benches.extend(memory::benches(programs, settings));
     benches.push(kernels::bench(programs, settings));
     benches.extend(stdio::benches(programs, settings)?);
-    benches.extend(start::benches(programs, settings)?);
+    benches.extend(start::benches(programs, settings, components)?);
     Ok(benches)
 }

@@ -17,9 +17,9 @@ use crate::programs::{Programs, guest};
 /// # Errors
 ///
 /// A guest cannot be read.
-pub fn benches(programs: &Programs, settings: Settings) -> Result<Vec<Bench>> {
+pub fn benches(programs: &Programs, settings: Settings, components: &[PathBuf]) -> Result<Vec<Bench>> {
     let times = if settings.quick { 3 } else { 20 };
-    Ok(vec![
+    let mut benches = vec![
         process(
             programs,
             "start of hello, process to exit, no cache",
@@ -35,8 +35,13 @@ pub fn benches(programs: &Programs, settings: Settings) -> Result<Vec<Bench>> {
             times,
         ),
         in_process(times)?,
-        compile(programs, times)?,
-    ])
+        compile(programs, "guests/pair", guest("pair"), times)?,
+        compile(programs, "guests/kernels", guest("kernels"), times)?,
+    ];
+    for file in components {
+        benches.push(compile(programs, &file.display().to_string(), file.clone(), 1)?);
+    }
+    Ok(benches)
 }
 
 /// Whole processes that say hello.
@@ -77,9 +82,9 @@ fn in_process(times: u32) -> Result<Bench> {
     })
 }
 
-/// Compiling a bigger component: in process, against the peer's command.
-fn compile(programs: &Programs, times: u32) -> Result<Bench> {
-    let bytes = read("pair")?;
+/// Compiling a component: in process, against the peer's command.
+fn compile(programs: &Programs, name: &str, file: PathBuf, times: u32) -> Result<Bench> {
+    let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
     let length = bytes.len() as u64;
     let ours = move || {
         let mut found = Vec::new();
@@ -97,16 +102,12 @@ fn compile(programs: &Programs, times: u32) -> Result<Bench> {
         let compile = peer.compile();
         let command = move || {
             let mut command = Command::new(compile.get_program());
-            command
-                .args(compile.get_args())
-                .arg("-o")
-                .arg(folder.path().join("pair.cwasm"))
-                .arg(guest("pair"));
+            command.args(compile.get_args()).arg("-o").arg(folder.path().join("compiled")).arg(&file);
             command
         };
         contestants.push(Contestant { who: Who::Wasmtime, measure: whole(times, Box::new(command)) });
     }
-    let name = "compile guests/pair (wasmtime: process to exit)".to_owned();
+    let name = format!("compile {name} (wasmtime: process to exit)");
     Ok(Bench::of(Row { name, unit: Unit::Bytes(length), target: Target::None }, contestants))
 }
 

@@ -1,6 +1,6 @@
 use std::pin::Pin;
 
-use crate::{between, to_host};
+use crate::{between, memory, to_host};
 
 /// One kind of work to measure.
 pub struct Kind {
@@ -37,6 +37,12 @@ pub const KINDS: &[Kind] = &[
     kind("wait-for-0", 500_000, |n| Box::pin(to_host::wait(n))),
     Kind { needs_directory: true, ..kind("stat", 100_000, |n| Box::pin(to_host::stat(n))) },
     Kind { needs_directory: true, ..kind("open", 50_000, |n| Box::pin(to_host::open(n))) },
+    // Within the component's memory.
+    kind("copy-1m", 2_000, |n| at_once(|| memory::copy(n, 1 << 20))),
+    kind("copy-64k", 50_000, |n| at_once(|| memory::copy(n, 64 << 10))),
+    kind("copy-32", 10_000_000, |n| at_once(|| memory::copy(n, 32))),
+    kind("fill-64k", 50_000, |n| at_once(|| memory::fill(n, 64 << 10))),
+    kind("fill-32", 10_000_000, |n| at_once(|| memory::fill(n, 32))),
 ];
 
 const fn kind(name: &'static str, iterations: u64, run: fn(u64) -> Work) -> Kind {

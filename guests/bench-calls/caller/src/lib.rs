@@ -6,6 +6,7 @@
 
 mod between;
 mod kinds;
+mod memory;
 mod to_host;
 
 use kinds::{KINDS, Kind};
