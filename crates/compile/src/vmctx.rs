@@ -235,11 +235,16 @@ pub enum Builtin {
     Throw,
     /// `(vmctx, exception: not null) -> !`: throws an exception again, likewise.
     ThrowRef,
+    /// `(to: *mut u8, from: *const u8, len: u64)`: the machine's `memmove`, for ranges that have been checked. It gets no
+    /// context.
+    MachineMove,
+    /// `(to: *mut u8, byte: u32, len: u64)`: the machine's `memset`, likewise.
+    MachineSet,
 }
 
 impl Builtin {
     /// How many there are.
-    pub const COUNT: usize = Builtin::ThrowRef as usize + 1;
+    pub const COUNT: usize = Builtin::MachineSet as usize + 1;
 }
 
 /// Why compiled code trapped.

@@ -1,16 +1,24 @@
 //! Bulk operations on memories, and how the runtime's functions are called.
+//!
+//! Copying and filling check their ranges in place and call the machine's `memmove` or `memset`: most move a few bytes,
+//! and a call into the runtime would cost several times what they do. Where guests are interrupted, the runtime gets what
+//! takes so long that it is to look for an interrupt meanwhile.
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
+use cranelift_codegen::ir::{Block, Inst, InstBuilder, Type, Value, types};
+use smallvec::SmallVec;
 use wasmparser::Operator;
 
 use super::{SignatureKey, Translator, trap};
 use crate::CompileError;
-use crate::signature::{POINTER, host_signature};
+use crate::signature::host_signature;
 use crate::vmctx::{Builtin, TrapCode, header};
 
 /// Bytes that cost as much as an instruction, as a power of 2.
 const BYTES_OF_FUEL: u8 = 6;
+
+/// Bytes that are moved within a few microseconds.
+const SHORT: i64 = 64 << 10;
 
 impl Translator<'_, '_> {
     pub(super) fn bulk_op(&mut self, op: &Operator<'_>) -> Result<bool, CompileError> {
@@ -20,15 +28,26 @@ impl Translator<'_, '_> {
                 let (dst, src, len) =
                     (self.extend_index(dst), self.extend_index(src), self.extend_index(len));
                 self.spend_for(len, BYTES_OF_FUEL)?;
-                let (dst_mem, src_mem) = (self.number(dst_mem), self.number(src_mem));
-                self.checked(Builtin::MemoryCopy, &[dst_mem, dst, src_mem, src, len])?;
+                let done = self.unless_short(len, |this| {
+                    let (dst_mem, src_mem) = (this.number(dst_mem), this.number(src_mem));
+                    this.checked(Builtin::MemoryCopy, &[dst_mem, dst, src_mem, src, len])
+                })?;
+                let dst = self.range(dst_mem, dst, len)?;
+                let src = self.range(src_mem, src, len)?;
+                self.call_builtin(Builtin::MachineMove, &[dst, src, len], None);
+                self.join(done);
             }
             Operator::MemoryFill { mem } => {
                 let (dst, byte, len) = self.pop3()?;
                 let (dst, len) = (self.extend_index(dst), self.extend_index(len));
                 self.spend_for(len, BYTES_OF_FUEL)?;
-                let mem = self.number(mem);
-                self.checked(Builtin::MemoryFill, &[mem, dst, byte, len])?;
+                let done = self.unless_short(len, |this| {
+                    let mem = this.number(mem);
+                    this.checked(Builtin::MemoryFill, &[mem, dst, byte, len])
+                })?;
+                let dst = self.range(mem, dst, len)?;
+                self.call_builtin(Builtin::MachineSet, &[dst, byte, len], None);
+                self.join(done);
             }
             Operator::MemoryInit { data_index, mem } => {
                 let (dst, src, len) = self.pop3()?;
@@ -45,6 +64,49 @@ impl Translator<'_, '_> {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Where guests are interrupted, does otherwise what would take long; the other way has to [`Self::join`] it.
+    fn unless_short(
+        &mut self,
+        len: Value,
+        otherwise: impl FnOnce(&mut Self) -> Result<(), CompileError>,
+    ) -> Result<Option<Block>, CompileError> {
+        if !self.env.interruptible {
+            return Ok(None);
+        }
+        let is_long = self.builder.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, len, SHORT);
+        let (long, short, done) =
+            (self.builder.create_block(), self.builder.create_block(), self.builder.create_block());
+        self.builder.set_cold_block(long);
+        self.builder.ins().brif(is_long, long, &[], short, &[]);
+        self.continue_in(long);
+        otherwise(self)?;
+        self.builder.ins().jump(done, &[]);
+        self.continue_in(short);
+        Ok(Some(done))
+    }
+
+    fn join(&mut self, done: Option<Block>) {
+        if let Some(done) = done {
+            self.builder.ins().jump(done, &[]);
+            self.continue_in(done);
+        }
+    }
+
+    /// The address of a range of a memory; traps if any of it is outside. Both numbers are of 64 bits.
+    fn range(&mut self, memory: u32, index: Value, len: Value) -> Result<Value, CompileError> {
+        let out_of_bounds = trap(TrapCode::MemoryOutOfBounds);
+        let end = if self.memory_type(memory)?.memory64 {
+            self.builder.ins().uadd_overflow_trap(index, len, out_of_bounds)
+        } else {
+            self.builder.ins().iadd(index, len)
+        };
+        let length = self.memory_length(memory)?;
+        let outside = self.builder.ins().icmp(IntCC::UnsignedGreaterThan, end, length);
+        self.builder.ins().trapnz(outside, out_of_bounds);
+        let base = self.memory_base(memory)?;
+        Ok(self.builder.ins().iadd(base, index))
     }
 
     /// An index of the module as the runtime's functions take it.
@@ -91,11 +153,19 @@ impl Translator<'_, '_> {
         args: &[Value],
         result: Option<Type>,
     ) -> Result<Value, CompileError> {
+        let mut all: SmallVec<[Value; 8]> = SmallVec::from_slice(&[self.vmctx]);
+        all.extend_from_slice(args);
+        let call = self.call_builtin(builtin, &all, result);
+        Ok(self.builder.inst_results(call).first().copied().unwrap_or(self.vmctx))
+    }
+
+    /// Calls a function of the runtime with all its arguments: those that are the machine's own get no context.
+    fn call_builtin(&mut self, builtin: Builtin, args: &[Value], result: Option<Type>) -> Inst {
         let signature = match self.signatures.get(&SignatureKey::Builtin(builtin)) {
             Some(signature) => *signature,
             None => {
-                let mut params = vec![POINTER];
-                params.extend(args.iter().map(|arg| self.builder.func.dfg.value_type(*arg)));
+                let params = args.iter().map(|arg| self.builder.func.dfg.value_type(*arg));
+                let params: SmallVec<[Type; 8]> = params.collect();
                 let signature = host_signature(&params, result.as_slice());
                 let signature = self.builder.import_signature(signature);
                 self.signatures.insert(SignatureKey::Builtin(builtin), signature);
@@ -104,9 +174,6 @@ impl Translator<'_, '_> {
         };
         let builtins = self.fixed_pointer(self.vmctx, header::BUILTINS);
         let code = self.fixed_pointer(builtins, builtin as u32 * 8);
-        let mut all = vec![self.vmctx];
-        all.extend_from_slice(args);
-        let call = self.builder.ins().call_indirect(signature, code, &all);
-        Ok(self.builder.inst_results(call).first().copied().unwrap_or(self.vmctx))
+        self.builder.ins().call_indirect(signature, code, args)
     }
 }

@@ -184,7 +184,7 @@ impl Translator<'_, '_> {
     }
 
     /// Where a memory begins.
-    fn memory_base(&mut self, memory: u32) -> Result<Value, CompileError> {
+    pub(super) fn memory_base(&mut self, memory: u32) -> Result<Value, CompileError> {
         let ty = self.memory_type(memory)?;
         let (base, offset) = self.memory_definition(memory)?;
         let flags = if is_guarded(&ty) { self.fixed(Region::Context) } else { self.flags(Region::Context) };
@@ -192,7 +192,7 @@ impl Translator<'_, '_> {
     }
 
     /// The length of a memory in bytes.
-    fn memory_length(&mut self, memory: u32) -> Result<Value, CompileError> {
+    pub(super) fn memory_length(&mut self, memory: u32) -> Result<Value, CompileError> {
         let (base, offset) = self.memory_definition(memory)?;
         let flags = self.flags(Region::Context);
         Ok(self.builder.ins().load(types::I64, flags, base, offset + definition::LENGTH as i32))
