@@ -8,7 +8,7 @@ use crate::module::ModuleInfo;
 use crate::vmctx::{Layout, TrapCode};
 
 /// Where functions begin in a text section: a multiple of this.
-pub const FUNCTION_ALIGNMENT: usize = 16;
+pub const FUNCTION_ALIGNMENT: usize = 32;
 
 /// A compiled module.
 #[derive(Clone, Debug)]

@@ -183,11 +183,10 @@ impl Translator<'_, '_> {
         Ok(true)
     }
 
-    /// Where a memory begins.
+    /// Where a memory begins: it never moves.
     pub(super) fn memory_base(&mut self, memory: u32) -> Result<Value, CompileError> {
-        let ty = self.memory_type(memory)?;
         let (base, offset) = self.memory_definition(memory)?;
-        let flags = if is_guarded(&ty) { self.fixed(Region::Context) } else { self.flags(Region::Context) };
+        let flags = self.fixed(Region::Context);
         Ok(self.builder.ins().load(types::I64, flags, base, offset + definition::BASE as i32))
     }
 

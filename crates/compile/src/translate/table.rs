@@ -1,7 +1,7 @@
 //! Tables.
 //!
 //! An index is compared with the length; where that fails, the element's address becomes null, which faults: as for
-//! memories, there is no branch to mispredict. A table of fixed size never moves.
+//! memories, there is no branch to mispredict. A table never moves.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
@@ -105,12 +105,8 @@ impl Translator<'_, '_> {
     }
 
     fn table_base(&mut self, table: u32) -> Result<Value, CompileError> {
-        let ty = self.table_type(table)?;
         let (base, offset) = self.table_definition(table)?;
-        let flags = match fixed_size(&ty) {
-            Some(_) => self.fixed(Region::Context),
-            None => self.flags(Region::Context),
-        };
+        let flags = self.fixed(Region::Context);
         Ok(self.builder.ins().load(POINTER, flags, base, offset + definition::BASE as i32))
     }
 
