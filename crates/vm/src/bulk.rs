@@ -64,6 +64,19 @@ impl Work<'_> {
 }
 
 impl Store {
+    /// Copies bytes between memories, or within one, and does what interrupts ask for in between. That may suspend the
+    /// fiber.
+    ///
+    /// # Errors
+    /// The trap that is to end the guest. A part of the bytes was copied then.
+    ///
+    /// # Safety
+    /// The ranges are in memories of this store, or memory of the host that nobody else uses. Guests do not run meanwhile.
+    pub unsafe fn copy(&self, from: *const u8, to: *mut u8, length: usize) -> Result<(), Trap> {
+        // SAFETY: the caller's promise.
+        self.do_all(length as u64, |work| Some(unsafe { work.copy(to, from) })).map(drop)
+    }
+
     /// Does an operation of a length to its end, and what interrupts ask for in between.
     pub(crate) fn do_all(
         &self,

@@ -1,5 +1,6 @@
 //! Bulk operations that are interrupted.
 
+#![allow(unsafe_code, reason = "the tests use the lowest forms too")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test that is how to fail")]
 
 mod support;
@@ -211,4 +212,25 @@ fn operations_are_paid_for_by_their_length() {
         assert_eq!(trap.code(), Some(TrapCode::OutOfFuel));
         assert!(!memory(&store, instance, "a").contains(&0xff));
     }
+}
+
+/// What the host does for a guest.
+#[test]
+fn the_host_copies_in_pieces_too() {
+    let (store, instance, count) = setup(|config| config.interruptible = true, 3);
+    let from = vec![0x77; SIZE];
+    let Some(Extern::Memory(memory)) = instance.export(&store, "a") else { panic!() };
+    // SAFETY: the memory is as long, and no guest runs.
+    let copy = || unsafe { store.copy(from.as_ptr(), memory.base(&store), SIZE) };
+    copy().unwrap();
+    assert!(memory_is(&store, instance, 0x77));
+    store.interrupt_handle().interrupt();
+    let before = count.load(Ordering::Relaxed);
+    copy().unwrap();
+    assert_eq!(count.load(Ordering::Relaxed) - before, 3);
+    assert_eq!(copy().unwrap_err().code(), Some(TrapCode::Interrupted));
+}
+
+fn memory_is(store: &Store, instance: InstanceHandle, byte: u8) -> bool {
+    memory(store, instance, "a").iter().all(|found| *found == byte)
 }

@@ -4,7 +4,7 @@ use tombolo_types::component::{Abi, Def, PtrWidth, TypeRef, Types};
 
 use super::flat::{FlatSink, FlatSource};
 use super::layout::{Case, Fields, flags_mask, wrong};
-use super::memory::{self, MAX_BYTE_LENGTH, REALLOC_MAX, Range, check_range, list_bytes};
+use super::memory::{self, MAX_BYTE_LENGTH, REALLOC_MAX, Range, check_range, is_pause, list_bytes};
 use super::side::{Handle, LiftSide, LowerSide};
 use crate::error::Result;
 use crate::resource::ResourceAny;
@@ -44,6 +44,11 @@ impl<'a> LiftContext<'a> {
 
     pub(crate) fn abi(&self, ty: TypeRef) -> &'a Abi {
         self.types.abi(ty, self.width)
+    }
+
+    /// Looks for interrupts in a loop over elements, once in a while.
+    pub(crate) fn check_interrupt(&self, index: u64) -> Result<()> {
+        if is_pause(index) { self.side.check_interrupt() } else { Ok(()) }
     }
 
     /// Takes account of `count` host values of `size` bytes that are about to be made.
@@ -174,6 +179,11 @@ impl<'a> LowerContext<'a> {
 
     pub(crate) fn abi(&self, ty: TypeRef) -> &'a Abi {
         self.types.abi(ty, self.width)
+    }
+
+    /// Looks for interrupts in a loop over elements, once in a while.
+    pub(crate) fn check_interrupt(&self, index: u64) -> Result<()> {
+        if is_pause(index) { self.side.check_interrupt() } else { Ok(()) }
     }
 
     pub(crate) fn store<const N: usize>(&mut self, ptr: u64, value: [u8; N]) -> Result<()> {

@@ -178,6 +178,7 @@ fn elements(cx: &mut LiftContext<'_>, element: TypeRef, ptr: u64, count: usize) 
     let size = cx.abi(element).size;
     let mut list = Vec::with_capacity(count);
     for i in 0..count as u64 {
+        cx.check_interrupt(i)?;
         list.push(load(cx, element, offset(ptr, i.saturating_mul(size)))?);
     }
     Ok(list)

@@ -203,7 +203,10 @@ fn store_list(cx: &mut LowerContext<'_>, ty: TypeRef, list: &[Val]) -> Result<(u
 /// `store_list_into_valid_range`.
 fn store_elements(cx: &mut LowerContext<'_>, element: TypeRef, list: &[Val], ptr: u64) -> Result<()> {
     let size = cx.abi(element).size;
-    (0..).zip(list).try_for_each(|(i, value)| store(cx, element, value, offset(ptr, size.saturating_mul(i))))
+    (0..).zip(list).try_for_each(|(i, value)| {
+        cx.check_interrupt(i)?;
+        store(cx, element, value, offset(ptr, size.saturating_mul(i)))
+    })
 }
 
 fn store_map(cx: &mut LowerContext<'_>, ty: TypeRef, entries: &[(Val, Val)]) -> Result<(u64, u64)> {
@@ -212,6 +215,7 @@ fn store_map(cx: &mut LowerContext<'_>, ty: TypeRef, entries: &[(Val, Val)]) -> 
     let size = cx.abi(element).size;
     let base = cx.allocate_list(element, entries.len())?;
     for (i, (key, value)) in (0..).zip(entries) {
+        cx.check_interrupt(i)?;
         let base = offset(base, size.saturating_mul(i));
         let (ty, ptr) = fields.at(0, base)?;
         store(cx, ty, key, ptr)?;

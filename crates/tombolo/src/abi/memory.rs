@@ -12,6 +12,14 @@ pub(super) const MAX_BYTE_LENGTH: u64 = (1 << 28) - 1;
 /// No more than this many bytes are ever asked of a guest's `realloc` (`REALLOC_I32_MAX`).
 pub(super) const REALLOC_MAX: u64 = u32::MAX as u64;
 
+/// Bytes that are copied or looked at between two looks for an interrupt: a fraction of a millisecond.
+pub(super) const PIECE: usize = if cfg!(test) { 4 << 10 } else { 1 << 20 };
+
+/// Whether to look for an interrupt at this element of a list.
+pub(super) fn is_pause(index: u64) -> bool {
+    index % 256 == 255
+}
+
 /// What is out of bounds or unaligned, for messages.
 #[derive(Clone, Copy)]
 pub(super) enum Range {
@@ -91,6 +99,19 @@ pub(super) fn bytes(memory: &[u8], ptr: u64, len: u64) -> Result<&[u8]> {
 /// `len` bytes of memory, to write to.
 pub(super) fn bytes_mut(memory: &mut [u8], ptr: u64, len: u64) -> Result<&mut [u8]> {
     range(ptr, len).and_then(|range| memory.get_mut(range)).ok_or_else(|| out_of_bounds(ptr, len))
+}
+
+/// Copies bytes of the host into a guest's memory.
+pub(super) fn write(side: &mut dyn LowerSide, ptr: u64, from: &[u8]) -> Result<()> {
+    let mut at = ptr;
+    for piece in from.chunks(PIECE) {
+        if at > ptr {
+            side.check_interrupt()?;
+        }
+        bytes_mut(side.memory(), at, piece.len() as u64)?.copy_from_slice(piece);
+        at = offset(at, piece.len() as u64);
+    }
+    Ok(())
 }
 
 /// `N` bytes of memory.

@@ -27,6 +27,8 @@ pub(crate) trait LiftSide {
     fn encoding(&self) -> Encoding;
     /// Its memory; empty if the call has none.
     fn memory(&self) -> &[u8];
+    /// Does what guests' checks do. To be called in each loop whose length a guest decides.
+    fn check_interrupt(&self) -> Result<()>;
     /// Takes account of `bytes` that the host is about to hold for this guest.
     fn charge(&mut self, bytes: usize) -> Result<()>;
     /// `lift_own`: takes the handle out of the guest's table.
@@ -47,6 +49,8 @@ pub(crate) trait LowerSide {
     fn encoding(&self) -> Encoding;
     /// Its memory now; empty if the call has none. Another one after every `realloc`.
     fn memory(&mut self) -> &mut [u8];
+    /// Does what guests' checks do. To be called in each loop whose length a guest decides.
+    fn check_interrupt(&self) -> Result<()>;
     /// Calls the guest's `realloc`. The result is checked for alignment and bounds already.
     fn realloc(&mut self, old: u64, old_size: u64, align: u32, new_size: u64) -> Result<u64>;
     /// `lower_own`.

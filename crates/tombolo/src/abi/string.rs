@@ -8,8 +8,8 @@
 use tombolo_types::component::PtrWidth;
 
 use super::context::{LiftContext, LowerContext};
-use super::memory::{self, MAX_BYTE_LENGTH, Range, check_range, realloc};
-use super::side::{Encoding, LowerSide};
+use super::memory::{self, MAX_BYTE_LENGTH, PIECE, Range, check_range, realloc};
+use super::side::{Encoding, LiftSide, LowerSide};
 use crate::error::{Error, Result};
 
 /// How many code points are transcoded between two looks at the memories.
@@ -69,22 +69,27 @@ impl StringRange {
     }
 
     /// Traps unless the contents are well-formed; returns how many bytes they are as UTF-8.
-    pub(super) fn validate(&self, memory: &[u8]) -> Result<usize> {
-        let bytes = memory::bytes(memory, self.ptr, self.bytes)?;
-        match self.units {
-            Units::Utf8 => utf8(bytes).map(str::len),
-            Units::Latin1 => Ok(bytes.len() + bytes.iter().filter(|byte| !byte.is_ascii()).count()),
-            Units::Utf16 => {
-                decode_utf16(bytes).try_fold(0_usize, |len, c| Ok(len.saturating_add(c?.len_utf8())))
+    pub(super) fn validate(&self, side: &dyn LiftSide) -> Result<usize> {
+        let (mut at, mut len) = (0, 0_usize);
+        while at < self.bytes {
+            if at > 0 {
+                side.check_interrupt()?;
             }
+            let piece = self.piece(side.memory(), at, PIECE as u64)?;
+            at += piece.len() as u64;
+            len = len.saturating_add(match self.units {
+                Units::Utf8 => utf8(piece)?.len(),
+                Units::Latin1 => piece.len() + piece.iter().filter(|byte| !byte.is_ascii()).count(),
+                Units::Utf16 => decode_utf16(piece).map(|c| c.map(char::len_utf8)).sum::<Result<usize>>()?,
+            });
         }
+        Ok(len)
     }
 
     /// Decodes code points from byte `at` of the string until `out` is full, and returns how many.
     pub(super) fn decode(&self, memory: &[u8], at: &mut u64, out: &mut [char; CHUNK]) -> Result<usize> {
-        let rest = self.bytes.saturating_sub(*at);
-        let len = rest.min(if self.units == Units::Utf16 { 2 * CHUNK as u64 } else { CHUNK as u64 });
-        let mut bytes = memory::bytes(memory, memory::offset(self.ptr, *at), len)?;
+        let most = if self.units == Units::Utf16 { 2 * CHUNK } else { CHUNK };
+        let bytes = self.piece(memory, *at, most as u64)?;
         let mut count = 0;
         let mut put = |c: char| {
             if let Some(place) = out.get_mut(count) {
@@ -94,20 +99,8 @@ impl StringRange {
         };
         match self.units {
             Units::Latin1 => bytes.iter().for_each(|byte| put(char::from(*byte))),
-            Units::Utf8 => {
-                let whole = match std::str::from_utf8(bytes) {
-                    // The window ends within a code point; the string does not.
-                    Err(error) if error.error_len().is_none() && len < rest => error.valid_up_to(),
-                    _ => bytes.len(),
-                };
-                bytes = bytes.get(..whole).unwrap_or(bytes);
-                utf8(bytes)?.chars().for_each(&mut put);
-            }
+            Units::Utf8 => utf8(bytes)?.chars().for_each(&mut put),
             Units::Utf16 => {
-                let ends_in_pair = bytes.last_chunk::<2>().is_some_and(|unit| is_high_surrogate(*unit));
-                if ends_in_pair && len < rest {
-                    bytes = bytes.get(..bytes.len() - 2).unwrap_or(bytes);
-                }
                 for c in decode_utf16(bytes) {
                     put(c?);
                 }
@@ -115,6 +108,29 @@ impl StringRange {
         }
         *at += bytes.len() as u64;
         Ok(count)
+    }
+
+    /// The bytes from `at` on, about `most` of them, without a code point that they would cut. At least one, unless the
+    /// string ends there.
+    fn piece<'m>(&self, memory: &'m [u8], at: u64, most: u64) -> Result<&'m [u8]> {
+        let rest = self.bytes.saturating_sub(at);
+        let bytes = memory::bytes(memory, memory::offset(self.ptr, at), rest.min(most))?;
+        if rest <= most {
+            return Ok(bytes);
+        }
+        let cut = match self.units {
+            Units::Latin1 => 0,
+            // The code point that begins last may go on.
+            Units::Utf8 => {
+                let begins = |byte: &u8| byte & 0xc0 != 0x80;
+                bytes.iter().rev().take(4).position(begins).map_or(0, |after| after + 1)
+            }
+            Units::Utf16 => {
+                let ends_in_pair = bytes.last_chunk::<2>().is_some_and(|unit| is_high_surrogate(*unit));
+                if ends_in_pair { 2 } else { 0 }
+            }
+        };
+        Ok(bytes.get(..bytes.len().saturating_sub(cut)).unwrap_or(bytes))
     }
 }
 
@@ -144,14 +160,14 @@ pub(super) fn load_string(cx: &mut LiftContext<'_>, ptr: u64, length: u64) -> Re
     let (width, encoding) = (cx.width(), cx.side().encoding());
     let range = StringRange::new(cx.memory(), width, encoding, ptr, length)?;
     if range.units == Units::Utf8 {
-        cx.charge(range.bytes as usize, 1)?;
-        return utf8(memory::bytes(cx.memory(), range.ptr, range.bytes)?).map(str::to_owned);
+        return load_utf8(cx, range);
     }
-    let len = range.validate(cx.memory())?;
+    let len = range.validate(cx.side())?;
     cx.charge(len, 1)?;
     let mut text = String::with_capacity(len);
     let (mut at, mut chunk) = (0, ['\0'; CHUNK]);
     loop {
+        cx.side().check_interrupt()?;
         let count = range.decode(cx.memory(), &mut at, &mut chunk)?;
         if count == 0 {
             return Ok(text);
@@ -160,11 +176,23 @@ pub(super) fn load_string(cx: &mut LiftContext<'_>, ptr: u64, length: u64) -> Re
     }
 }
 
+fn load_utf8(cx: &mut LiftContext<'_>, range: StringRange) -> Result<String> {
+    cx.charge(range.bytes as usize, 1)?;
+    let mut text = String::with_capacity(range.bytes as usize);
+    while (text.len() as u64) < range.bytes {
+        if !text.is_empty() {
+            cx.side().check_interrupt()?;
+        }
+        text.push_str(utf8(range.piece(cx.memory(), text.len() as u64, PIECE as u64)?)?);
+    }
+    Ok(text)
+}
+
 /// Stores text of the host and returns its pointer and length.
 pub(super) fn store_string(cx: &mut LowerContext<'_>, text: &str) -> Result<(u64, u64)> {
     if cx.side().encoding() == Encoding::Utf8 {
         let ptr = cx.allocate(1, text.len() as u64)?;
-        memory::bytes_mut(cx.memory(), ptr, text.len() as u64)?.copy_from_slice(text.as_bytes());
+        memory::write(cx.side(), ptr, text.as_bytes())?;
         return Ok((ptr, text.len() as u64));
     }
     store(&mut HostString { side: cx.side(), text })
@@ -220,9 +248,7 @@ impl StringSource for HostString<'_> {
     }
 
     fn copy(&mut self, ptr: u64) -> Result<()> {
-        memory::bytes_mut(self.side.memory(), ptr, self.text.len() as u64)?
-            .copy_from_slice(self.text.as_bytes());
-        Ok(())
+        memory::write(self.side, ptr, self.text.as_bytes())
     }
 }
 
@@ -347,22 +373,29 @@ fn probably_utf16(source: &mut dyn StringSource) -> Result<(u64, u64)> {
     source.copy(ptr)?;
     let target = source.target();
     let tag = utf16_tag(target.width());
-    let copied = memory::bytes_mut(target.memory(), ptr, bytes)?;
-    let (units, _) = copied.as_chunks::<2>();
-    if units.iter().any(|[_, high]| *high != 0) {
-        return Ok((ptr, (bytes / 2) | tag));
-    }
-    let count = units.len();
-    for i in 0..count {
-        // Bytes 2i lie at or after i: none is overwritten before it is read.
-        if let Some(low) = copied.get(2 * i).copied()
-            && let Some(place) = copied.get_mut(i)
-        {
-            *place = low;
+    let pieces = || (0..bytes).step_by(PIECE).map(|at| (at, (bytes - at).min(PIECE as u64)));
+    for (at, length) in pieces() {
+        target.check_interrupt()?;
+        let piece = memory::bytes(target.memory(), memory::offset(ptr, at), length)?;
+        if piece.as_chunks::<2>().0.iter().any(|[_, high]| *high != 0) {
+            return Ok((ptr, (bytes / 2) | tag));
         }
     }
-    let ptr = realloc(target, ptr, bytes, 1, count as u64)?;
-    Ok((ptr, count as u64))
+    for (at, length) in pieces() {
+        target.check_interrupt()?;
+        let copied = memory::bytes_mut(target.memory(), ptr, bytes)?;
+        for i in at / 2..(at + length) / 2 {
+            // Bytes 2i lie at or after i: none is overwritten before it is read.
+            if let Some(low) = copied.get(2 * i as usize).copied()
+                && let Some(place) = copied.get_mut(i as usize)
+            {
+                *place = low;
+            }
+        }
+    }
+    let count = bytes / 2;
+    let ptr = realloc(target, ptr, bytes, 1, count)?;
+    Ok((ptr, count))
 }
 
 /// The next code points; `None` at the end.
@@ -371,6 +404,7 @@ fn next<'c>(
     at: &mut u64,
     chunk: &'c mut [char; CHUNK],
 ) -> Result<Option<&'c [char]>> {
+    source.target().check_interrupt()?;
     let count = source.decode(at, chunk)?;
     Ok(chunk.get(..count).filter(|chars| !chars.is_empty()))
 }
@@ -426,12 +460,18 @@ impl Writer {
 
     /// Turns the Latin-1 written so far into UTF-16, in place and from the end, so that no byte is lost.
     fn inflate(&mut self, target: &mut dyn LowerSide) -> Result<()> {
-        let text = memory::bytes_mut(target.memory(), self.ptr, 2 * self.len)?;
-        for i in (0..text.len() / 2).rev() {
-            let byte = text.get(i).copied().unwrap_or(0);
-            if let Some([low, high]) = text.get_mut(2 * i..).and_then(|rest| rest.first_chunk_mut::<2>()) {
-                (*low, *high) = (byte, 0);
+        let mut end = self.len as usize;
+        while end > 0 {
+            target.check_interrupt()?;
+            let text = memory::bytes_mut(target.memory(), self.ptr, 2 * self.len)?;
+            let start = end.saturating_sub(PIECE);
+            for i in (start..end).rev() {
+                let byte = text.get(i).copied().unwrap_or(0);
+                if let Some(unit) = text.get_mut(2 * i..).and_then(|rest| rest.first_chunk_mut::<2>()) {
+                    *unit = [byte, 0];
+                }
             }
+            end = start;
         }
         self.len *= 2;
         Ok(())

@@ -1,6 +1,7 @@
 //! Guests for tests: a memory, a bump allocator that can misbehave, a handle table.
 
 use std::any::TypeId;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use tombolo_types::component::{DefId, PtrWidth, ResourceIdx, Types};
@@ -39,6 +40,8 @@ pub(super) struct Guest {
     pub(super) budget: usize,
     pub(super) handles: BTreeMap<u32, Held>,
     pub(super) next: u64,
+    /// How often interrupts were looked for.
+    pub(super) looks: Cell<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,7 @@ impl Guest {
             budget: 1 << 30,
             handles: BTreeMap::new(),
             next: 8,
+            looks: Cell::new(0),
         }
     }
 
@@ -132,6 +136,11 @@ impl LiftSide for Guest {
         &self.memory
     }
 
+    fn check_interrupt(&self) -> Result<()> {
+        self.looks.set(self.looks.get() + 1);
+        Ok(())
+    }
+
     fn charge(&mut self, bytes: usize) -> Result<()> {
         self.charged = self.charged.saturating_add(bytes);
         if self.charged > self.budget { Err(Error::abi("over budget")) } else { Ok(()) }
@@ -181,6 +190,10 @@ impl LowerSide for Guest {
 
     fn memory(&mut self) -> &mut [u8] {
         &mut self.memory
+    }
+
+    fn check_interrupt(&self) -> Result<()> {
+        LiftSide::check_interrupt(self)
     }
 
     fn realloc(&mut self, old: u64, old_size: u64, align: u32, new_size: u64) -> Result<u64> {

@@ -19,7 +19,7 @@ use super::flat::{FlatSink, FlatSource};
 use super::layout::{Case, Fields, TypeList, char_of, element, wrong};
 use super::lift::spilled_source;
 use super::lower::spilled_target;
-use super::memory::{self, offset};
+use super::memory::{self, is_pause, offset};
 use super::side::{Bridge, LowerSide};
 use super::string::{CHUNK, StringRange, StringSource, Units, store};
 use crate::error::{Error, Result};
@@ -373,6 +373,9 @@ impl<'a> Translator<'a> {
             return self.bridge.copy(from, to, len);
         }
         for i in 0..count {
+            if is_pause(i) {
+                self.bridge.target().check_interrupt()?;
+            }
             let mut from = Source::Memory(offset(from, i.saturating_mul(src_size)));
             let mut to = Target::Memory(offset(to, i.saturating_mul(dst_size)));
             self.value(s, &mut from, d, &mut to)?;
@@ -390,7 +393,7 @@ impl<'a> Translator<'a> {
         let (ptr, length) = self.read_pair(from)?;
         let source = self.bridge.source();
         let range = StringRange::new(source.memory(), self.src_width, source.encoding(), ptr, length)?;
-        range.validate(source.memory())?;
+        range.validate(source)?;
         let pair = store(&mut GuestString { bridge: &mut *self.bridge, range })?;
         self.write_pair(to, pair)
     }

@@ -171,6 +171,10 @@ impl LiftSide for GuestLift<'_> {
         self.guest.bytes(self.core)
     }
 
+    fn check_interrupt(&self) -> Result<()> {
+        self.core.check_interrupt()
+    }
+
     fn charge(&mut self, bytes: usize) -> Result<()> {
         match self.budget.checked_sub(bytes) {
             Some(rest) => {
@@ -234,6 +238,10 @@ impl LowerSide for GuestLower<'_> {
 
     fn memory(&mut self) -> &mut [u8] {
         self.guest.bytes_mut(self.core)
+    }
+
+    fn check_interrupt(&self) -> Result<()> {
+        self.core.check_interrupt()
     }
 
     fn realloc(&mut self, old: u64, old_size: u64, align: u32, new_size: u64) -> Result<u64> {
@@ -341,9 +349,10 @@ pub(crate) fn copy_between(
     let source = source.as_ptr();
     let target = to.bytes_mut(core);
     let target_at = range(to_ptr, target.len())?;
-    // SAFETY: both ranges were checked against memories that cannot change before the copy; they may overlap.
-    unsafe { std::ptr::copy(source.add(at), target.as_mut_ptr().add(target_at), len as usize) };
-    Ok(())
+    // SAFETY: both ranges were checked against memories that do not move and from which nothing is taken away; guests do
+    // not run before the copy is done.
+    unsafe { core.vm.copy(source.add(at), target.as_mut_ptr().add(target_at), len as usize) }
+        .map_err(Error::raised)
 }
 
 /// A stream or future end as the Canonical ABI carries it.

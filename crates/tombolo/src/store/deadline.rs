@@ -128,6 +128,12 @@ impl StoreCore {
         Err(error)
     }
 
+    /// Does what guests' checks do, for host code that works for a guest at length.
+    #[inline]
+    pub fn check_interrupt(&self) -> Result<()> {
+        self.vm.check_interrupt().map_err(Error::raised)
+    }
+
     fn set_deadline(&self, deadline: Option<Instant>) -> Result<()> {
         self.need_alarm()?;
         self.deadlines.deadline.set(deadline);

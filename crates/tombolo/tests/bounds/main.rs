@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test that is how to fail")]
 
+mod data;
 mod deadline;
 mod executor;
 mod fuel;

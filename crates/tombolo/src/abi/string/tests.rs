@@ -97,6 +97,73 @@ fn strings_survive_every_pair_of_encodings() {
     }
 }
 
+/// Code points on the border between two pieces, of which the second may be malformed.
+#[test]
+fn long_strings_are_looked_at_in_pieces() {
+    let validate = |encoding, bytes: &[u8], length| {
+        let mut guest = Guest::new(PtrWidth::Bits32, encoding);
+        let ptr = guest.put(bytes);
+        let range = StringRange::new(&guest.memory, guest.width, encoding, ptr, length)?;
+        let result = range.validate(&guest);
+        assert_eq!(guest.looks.get(), 1, "once between two pieces");
+        result
+    };
+    for lead in PIECE - 4..=PIECE {
+        for c in ["b", "é", "€", "😀"] {
+            let text = format!("{}{}{}", "a".repeat(lead), c, "z".repeat(9));
+            let mut guest = Guest::with_memory(text.as_bytes());
+            assert!(load(&mut guest, 0, text.len() as u64).unwrap() == text);
+            assert_eq!(validate(Encoding::Utf8, text.as_bytes(), text.len() as u64).unwrap(), text.len());
+            let mut bad = text.clone().into_bytes();
+            *bad.last_mut().unwrap() = 0xff;
+            assert_traps(validate(Encoding::Utf8, &bad, bad.len() as u64), "invalid utf-8");
+            let mut guest = Guest::with_memory(&bad);
+            assert_traps(load(&mut guest, 0, bad.len() as u64), "invalid utf-8");
+
+            let text = format!("{}{}{}", "a".repeat(lead / 2), c, "z".repeat(9));
+            let units: Vec<u16> = text.encode_utf16().collect();
+            let bytes: Vec<u8> = units.iter().copied().flat_map(u16::to_le_bytes).collect();
+            assert_eq!(validate(Encoding::Utf16, &bytes, units.len() as u64).unwrap(), text.len());
+            let mut bad = bytes;
+            *bad.last_mut().unwrap() = 0xd8;
+            assert_traps(validate(Encoding::Utf16, &bad, units.len() as u64), "invalid utf-16");
+        }
+    }
+    // Nothing but what goes on.
+    let bytes = vec![0x80; PIECE + 10];
+    let mut guest = Guest::with_memory(&bytes);
+    assert_traps(load(&mut guest, 0, bytes.len() as u64), "invalid utf-8");
+}
+
+/// … also while they are stored.
+#[test]
+fn interrupts_are_looked_for_in_every_pass() {
+    let text = "a".repeat(PIECE + PIECE / 2);
+    for (from, to) in ENCODINGS.into_iter().flat_map(|from| ENCODINGS.map(|to| (from, to))) {
+        for (bytes, length) in encodings_of(&text, from, PtrWidth::Bits32) {
+            let mut pair =
+                Pair { source: Guest::new(PtrWidth::Bits32, from), target: Guest::new(PtrWidth::Bits32, to) };
+            let ptr = pair.source.put(&bytes);
+            let (ptr, length) = translate(&mut pair, ptr, length).unwrap();
+            assert!(pair.source.looks.get() >= 1, "{from:?} to {to:?}");
+            // What is copied as it is, is the bridge's to copy.
+            let is_utf16 = bytes.len() > text.len();
+            let is_copied = if to == Encoding::Utf16 { is_utf16 } else { from == to && !is_utf16 };
+            assert_eq!(pair.target.looks.get() >= 2, !is_copied, "{from:?} to {to:?}");
+            pair.target.looks.set(0);
+            assert!(load(&mut pair.target, ptr, length).unwrap() == text);
+            assert!(pair.target.looks.get() >= 1, "{to:?} to host");
+        }
+        let mut guest = Guest::new(PtrWidth::Bits32, to);
+        store_text(&mut guest, &text).unwrap();
+        assert!(guest.looks.get() >= 1, "host to {to:?}");
+    }
+    // Inflating what was Latin-1 until then.
+    let mut guest = Guest::new(PtrWidth::Bits32, Encoding::CompactUtf16);
+    store_text(&mut guest, &format!("{text}€")).unwrap();
+    assert!(guest.looks.get() as usize >= text.len() / CHUNK + 2);
+}
+
 #[test]
 fn a_latin1_result_is_chosen_where_it_is_enough() {
     for (text, latin1) in [("aé", true), ("aé€", false), ("", true)] {
@@ -297,7 +364,7 @@ struct Recoding {
 }
 
 impl Bridge for Recoding {
-    fn source(&mut self) -> &mut dyn crate::abi::LiftSide {
+    fn source(&mut self) -> &mut dyn LiftSide {
         self.same.0.encoding = self.from;
         self.same.source()
     }

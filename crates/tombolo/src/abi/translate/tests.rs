@@ -336,3 +336,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn interrupts_are_looked_for_in_long_lists() {
+    let mut types = Types::new();
+    let list = types.intern(Def::List { element: TypeRef::Bool, length: None });
+    let mut pair = pair();
+    let ptr = pair.source.put(&[1; 2560]);
+    carry(&mut pair, &mut types, list, &[ptr, 2560]).unwrap();
+    assert!(pair.target.looks.get() >= 10);
+}

@@ -33,6 +33,16 @@ fn load_entries<K: Lift, V: Lift>(
     <(K, V)>::load_list(cx, element, ptr, count)
 }
 
+/// Makes a map, which takes its time if there are many entries.
+fn collect<K, V, M: Default + Extend<(K, V)>>(cx: &LiftContext<'_>, entries: Vec<(K, V)>) -> Result<M> {
+    let mut map = M::default();
+    for (i, entry) in (0..).zip(entries) {
+        cx.check_interrupt(i)?;
+        map.extend([entry]);
+    }
+    Ok(map)
+}
+
 fn store_entries<'m, K: Lower + 'm, V: Lower + 'm>(
     entries: impl ExactSizeIterator<Item = (&'m K, &'m V)>,
     cx: &mut LowerContext<'_>,
@@ -42,6 +52,7 @@ fn store_entries<'m, K: Lower + 'm, V: Lower + 'm>(
     let (size, count) = (cx.abi(element).size, entries.len());
     let ptr = cx.allocate_list(element, count)?;
     for (i, entry) in (0..).zip(entries) {
+        cx.check_interrupt(i)?;
         entry.store(cx, element, offset(ptr, size.saturating_mul(i)))?;
     }
     Ok((ptr, count as u64))
@@ -67,12 +78,14 @@ macro_rules! map {
         {
             fn lift_flat(cx: &mut LiftContext<'_>, ty: TypeRef, src: &mut FlatSource<'_>) -> Result<Self> {
                 let (ptr, length) = (src.next_ptr(cx.width())?, src.next_ptr(cx.width())?);
-                load_entries(cx, ty, ptr, length).map(FromIterator::from_iter)
+                let entries = load_entries(cx, ty, ptr, length)?;
+                collect(cx, entries)
             }
 
             fn load(cx: &mut LiftContext<'_>, ty: TypeRef, ptr: u64) -> Result<Self> {
                 let (begin, length) = cx.load_pair(ptr)?;
-                load_entries(cx, ty, begin, length).map(FromIterator::from_iter)
+                let entries = load_entries(cx, ty, begin, length)?;
+                collect(cx, entries)
             }
         }
 

@@ -98,6 +98,7 @@ pub trait Lift: ComponentType + Sized {
         let size = cx.abi(element).size;
         let mut list = Vec::with_capacity(count);
         for i in 0..count as u64 {
+            cx.check_interrupt(i)?;
             list.push(Self::load(cx, element, offset(ptr, size.saturating_mul(i)))?);
         }
         Ok(list)
@@ -127,9 +128,10 @@ pub trait Lower: ComponentType {
         Self: Sized,
     {
         let size = cx.abi(element).size;
-        (0..)
-            .zip(list)
-            .try_for_each(|(i, value)| value.store(cx, element, offset(ptr, size.saturating_mul(i))))
+        (0..).zip(list).try_for_each(|(i, value)| {
+            cx.check_interrupt(i)?;
+            value.store(cx, element, offset(ptr, size.saturating_mul(i)))
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use super::{ComponentType, Lift, Lower, Mismatch};
 use crate::abi::context::{LiftContext, LowerContext};
 use crate::abi::flat::{FlatSink, FlatSource};
 use crate::abi::layout::char_of;
-use crate::abi::memory;
+use crate::abi::memory::{self, PIECE, offset};
 use crate::error::Result;
 
 macro_rules! check_is {
@@ -37,9 +37,18 @@ macro_rules! number {
                 fn load_list(cx: &mut LiftContext<'_>, _: TypeRef, ptr: u64, count: usize) -> Result<Vec<Self>> {
                     const SIZE: usize = size_of::<$ty>();
                     cx.charge(count, SIZE)?;
-                    let bytes = memory::bytes(cx.memory(), ptr, (count as u64).saturating_mul(SIZE as u64))?;
-                    let (elements, _) = bytes.as_chunks::<SIZE>();
-                    Ok(elements.iter().map(|element| <$ty>::from_le_bytes(*element)).collect())
+                    let mut list = Vec::with_capacity(count);
+                    while list.len() < count {
+                        if !list.is_empty() {
+                            cx.side().check_interrupt()?;
+                        }
+                        let length = (count - list.len()).min(PIECE / SIZE);
+                        let at = offset(ptr, (list.len() * SIZE) as u64);
+                        let bytes = memory::bytes(cx.memory(), at, (length * SIZE) as u64)?;
+                        let (elements, _) = bytes.as_chunks::<SIZE>();
+                        list.extend(elements.iter().map(|element| <$ty>::from_le_bytes(*element)));
+                    }
+                    Ok(list)
                 }
             }
 
@@ -54,11 +63,18 @@ macro_rules! number {
                 }
 
                 fn store_list(list: &[Self], cx: &mut LowerContext<'_>, _: TypeRef, ptr: u64) -> Result<()> {
-                    let size = (list.len() as u64).saturating_mul(size_of::<$ty>() as u64);
-                    let bytes = memory::bytes_mut(cx.memory(), ptr, size)?;
-                    let (elements, _) = bytes.as_chunks_mut::<{ size_of::<$ty>() }>();
-                    for (place, value) in elements.iter_mut().zip(list) {
-                        *place = value.to_le_bytes();
+                    const SIZE: usize = size_of::<$ty>();
+                    let mut at = ptr;
+                    for piece in list.chunks(PIECE / SIZE) {
+                        if at > ptr {
+                            cx.side().check_interrupt()?;
+                        }
+                        let size = (piece.len() * SIZE) as u64;
+                        let (elements, _) = memory::bytes_mut(cx.memory(), at, size)?.as_chunks_mut::<SIZE>();
+                        for (place, value) in elements.iter_mut().zip(piece) {
+                            *place = value.to_le_bytes();
+                        }
+                        at = offset(at, size);
                     }
                     Ok(())
                 }

@@ -386,3 +386,30 @@ fn flags_are_sets() {
     let other = types.intern(Def::Flags(names(&["symlink-follow"])));
     assert!(PathFlags::check(&types, other).is_err());
 }
+
+/// Lifting and lowering long lists, typed and not.
+#[test]
+fn interrupts_are_looked_for_in_long_lists() {
+    fn looks<T: Lift + Lower>(types: &Types, ty: TypeRef, value: &T, expected: u32) {
+        let mut guest = Guest::new(PtrWidth::Bits32, Encoding::Utf8);
+        let mut dst = FlatSink::new();
+        value.lower_flat(&mut guest.lower(types), ty, &mut dst).unwrap();
+        assert!(guest.looks.replace(0) >= expected, "typed, lowering");
+        T::lift_flat(&mut guest.lift(types), ty, &mut FlatSource::new(dst.values())).unwrap();
+        assert!(guest.looks.replace(0) >= expected, "typed, lifting");
+    }
+    let mut types = Types::new();
+    let (numbers, flags) = (list(&mut types, TypeRef::U32), list(&mut types, TypeRef::Bool));
+    looks(&types, numbers, &vec![7_u32; (3 << 20) / 4], 2);
+    looks(&types, flags, &vec![true; 2560], 10);
+    let map = types.intern(Def::Map { key: TypeRef::U32, value: TypeRef::U8 });
+    looks(&types, map, &(0..2560).map(|key| (key, 1)).collect::<BTreeMap<u32, u8>>(), 10);
+
+    let mut guest = Guest::new(PtrWidth::Bits32, Encoding::Utf8);
+    let values = Val::List(vec![Val::Bool(true); 2560]);
+    let mut dst = FlatSink::new();
+    crate::abi::lower::lower_flat(&mut guest.lower(&types), flags, &values, &mut dst).unwrap();
+    assert!(guest.looks.replace(0) >= 10, "dynamic, lowering");
+    lift_flat(&mut guest.lift(&types), flags, &mut FlatSource::new(dst.values())).unwrap();
+    assert!(guest.looks.replace(0) >= 10, "dynamic, lifting");
+}
