@@ -1,0 +1,5 @@
+#![no_main]
+
+use tombolo_fuzz::component::Components;
+
+tombolo_fuzz::fuzz!(Components);

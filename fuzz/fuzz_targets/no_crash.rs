@@ -1,0 +1,5 @@
+#![no_main]
+
+use tombolo_fuzz::no_crash::NoCrash;
+
+tombolo_fuzz::fuzz!(NoCrash);
