@@ -111,14 +111,15 @@ pub enum TrapReason {
     /// The guest cannot go on: everything waits and nothing will happen.
     #[error("deadlock: {0}")]
     Deadlock(String),
-    /// A host function panicked.
-    #[error("a host function panicked: {0}")]
-    HostPanic(String),
+    /// A host function panicked, or a future, stream producer, stream consumer or destructor of the host. The panic
+    /// ended there; [`HostPanic::take_payload`] gives what [`std::panic::resume_unwind`] needs to go on with it.
+    #[error("{0}")]
+    HostPanic(HostPanic),
 }
 
 /// The traps of core WebAssembly, and those of a store's bounds.
 pub use tombolo_compile::vmctx::TrapCode;
-pub use tombolo_vm::{Backtrace, Frame, SourceFrame};
+pub use tombolo_vm::{Backtrace, Frame, HostPanic, SourceFrame};
 
 impl Error {
     /// Makes an error of its cause.
@@ -186,7 +187,10 @@ impl Error {
         let reason = match trap.kind() {
             TrapKind::Wasm(code) => TrapReason::Core(*code),
             TrapKind::Exception(thrown) => TrapReason::Exception { tag: thrown.tag_name() },
-            TrapKind::HostPanic(panic) => TrapReason::HostPanic(panic.message().to_owned()),
+            TrapKind::HostPanic(_) => match trap.into_panic() {
+                Ok(panic) => TrapReason::HostPanic(panic),
+                Err(trap) => return Error::host(trap),
+            },
             TrapKind::Cancelled => return Error::cancelled(),
             TrapKind::Host(_) => match trap.downcast_host::<Error>() {
                 Ok(mut error) => {

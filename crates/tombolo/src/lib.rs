@@ -126,6 +126,14 @@
 //! backtrace; the store cannot be entered again after one. An error that a host function returned comes back from the
 //! call, and [`Error::downcast_ref`] finds it.
 //!
+//! # Panics
+//!
+//! A panic in the host's code that a guest called, directly or by waiting for its future or stream, ends there: no
+//! guest's frame is unwound by it. What was going on fails with [`TrapReason::HostPanic`], and the store cannot be
+//! entered again, as after any trap; other stores are not touched. An embedder that would rather have the panic takes
+//! it from there. A panic of the future that was given to [`Store::run_concurrent`] is not a guest's affair, and passes
+//! through.
+//!
 //! The interfaces of WASI are in the `tombolo-wasi` crate, which reaches this one as any embedder does.
 
 extern crate self as tombolo;
@@ -153,7 +161,9 @@ pub use abi::{
 };
 pub use component::Component;
 pub use engine::{Config, Engine, Profile};
-pub use error::{Backtrace, Error, ErrorKind, Frame, Result, SourceFrame, Trap, TrapCode, TrapReason};
+pub use error::{
+    Backtrace, Error, ErrorKind, Frame, HostPanic, Result, SourceFrame, Trap, TrapCode, TrapReason,
+};
 pub use feature::Feature;
 pub use func::{Func, TypedFunc};
 pub use instance::Instance;

@@ -143,10 +143,21 @@ impl Trap {
         Err(Trap(Box::new(Inner { kind, fault_address, backtrace })))
     }
 
+    /// The host function's panic.
+    ///
+    /// # Errors
+    /// The trap itself if it is something else.
+    pub fn into_panic(self) -> Result<HostPanic, Trap> {
+        match *self.0 {
+            Inner { kind: TrapKind::HostPanic(panic), .. } => Ok(panic),
+            inner => Err(Trap(Box::new(inner))),
+        }
+    }
+
     /// The payload of a host function's panic, for [`std::panic::resume_unwind`]; once.
     pub fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
         match &self.0.kind {
-            TrapKind::HostPanic(panic) => panic.payload.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            TrapKind::HostPanic(panic) => panic.take_payload(),
             _ => None,
         }
     }
@@ -156,6 +167,17 @@ impl HostPanic {
     /// What the panic said.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What it was raised with, for [`std::panic::resume_unwind`]; once.
+    pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
+        self.payload.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Display for HostPanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a host function panicked: {}", self.message)
     }
 }
 
@@ -180,7 +202,7 @@ impl fmt::Display for Trap {
         match &self.0.kind {
             TrapKind::Wasm(code) => code.fmt(f),
             TrapKind::Host(error) => error.fmt(f),
-            TrapKind::HostPanic(panic) => write!(f, "a host function panicked: {}", panic.message),
+            TrapKind::HostPanic(panic) => panic.fmt(f),
             TrapKind::Exception(thrown) => {
                 write!(f, "{} with the tag `{}`", TrapCode::UncaughtException, thrown.tag_name())
             }

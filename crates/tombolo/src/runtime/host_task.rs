@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -141,7 +142,13 @@ impl HostTasks {
         let Some((mut task, waker)) = self.slots.borrow_mut().begin(id) else { return Ok(()) };
         waker.queued.store(false, Ordering::Release);
         let std_waker = Waker::from(waker.clone());
-        let poll = task.poll(core, &mut Context::from_waker(&std_waker));
+        // Unwind safe: nothing looks at the task again, and the store does not run again.
+        let poll = catch_unwind(AssertUnwindSafe(|| task.poll(core, &mut Context::from_waker(&std_waker))));
+        let poll = poll.unwrap_or_else(|payload| {
+            let error = Error::raised(tombolo_vm::Trap::panic(payload));
+            core.poison(&error);
+            Poll::Ready(Err(error))
+        });
         let mut slots = self.slots.borrow_mut();
         match poll {
             Poll::Pending => {
