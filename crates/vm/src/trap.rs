@@ -85,7 +85,8 @@ impl Trap {
         self.0.backtrace.is_some()
     }
 
-    pub(crate) fn set_backtrace(&mut self, backtrace: Backtrace) {
+    /// Gives it a backtrace, instead of that of where it is raised.
+    pub fn set_backtrace(&mut self, backtrace: Backtrace) {
         self.0.backtrace = Some(backtrace);
     }
 

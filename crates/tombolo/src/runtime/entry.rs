@@ -126,7 +126,14 @@ unsafe extern "sysv64" fn enter_builtin(host: *mut HostContext, values: *mut Raw
     }
 }
 
-/// Our error, to be raised through guest frames.
-fn trap_of(error: Error) -> tombolo_vm::Trap {
-    tombolo_vm::Trap::host(error)
+/// Our error, to be raised through guest frames. A trap has a backtrace from where it was raised first, and other errors
+/// have none: a guest may have an error raised through thousands of calls, and each time the whole stack would be walked.
+fn trap_of(mut error: Error) -> tombolo_vm::Trap {
+    let backtrace = error.trap_mut().map(|trap| std::mem::take(&mut trap.backtrace));
+    let mut trap = tombolo_vm::Trap::host(error);
+    match backtrace {
+        Some(backtrace) if backtrace.is_empty() => {}
+        backtrace => trap.set_backtrace(backtrace.unwrap_or_default()),
+    }
+    trap
 }
