@@ -42,6 +42,37 @@ const GUEST: &str = r#"(module
         (loop $l (drop (call $suspend (local.get $n)))
             (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (local.get $n)))"#;
 
+/// Each throws and catches so many exceptions.
+const THROWS: &str = r#"(module
+    (tag $e (param i32))
+    (func $down (param $depth i32)
+        (if (local.get $depth)
+            (then (call $down (i32.sub (local.get $depth) (i32.const 1))))
+            (else (throw $e (local.get $depth)))))
+    (func (export "here") (param $n i32) (result i32)
+        (loop $l
+            (block $h (result i32) (try_table (catch $e $h) (throw $e (local.get $n))) unreachable)
+            drop
+            (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (local.get $n))
+    (func (export "ref") (param $n i32) (result i32)
+        (loop $l
+            (block $h (result i32)
+                (try_table (catch $e $h)
+                    (block $r (result exnref)
+                        (try_table (catch_all_ref $r) (throw $e (local.get $n)))
+                        unreachable)
+                    throw_ref)
+                unreachable)
+            drop
+            (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (local.get $n))
+    (func $deep (param $n i32) (param $depth i32) (result i32)
+        (loop $l
+            (block $h (result i32) (try_table (catch $e $h) (call $down (local.get $depth))) unreachable)
+            drop
+            (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (local.get $n))
+    (func (export "one") (param $n i32) (result i32) (call $deep (local.get $n) (i32.const 0)))
+    (func (export "hundred") (param $n i32) (result i32) (call $deep (local.get $n) (i32.const 99))))"#;
+
 unsafe extern "sysv64" fn raw(_: *mut HostContext, values: *mut RawVal) -> usize {
     // SAFETY: there is one parameter and one result.
     unsafe { *values = RawVal::from_i32((*values).i32() + 1) };
@@ -179,6 +210,18 @@ fn main() {
                 black_box(call(func, 1)).0.unwrap_err();
             }
         });
+    }
+    println!("exceptions, thrown and caught");
+    let wasm = wat::parse_str(THROWS).unwrap();
+    let throws = store.instantiate(&Module::compile(&cache, &wasm).unwrap(), &[]).unwrap();
+    for (name, what, times) in [
+        ("here", "  in one function", 1_000_000),
+        ("ref", "  … with a reference that is thrown on", 1_000_000),
+        ("one", "  through one frame", 1_000_000),
+        ("hundred", "  through a hundred frames", 100_000),
+    ] {
+        let func = throws.export(&store, name).unwrap().func().unwrap();
+        measure(what, times, |n| call(func, n as i32).0.unwrap());
     }
     println!("making things");
     measure("  store", 1_000, |n| {

@@ -36,7 +36,8 @@ pub struct StoreConfig {
     /// Decides how far memories and tables may grow; nothing but their types and the system limits them if there is
     /// none.
     pub limiter: Option<Box<dyn Limiter>>,
-    /// Bytes that exceptions may take which the store's guests refer to, in tables and otherwise.
+    /// Bytes that exceptions may take which the store's guests refer to, in tables and otherwise; as much again may be
+    /// taken by those that they no longer refer to.
     pub max_exception_bytes: usize,
     /// Asked when compiled code finds that its fuel is used up or an interrupt was asked for: may refuel, suspend the
     /// fiber, or end the guest with an error. If there is none, the guest traps.
@@ -61,7 +62,7 @@ impl Default for StoreConfig {
             fiber_stack: WASM_STACK + 4 * HOST_STACK,
             idle_fibers: 64,
             limiter: None,
-            max_exception_bytes: 16 << 20,
+            max_exception_bytes: 4 << 20,
             interrupted: None,
         }
     }

@@ -318,3 +318,60 @@ fn the_host_keeps_what_it_holds() {
     drop(store);
     assert_eq!(thrown[0].to_string(), "uncaught exception with the tag `oops`");
 }
+
+#[test]
+fn an_interrupt_may_come_between() {
+    let mut config = Config::default();
+    (config.interruptible, config.fuel) = (true, true);
+    let registry = Arc::new(TypeRegistry::default());
+    let engine = TrampolineCache::new(Arc::new(Compiler::new(&config).unwrap()), registry);
+    let interrupted: InterruptFn = Box::new(|store, code| {
+        assert_eq!(code, TrapCode::Interrupted);
+        // SAFETY: nothing is borrowed here.
+        unsafe { store.suspend(7) }?;
+        Ok(())
+    });
+    let config =
+        StoreConfig { max_exception_bytes: 1 << 12, interrupted: Some(interrupted), ..Default::default() };
+    let store = Store::new(engine, config);
+    store.set_fuel(1 << 40);
+    let handle = store.interrupt_handle();
+    let arm = store.host_func(store.trampolines().registry().intern(FuncType::new([], [])), move |_| {
+        handle.interrupt();
+        Ok(())
+    });
+    let instance = instantiate(
+        &store,
+        r#"(module
+            (import "host" "arm" (func $arm))
+            (tag $e (param i64))
+            (func (export "litter") (local $n i32)
+                (local.set $n (i32.const 1000))
+                (loop $again
+                    (block $h (try_table (catch_all $h) (throw $e (i64.const -1))))
+                    (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+            (func (export "run") (param $value i64) (result i64) (local $kept exnref)
+                (block $h (result exnref)
+                    (try_table (catch_all_ref $h) (throw $e (local.get $value)))
+                    (unreachable))
+                (local.set $kept)
+                (call $arm)
+                (loop $here)
+                (block $h (result i64)
+                    (try_table (catch $e $h) (throw_ref (local.get $kept)))
+                    (unreachable))))"#,
+        &[arm.unwrap().into()],
+    );
+    let run = func(&store, instance, "run");
+    let mut fiber = store
+        .fiber(move |store, _| match store.call(run, &[Val::I64(42)]).as_deref() {
+            Ok([Val::I64(result)]) => *result as u64,
+            other => panic!("{other:?}"),
+        })
+        .unwrap();
+    assert_eq!(store.resume(&mut fiber, 0), Step::Suspended(7));
+    let before = store.fuel();
+    call(&store, instance, "litter", &[]).unwrap();
+    assert!(store.fuel() < before - 1000, "throwing costs fuel");
+    assert_eq!(store.resume(&mut fiber, 0), Step::Done(42));
+}

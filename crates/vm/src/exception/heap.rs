@@ -5,10 +5,9 @@
 //! of compiled code (see [`roots`](super::roots)), nor from a table, a global, an element segment, a trap that the host
 //! holds, nor from the values of one that can be.
 //!
-//! A word counts as a reference if it is the address of an exception. So a number among an exception's values may keep
-//! another exception for longer, and a word that is no reference does no harm. Exceptions do not move.
-//!
-//! What can be reached is bounded. Over the bound the guest traps.
+//! Exceptions do not move. What can be reached is bounded: over the bound the guest traps. There may be as much again that
+//! cannot be reached any more, so that a collection looks at no more than two exceptions for each that was made since the
+//! last.
 
 use std::alloc::{self, Layout};
 use std::cell::{Cell, RefCell};
@@ -16,6 +15,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use tombolo_compile::vmctx::exception;
+use tombolo_types::core::FuncType;
+use tombolo_types::{TypeId, TypeRegistry};
 
 use crate::global::TagEntity;
 use crate::handle::StoreId;
@@ -41,7 +42,7 @@ pub(crate) struct Exceptions {
     bytes: Cell<usize>,
     /// With more bytes than this there is a collection before the next exception is made.
     due: Cell<usize>,
-    /// Bytes that they may take at most.
+    /// Bytes that those may take which can be reached.
     limit: usize,
     roots: RefCell<Vec<Arc<Root>>>,
     /// With more roots than this those that nobody holds are dropped before the next is made.
@@ -60,8 +61,9 @@ unsafe impl Send for Root {}
 // SAFETY: likewise.
 unsafe impl Sync for Root {}
 
-/// Bytes of exceptions that are made between collections, at least, if the limit allows as much.
-const COLLECTION: usize = 1 << 20;
+/// Bytes of exceptions that are made between collections, at least, if the limit allows as much. Few where it is not
+/// speed that matters but to find mistakes.
+const COLLECTION: usize = if cfg!(debug_assertions) { 1 << 12 } else { 1 << 20 };
 
 /// Roots that are made before the first are dropped.
 const FEW_ROOTS: usize = 64;
@@ -83,13 +85,11 @@ impl Exceptions {
         self.bytes.get().saturating_add(cost(count)) > self.due.get()
     }
 
-    /// Makes an exception; `None` if that would pass the limit, or there is no memory for it.
+    /// Makes an exception; `None` if there is no memory for it.
     pub(crate) fn make(&self, tag: TagAddress, values: &[RawVal]) -> Option<*mut Exception> {
         let bytes = self.bytes.get().checked_add(cost(values.len()))?;
         let mut all = self.all.borrow_mut();
-        if bytes > self.limit || all.try_reserve(1).is_err() {
-            return None;
-        }
+        all.try_reserve(1).ok()?;
         let layout = layout(values.len())?;
         // SAFETY: the layout is not empty.
         let exception = NonNull::new(unsafe { alloc::alloc(layout) })?.cast::<Exception>();
@@ -117,41 +117,28 @@ impl Exceptions {
         root
     }
 
-    /// Frees what cannot be reached from the words that `find` shows.
+    /// Frees what cannot be reached from the references that `find` shows.
     ///
     /// # Safety
-    /// `find` shows each reference to an exception that is used from now on, but for those among exceptions' values and
-    /// those that the host holds.
-    pub(crate) unsafe fn collect(&self, find: impl FnOnce(&mut dyn FnMut(u64))) {
-        let mut all = self.all.borrow_mut();
-        all.sort_unstable();
+    /// `find` shows exceptions of this heap and null, and each reference that is used from now on but for those among
+    /// exceptions' values and those that the host holds.
+    pub(crate) unsafe fn collect(&self, types: &TypeRegistry, find: impl FnOnce(&mut dyn FnMut(u64))) {
         let mut reached = Vec::new();
-        let reach = |reached: &mut Vec<NonNull<Exception>>, word: u64| {
-            let Some(address) = NonNull::new(word as *mut Exception) else { return };
-            if all.binary_search(&address).is_err() {
-                return;
+        // SAFETY: the caller's promise; roots keep their exceptions, and these those among their values.
+        unsafe {
+            find(&mut |reference| reach(&mut reached, reference));
+            let mut roots = self.roots.borrow_mut();
+            roots.retain(|root| Arc::strong_count(root) > 1);
+            for root in &*roots {
+                reach(&mut reached, root.exception as u64);
             }
-            // SAFETY: it is the address of an exception.
-            unsafe {
-                if !std::mem::replace(&mut (*address.as_ptr()).reached, true) {
-                    reached.push(address);
-                }
-            }
-        };
-        find(&mut |word| reach(&mut reached, word));
-        let mut roots = self.roots.borrow_mut();
-        roots.retain(|root| Arc::strong_count(root) > 1);
-        for root in &*roots {
-            reach(&mut reached, root.exception as u64);
-        }
-        while let Some(exception) = reached.pop() {
-            // SAFETY: it is an exception.
-            for value in unsafe { Exception::values(exception.as_ptr()) } {
-                reach(&mut reached, value.u64());
+            let mut tags = Tags { types, last: None };
+            while let Some(exception) = reached.pop() {
+                tags.references(exception.as_ptr(), |reference| reach(&mut reached, reference));
             }
         }
         let mut bytes = 0;
-        all.retain(|exception| {
+        self.all.borrow_mut().retain(|exception| {
             // SAFETY: it is an exception; if it was not reached, nobody uses it any more.
             unsafe {
                 let reached = std::mem::replace(&mut (*exception.as_ptr()).reached, false);
@@ -164,8 +151,57 @@ impl Exceptions {
             }
         });
         self.bytes.set(bytes);
-        self.due.set((2 * bytes).max(COLLECTION).min(self.limit));
+        self.due.set(bytes.saturating_add(bytes.max(COLLECTION.min(self.limit))));
     }
+
+    /// Whether what was reached in the last collection is so much that another exception would pass the limit.
+    pub(crate) fn is_full(&self, count: usize) -> bool {
+        self.bytes.get().saturating_add(cost(count)) > self.limit
+    }
+}
+
+/// Notes an exception that can be reached.
+///
+/// # Safety
+/// The reference is null or an exception.
+unsafe fn reach(reached: &mut Vec<NonNull<Exception>>, reference: u64) {
+    let Some(exception) = NonNull::new(reference as *mut Exception) else { return };
+    // SAFETY: the caller's promise.
+    if !std::mem::replace(unsafe { &mut (*exception.as_ptr()).reached }, true) {
+        reached.push(exception);
+    }
+}
+
+/// Finds the references among exceptions' values.
+struct Tags<'a> {
+    types: &'a TypeRegistry,
+    /// The type of the last one's tag.
+    last: Option<(TypeId, Arc<FuncType>)>,
+}
+
+impl Tags<'_> {
+    /// Shows the references to exceptions among an exception's values.
+    ///
+    /// # Safety
+    /// It is an exception.
+    unsafe fn references(&mut self, exception: *const Exception, show: impl FnMut(u64)) {
+        // SAFETY: the caller's promise; tags live as long as their store.
+        let (values, tag) = unsafe { (Exception::values(exception), (*(*exception).tag.read()).ty) };
+        if values.is_empty() {
+            return;
+        }
+        if self.last.as_ref().is_none_or(|(last, _)| *last != tag) {
+            self.last = self.types.get(tag).map(|ty| (tag, ty));
+        }
+        if let Some((_, ty)) = &self.last {
+            references(ty, values).for_each(show);
+        }
+    }
+}
+
+/// The references to exceptions among values of the types of a tag's parameters.
+pub(super) fn references(tag: &FuncType, values: &[RawVal]) -> impl Iterator<Item = u64> {
+    tag.params.iter().zip(values).filter(|(ty, _)| ty.is_exception()).map(|(_, value)| value.u64())
 }
 
 impl Drop for Exceptions {

@@ -161,7 +161,10 @@ unsafe fn make(
         let store = StoreRef::new(context);
         let exceptions = &store.inner().exceptions;
         if exceptions.is_collection_due(values.len()) {
-            store.collect_exceptions(values, position);
+            store.collect_exceptions(tag, values, position);
+            if exceptions.is_full(values.len()) {
+                return None;
+            }
         }
         exceptions.make(tag, values)
     }

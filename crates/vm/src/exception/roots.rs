@@ -6,7 +6,7 @@
 //! fibers. What crosses between frames (arguments, results, the exception that is being thrown) is in no frame only
 //! while nothing is thrown.
 
-use super::heap::Exceptions;
+use super::heap::{TagAddress, references};
 use crate::backtrace::{Position, frame_words};
 use crate::code::{self, CodeObject};
 use crate::context::{EntryRecord, StoreContext};
@@ -15,17 +15,21 @@ use crate::{RawVal, Store, arch, fiber};
 use std::sync::Arc;
 
 impl Store {
-    /// Frees the exceptions that nobody refers to any more.
+    /// Frees the exceptions that nobody refers to any more, before one with a tag and values is made.
     ///
     /// # Safety
     /// Compiled code of the store, which this thread runs, called the caller at `position`, and uses no reference but
     /// `values` before that call ends.
-    pub(super) unsafe fn collect_exceptions(&self, values: &[RawVal], position: Position) {
-        let exceptions: &Exceptions = &self.inner().exceptions;
+    pub(super) unsafe fn collect_exceptions(&self, tag: TagAddress, values: &[RawVal], position: Position) {
+        let types = self.trampolines().registry();
+        // SAFETY: tags live as long as their store.
+        let tag = types.get(unsafe { (*tag.read()).ty });
         // SAFETY: these are all places where a guest can have a reference; the caller's promise.
         unsafe {
-            exceptions.collect(|found| {
-                values.iter().for_each(|value| found(value.u64()));
+            self.inner().exceptions.collect(types, |found| {
+                if let Some(tag) = tag {
+                    references(&tag, values).for_each(&mut *found);
+                }
                 self.exceptions_in_stores_things(found);
                 self.exceptions_on_stacks(position, found);
             });
