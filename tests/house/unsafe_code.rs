@@ -16,6 +16,7 @@ const OPENED: &[(&str, &str)] = &[
         "finds the store's data, whose type was erased on the way through guests",
     ),
     ("crates/tombolo/src/runtime/activation.rs", "follows the pointer to the call that runs now"),
+    ("crates/tombolo/src/runtime/adapter/helpers.rs", "is called by compiled code, with pointers"),
     ("crates/tombolo/src/runtime/entry.rs", "turns the pointers that compiled code carries into references"),
     ("crates/tombolo/src/runtime/guest.rs", "reads and writes guest memory"),
     ("crates/tombolo/src/runtime/thread.rs", "fibers hold a pointer to the store that they run in"),

@@ -13,6 +13,7 @@ use tombolo_types::TypeRegistry;
 use tombolo_types::core::FuncType;
 use wasmparser::WasmFeatures;
 
+use crate::adapter::{self, Adapter};
 use crate::call_graph::CallGraph;
 use crate::compiled::{
     CompiledFunction, CompiledModule, Handler, NO_ADDRESS, Text, UnlinkedFunction, push_address,
@@ -166,6 +167,29 @@ impl Compiler {
         let mut context = Context::new();
         trampoline::exit(&mut context.func, ty, &*self.isa);
         self.finish(&mut context, 0, 0)?.link(None)
+    }
+
+    /// Compiles the function through which guests call links of a type: see [`link`](crate::vmctx::link).
+    ///
+    /// # Errors
+    /// If the type has too many parameters or results.
+    pub fn link_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
+        let mut context = Context::new();
+        trampoline::link(&mut context.func, ty, &*self.isa);
+        self.finish(&mut context, 0, 0)?.link(None)
+    }
+
+    /// Compiles an adapter; `None` if it is of a kind that is left to the interpreter.
+    ///
+    /// # Errors
+    /// If its types are too large.
+    pub fn adapter(&self, adapter: &Adapter<'_>) -> Result<Option<CompiledFunction>, CompileError> {
+        let mut context = Context::new();
+        if !adapter::build(&mut context.func, adapter, &*self.isa) {
+            return Ok(None);
+        }
+        let function = self.finish(&mut context, 0, 0)?.link(None)?;
+        Ok(Some(function))
     }
 
     fn compile_functions(

@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+mod adapter;
 mod call_graph;
 mod compiled;
 mod compiler;
@@ -28,6 +29,7 @@ mod trampoline;
 mod translate;
 pub mod vmctx;
 
+pub use adapter::{Adapter, Side};
 pub use call_graph::{Call, CallGraph};
 pub use compiled::{
     CompiledFunction, CompiledModule, FUNCTION_ALIGNMENT, FunctionRange, Handler, NO_ADDRESS,

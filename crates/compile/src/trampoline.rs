@@ -17,7 +17,7 @@ use tombolo_types::core::FuncType;
 
 use crate::signature::{POINTER, host_signature, value_type, wasm_signature};
 use crate::translate::{set_stack_limit, trap};
-use crate::vmctx::{Builtin, TrapCode, VALUE_SIZE, header, host_context, store_context};
+use crate::vmctx::{Builtin, TrapCode, VALUE_SIZE, header, host_context, link, store_context};
 
 /// With more values than this, an exit trampoline checks that its own frame leaves the host its stack.
 const MANY_VALUES: usize = 16;
@@ -96,6 +96,25 @@ pub(crate) fn exit(function: &mut Function, ty: &FuncType, isa: &dyn TargetIsa) 
             results.push(builder.ins().load(value_type(*ty), flags, values, value_offset(index)));
         }
         builder.ins().return_(&results);
+    }
+    builder.finalize(isa.frontend_config());
+}
+
+/// A function of the type that goes on where its link leads to.
+pub(crate) fn link(function: &mut Function, ty: &FuncType, isa: &dyn TargetIsa) {
+    let mut allocations = FunctionBuilderContext::new();
+    function.name = UserFuncName::user(1, 3);
+    function.signature = wasm_signature(ty);
+    let mut builder = FunctionBuilder::new(function, &mut allocations);
+    let block = builder.create_block();
+    builder.append_block_params_for_function_params(block);
+    builder.switch_to_block(block);
+    builder.seal_block(block);
+    let params = builder.block_params(block).to_vec();
+    if let Some(link) = params.first() {
+        let code = builder.ins().load(POINTER, MemFlagsData::trusted(), *link, link::CODE as i32);
+        let signature = builder.import_signature(wasm_signature(ty));
+        builder.ins().return_call_indirect(signature, code, &params);
     }
     builder.finalize(isa.frontend_config());
 }

@@ -48,6 +48,109 @@ pub mod host_context {
     pub const DATA: u32 = 16;
 }
 
+/// Offsets in the host context of a link: a function of one component instance that another one calls.
+///
+/// A link's code is a **link trampoline** (one per function type), which jumps to what [`CODE`](link::CODE) says: the
+/// interpreter at first, an adapter once there is one. To move a link is to store another address there.
+///
+/// An **adapter** is compiled for the types and options of its two sides. It takes the link as its `vmctx`. While either
+/// [door](link::CALLER_DOOR) has a bit set that is in the way, it leaves the call to the interpreter.
+pub mod link {
+    /// `*const u8`: the code that the link leads to now.
+    pub const CODE: u32 = super::host_context::DATA + 16;
+    /// `*const u8`: an exit trampoline, by which the host makes the call.
+    pub const INTERPRETER: u32 = CODE + 8;
+    /// `*const u32`: what stands in the way of leaving the caller's instance: any bit.
+    pub const CALLER_DOOR: u32 = CODE + 16;
+    /// `*const u32`: likewise of entering the callee's: [`DEAD`].
+    pub const CALLEE_DOOR: u32 = CODE + 24;
+    /// What an activation of the callee has for [`FUNC`](super::activation::FUNC).
+    pub const FUNC: u32 = CODE + 32;
+    /// `*const FuncRef`: the callee.
+    pub const CALLEE: u32 = CODE + 40;
+    /// `*const FuncRef`: its post-return function.
+    pub const POST_RETURN: u32 = CODE + 48;
+    /// `*const FuncRef`: the caller's `realloc`.
+    pub const CALLER_REALLOC: u32 = CODE + 56;
+    /// `*const FuncRef`: the callee's.
+    pub const CALLEE_REALLOC: u32 = CODE + 64;
+    /// `*const` definition: the caller's memory.
+    pub const CALLER_MEMORY: u32 = CODE + 72;
+    /// `*const` definition: the callee's.
+    pub const CALLEE_MEMORY: u32 = CODE + 80;
+    /// `*const [*const u8]`: the helpers, indexed by [`super::Helper`].
+    pub const HELPERS: u32 = CODE + 88;
+    /// Where the host's further data begins.
+    pub const END: u32 = CODE + 96;
+
+    /// Bit of a door: the instance may not be left.
+    pub const MAY_NOT_LEAVE: u32 = 1;
+    /// Bit of a door: nothing may run in the instance.
+    pub const DEAD: u32 = 2;
+}
+
+/// The runtime's functions that adapters call, `extern "sysv64"`, the link first. They do not call guests.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Helper {
+    /// `(link, failure: u32, a: u64, b: u64, c: u64, d: u64)`: sets the trap that the adapter then raises; see
+    /// [`Failure`].
+    Fail,
+    /// `(link, start: *const u8, len: u64) -> u64`: 0 if the bytes are UTF-8.
+    CheckUtf8,
+    /// `(link, to: *mut u8, from: *const u8, len: u64)`: copies bytes, which may overlap.
+    Copy,
+    /// `(link, result: u32, def: u32, index: u32) -> u64`: passes a handle on, of type `def` of the caller's types, as a
+    /// parameter or a result; its new index, or `u64::MAX` with a trap to raise.
+    Pass,
+    /// `(link, def: u32, index: u32, activation, lent: *mut u32) -> u64`: lends a handle and notes it in `lent`; likewise.
+    Lend,
+    /// `(link, lent: *const u32, count: u64)`: ends the lends; 0 is none.
+    EndLends,
+    /// `(link, activation, phase: u32) -> u64`: the callee has returned (1) or is done (2) or both (3), and somebody had
+    /// asked for its thread; 0, or else there is a trap to raise.
+    Finish,
+}
+
+impl Helper {
+    /// How many there are.
+    pub const COUNT: usize = Helper::Finish as usize + 1;
+}
+
+/// Why an adapter fails, with what the four values are.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// A value that is not aligned or not within its memory: address, length, alignment, the memory's size.
+    Value,
+    /// Likewise, a list's elements.
+    List,
+    /// Likewise, a string.
+    String,
+    /// Likewise, what a `realloc` returned.
+    Realloc,
+    /// A list that is too long: how many elements, bytes of one, most bytes.
+    ListLength,
+    /// A string that is too long: its length.
+    StringLength,
+    /// Bytes that are not UTF-8: where in the host's memory, how many.
+    Utf8,
+    /// Bits that are no `char`.
+    Char,
+    /// A discriminant that is none: which, how many cases there are.
+    Discriminant,
+}
+
+impl Failure {
+    /// The failure of a number that an adapter passes.
+    pub fn from_u32(number: u32) -> Option<Failure> {
+        use Failure::*;
+        [Value, List, String, Realloc, ListLength, StringLength, Utf8, Char, Discriminant]
+            .into_iter()
+            .find(|failure| *failure as u32 == number)
+    }
+}
+
 /// Offsets in the store context, which all instances of a store share.
 pub mod store_context {
     /// `usize`: compiled functions trap when the stack pointer would go below this.

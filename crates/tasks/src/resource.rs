@@ -9,7 +9,8 @@ use smallvec::SmallVec;
 use crate::embedder::Embedder;
 use crate::handle_table::Handle;
 use crate::id::{InstanceId, SubtaskId, TaskId};
-use crate::instance::Cost;
+use crate::instance::{Cost, Instance};
+use crate::slab::Slab;
 use crate::store::Store;
 use crate::trap::{HandleKind, Trap};
 
@@ -83,6 +84,35 @@ pub enum Dropped {
     },
     /// A borrow: there is nothing more to do.
     Borrow,
+}
+
+/// Why a handle cannot be lent.
+enum NotLent {
+    Trap(Trap),
+    /// There is no resource at that index.
+    NoResource,
+}
+
+/// Counts one more lend of a handle and returns what it stands for.
+fn lend<E: Embedder>(
+    instances: &mut Slab<InstanceId, Instance<E>>,
+    inst: InstanceId,
+    rt: E::Resource,
+    index: u32,
+) -> Result<u32, NotLent> {
+    let instance = instances.get_mut(inst).map_err(NotLent::Trap)?;
+    let resource = match instance.handles.get_mut(index) {
+        Some(Handle::Resource(resource)) if resource.rt == rt => resource,
+        Some(Handle::Resource(_)) => return Err(NotLent::Trap(Trap::WrongResource(index))),
+        _ => return Err(NotLent::NoResource),
+    };
+    let num_lends = resource.num_lends.checked_add(1).ok_or(NotLent::Trap(Trap::TooManyLends(index)))?;
+    let rep = resource.rep;
+    instance.charge(Cost::<E>::LEND).map_err(NotLent::Trap)?;
+    if let Some(Handle::Resource(resource)) = instance.handles.get_mut(index) {
+        resource.num_lends = num_lends;
+    }
+    Ok(rep)
 }
 
 impl<E: Embedder> Store<E> {
@@ -170,27 +200,38 @@ impl<E: Embedder> Store<E> {
             }
             LendScope::Lenders(lenders) => lenders,
         };
-        let instance = self.instances.get_mut(inst)?;
-        instance.charge(Cost::<E>::LEND)?;
-        let trap = match instance.handles.get_mut(index) {
-            Some(Handle::Resource(resource)) if resource.rt == rt => {
-                match resource.num_lends.checked_add(1) {
-                    Some(num_lends) => {
-                        resource.num_lends = num_lends;
-                        lenders.handles.push(index);
-                        return Ok(resource.rep);
-                    }
-                    None => Trap::TooManyLends(index),
-                }
+        let rep = lend(&mut self.instances, inst, rt, index);
+        match rep {
+            Ok(rep) => {
+                lenders.handles.push(index);
+                Ok(rep)
             }
-            Some(Handle::Resource(_)) => Trap::WrongResource(index),
-            _ => {
-                instance.uncharge(Cost::<E>::LEND);
-                return Err(self.wrong_handle(inst, index, HandleKind::Resource));
-            }
-        };
+            Err(NotLent::Trap(trap)) => Err(trap),
+            Err(NotLent::NoResource) => Err(self.wrong_handle(inst, index, HandleKind::Resource)),
+        }
+    }
+
+    /// As [`Store::lift_borrow`], for a caller that notes the handle itself and calls [`Store::end_lend`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline]
+    pub fn lend(&mut self, inst: InstanceId, rt: E::Resource, index: u32) -> Result<u32, Trap> {
+        lend(&mut self.instances, inst, rt, index).map_err(|why| match why {
+            NotLent::Trap(trap) => trap,
+            NotLent::NoResource => self.wrong_handle(inst, index, HandleKind::Resource),
+        })
+    }
+
+    /// Ends one lend.
+    #[inline]
+    pub fn end_lend(&mut self, inst: InstanceId, index: u32) {
+        let Ok(instance) = self.instances.get_mut(inst) else { return };
         instance.uncharge(Cost::<E>::LEND);
-        Err(trap)
+        if let Some(Handle::Resource(resource)) = instance.handles.get_mut(index) {
+            resource.num_lends = resource.num_lends.saturating_sub(1);
+        }
     }
 
     /// Ends the lends of a call: what `Subtask.deliver_resolve` does.

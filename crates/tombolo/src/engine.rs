@@ -9,6 +9,7 @@ use wasmparser::WasmFeatures;
 
 use crate::error::{Error, Result};
 use crate::feature::Feature;
+use crate::runtime::Adapters;
 
 /// Choices that hold for everything an [`Engine`] compiles and runs.
 #[derive(Clone, Debug)]
@@ -123,6 +124,7 @@ struct EngineInner {
     compiler: Arc<Compiler>,
     registry: Arc<TypeRegistry>,
     trampolines: Arc<TrampolineCache>,
+    adapters: Adapters,
 }
 
 impl Engine {
@@ -139,7 +141,14 @@ impl Engine {
         let registry = Arc::new(TypeRegistry::default());
         let trampolines = TrampolineCache::new(compiler.clone(), registry.clone());
         let features = compiler.features().union(config.features);
-        let inner = EngineInner { features, budget: config.budget, compiler, registry, trampolines };
+        let inner = EngineInner {
+            features,
+            budget: config.budget,
+            compiler,
+            registry,
+            trampolines,
+            adapters: Adapters::default(),
+        };
         Ok(Engine { inner: Arc::new(inner) })
     }
 
@@ -161,6 +170,10 @@ impl Engine {
 
     pub(crate) fn trampolines(&self) -> &Arc<TrampolineCache> {
         &self.inner.trampolines
+    }
+
+    pub(crate) fn adapters(&self) -> &Adapters {
+        &self.inner.adapters
     }
 
     /// What components and their modules may use.

@@ -6,6 +6,7 @@
 
 use std::ffi::c_void;
 
+use tombolo_compile::vmctx::link;
 use tombolo_types::TypeId;
 use tombolo_types::core::ValType;
 
@@ -96,6 +97,37 @@ impl Store {
         let mut words = Vec::with_capacity(HEADER_WORDS + data.len());
         words.extend([call as usize, self.context().as_ptr() as usize]);
         words.extend_from_slice(data);
+        let context = self.keep_words(words);
+        let func_ref =
+            FuncRef { code: trampoline.code(), vmctx: context.as_ptr().cast::<c_void>(), type_id: type_id.0 };
+        // SAFETY: code and context belong together, and both live as long as the store, which keeps the cache.
+        Ok(unsafe { self.raw_func(func_ref) })
+    }
+
+    /// Makes a link, a function of the form that [`link`] describes: at first, `call` makes the calls, as in
+    /// [`Store::raw_host_func`]. The context has the two `data` words, the two of where the link leads to, and then
+    /// `more`.
+    ///
+    /// # Errors
+    /// When a trampoline cannot be made.
+    ///
+    /// # Safety
+    /// As for [`Store::raw_host_func`]. Whoever has the link lead elsewhere sees to it that there is a function of the
+    /// type, which takes this context.
+    pub unsafe fn raw_link(
+        &self,
+        type_id: TypeId,
+        call: HostFn,
+        data: [usize; 2],
+        more: &[usize],
+    ) -> Result<FuncHandle, CodeError> {
+        let trampoline = self.trampolines().link(type_id)?;
+        let interpreter = self.trampolines().exit(type_id)?.code() as usize;
+        let mut words = vec![call as usize, self.context().as_ptr() as usize];
+        words.extend(data);
+        debug_assert!(words.len() * size_of::<usize>() == link::CODE as usize);
+        words.extend([interpreter, interpreter]);
+        words.extend_from_slice(more);
         let context = self.keep_words(words);
         let func_ref =
             FuncRef { code: trampoline.code(), vmctx: context.as_ptr().cast::<c_void>(), type_id: type_id.0 };

@@ -16,6 +16,15 @@ pub struct TrampolineCache {
     registry: Arc<TypeRegistry>,
     entries: RwLock<HashMap<TypeId, Trampoline>>,
     exits: RwLock<HashMap<TypeId, Trampoline>>,
+    links: RwLock<HashMap<TypeId, Trampoline>>,
+}
+
+/// The kinds of trampolines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Entry,
+    Exit,
+    Link,
 }
 
 /// A published trampoline. Cheap to clone.
@@ -25,7 +34,7 @@ pub struct Trampoline {
     code: *const u8,
     type_id: TypeId,
     slots: u32,
-    enters: bool,
+    way: Way,
 }
 
 // SAFETY: `code` is the address of `object`'s code, which does not change.
@@ -61,14 +70,20 @@ impl Trampoline {
     }
 
     pub(crate) fn is_entry_of(&self, type_id: TypeId) -> bool {
-        self.enters && self.type_id == type_id
+        self.way == Way::Entry && self.type_id == type_id
     }
 }
 
 impl TrampolineCache {
     /// Makes an empty cache.
     pub fn new(compiler: Arc<Compiler>, registry: Arc<TypeRegistry>) -> Arc<TrampolineCache> {
-        Arc::new(TrampolineCache { compiler, registry, entries: RwLock::default(), exits: RwLock::default() })
+        Arc::new(TrampolineCache {
+            compiler,
+            registry,
+            entries: RwLock::default(),
+            exits: RwLock::default(),
+            links: RwLock::default(),
+        })
     }
 
     /// The engine's compiler.
@@ -86,7 +101,7 @@ impl TrampolineCache {
     /// # Errors
     /// When it cannot be compiled or there is no memory for it.
     pub fn entry(&self, type_id: TypeId) -> Result<Trampoline, CodeError> {
-        self.find(&self.entries, type_id, true)
+        self.find(&self.entries, type_id, Way::Entry)
     }
 
     /// The trampoline through which compiled code calls host functions of a type.
@@ -94,33 +109,43 @@ impl TrampolineCache {
     /// # Errors
     /// When it cannot be compiled or there is no memory for it.
     pub fn exit(&self, type_id: TypeId) -> Result<Trampoline, CodeError> {
-        self.find(&self.exits, type_id, false)
+        self.find(&self.exits, type_id, Way::Exit)
+    }
+
+    /// The trampoline through which compiled code calls links of a type: see [`Store::raw_link`](crate::Store::raw_link).
+    ///
+    /// # Errors
+    /// When it cannot be compiled or there is no memory for it.
+    pub fn link(&self, type_id: TypeId) -> Result<Trampoline, CodeError> {
+        self.find(&self.links, type_id, Way::Link)
     }
 
     fn find(
         &self,
         known: &RwLock<HashMap<TypeId, Trampoline>>,
         type_id: TypeId,
-        enters: bool,
+        way: Way,
     ) -> Result<Trampoline, CodeError> {
         if let Some(trampoline) = known.read().unwrap_or_else(PoisonError::into_inner).get(&type_id) {
             return Ok(trampoline.clone());
         }
         let ty = self.registry.get(type_id).ok_or(CodeError::UnknownType(type_id))?;
-        let new = self.compile(&ty, type_id, enters)?;
+        let new = self.compile(&ty, type_id, way)?;
         // Two threads may both have compiled it; the first one's is used by both.
         let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
         Ok(known.entry(type_id).or_insert(new).clone())
     }
 
-    fn compile(&self, ty: &FuncType, type_id: TypeId, enters: bool) -> Result<Trampoline, CodeError> {
-        let function =
-            if enters { self.compiler.entry_trampoline(ty)? } else { self.compiler.exit_trampoline(ty)? };
-        let way = if enters { "host to guest" } else { "guest to host" };
-        let object = CodeObject::publish_function(function, format!("tombolo::{way} {}", signature(ty)))?;
+    fn compile(&self, ty: &FuncType, type_id: TypeId, way: Way) -> Result<Trampoline, CodeError> {
+        let (function, name) = match way {
+            Way::Entry => (self.compiler.entry_trampoline(ty)?, "host to guest"),
+            Way::Exit => (self.compiler.exit_trampoline(ty)?, "guest to host"),
+            Way::Link => (self.compiler.link_trampoline(ty)?, "link"),
+        };
+        let object = CodeObject::publish_function(function, format!("tombolo::{name} {}", signature(ty)))?;
         let slots = ty.params.len().max(ty.results.len());
         let slots = u32::try_from(slots).map_err(|_| CodeError::TooLarge(slots))?;
-        Ok(Trampoline { code: object.code(), object, type_id, slots, enters })
+        Ok(Trampoline { code: object.code(), object, type_id, slots, way })
     }
 }
 

@@ -181,10 +181,12 @@ fn payload(types: &Types, ty: TypeRef, index: u32) -> Result<Option<TypeRef>> {
         Some(Def::Result { ok, err }) => [*ok, *err].get(index as usize).copied(),
         _ => return Err(wrong(types, ty, "variant, enum, option or result")),
     };
-    payload.ok_or_else(|| {
-        let count = case_count(types, ty).unwrap_or(0);
-        Error::abi(format!("invalid variant discriminant: {index} of {count} cases"))
-    })
+    payload.ok_or_else(|| unknown_case(index, case_count(types, ty).unwrap_or(0)))
+}
+
+/// What is reported for a discriminant that no case has.
+pub(super) fn unknown_case(index: u32, count: usize) -> Error {
+    Error::abi(format!("invalid variant discriminant: {index} of {count} cases"))
 }
 
 /// The element type of a list or map, and its length if the type fixes it.

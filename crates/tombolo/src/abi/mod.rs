@@ -9,6 +9,7 @@
 //! Nothing is allocated for a guest-chosen length before that length was checked and charged.
 
 mod context;
+mod failure;
 mod flat;
 mod layout;
 mod lift;
@@ -31,6 +32,7 @@ pub use flat::{FlatSink, FlatSource};
 pub use layout::{Case, Fields};
 pub use typed::{ComponentParams, ComponentType, Lift, LiftParams, Lower, LowerParams, Mismatch};
 
+pub(crate) use failure::{check_realloc, failure};
 pub(crate) use layout::TypeList;
 pub(crate) use lift::lift_values;
 pub(crate) use lower::lower_values;

@@ -60,9 +60,7 @@ impl StringRange {
             Encoding::CompactUtf16 => (Units::Latin1, 2, length),
         };
         if bytes > MAX_BYTE_LENGTH {
-            return Err(Error::abi(format!(
-                "string byte length too large: {bytes} is more than {MAX_BYTE_LENGTH}"
-            )));
+            return Err(too_long(bytes));
         }
         check_range(memory.len(), ptr, bytes, align, Range::String)?;
         Ok(StringRange { ptr, bytes, units, compact: encoding == Encoding::CompactUtf16 })
@@ -134,7 +132,12 @@ impl StringRange {
     }
 }
 
-fn utf8(bytes: &[u8]) -> Result<&str> {
+/// What is reported for a string of too many bytes.
+pub(super) fn too_long(bytes: u64) -> Error {
+    Error::abi(format!("string byte length too large: {bytes} is more than {MAX_BYTE_LENGTH}"))
+}
+
+pub(super) fn utf8(bytes: &[u8]) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|error| {
         let what =
             if error.error_len().is_none() { "incomplete utf-8 byte sequence" } else { "invalid utf-8" };

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use tombolo_tasks::{EndId, InstanceId, TaskId, ThreadId};
-use tombolo_vm::Fiber;
+use tombolo_vm::{CodeObject, Fiber};
 
 use super::blocking::CoreCode;
 use super::guest::Callable;
@@ -59,6 +59,8 @@ pub(crate) struct StoreCore {
     stopped: Cell<bool>,
     /// Contexts of the core functions that may block whoever calls them.
     pub waiting: RefCell<HashSet<usize>>,
+    /// The code of adapters that links lead to.
+    pub adapters: RefCell<Vec<Arc<CodeObject>>>,
     /// What to do when the last handle to a host's resource is dropped.
     pub host_drops: RefCell<HashMap<ResourceType, HostDrop>>,
 }
@@ -97,6 +99,7 @@ impl StoreCore {
             sliced: RefCell::default(),
             stopped: Cell::new(false),
             waiting: RefCell::default(),
+            adapters: RefCell::default(),
             host_drops: RefCell::default(),
         }
     }
@@ -148,6 +151,13 @@ impl StoreCore {
                 instance.door().kill();
             }
         }
+    }
+
+    /// Whether an instance implements a resource type, and so is passed what its borrows stand for.
+    #[inline]
+    pub fn implements(&self, instance: InstanceId, ty: ResourceType) -> bool {
+        let ResourceType::Guest { id } = ty else { return false };
+        self.resources.borrow().get(id as usize).is_some_and(|resource| resource.instance == instance)
     }
 
     /// The data of a task, taken out of it.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tombolo_compile::vmctx::TrapCode;
+use tombolo_compile::vmctx::{TrapCode, link};
 use tombolo_types::TypeId;
 use tombolo_vm::{FuncHandle, HostContext, InstanceHandle, RawVal};
 
@@ -58,9 +58,15 @@ impl StoreCore {
         let waits = !lowered.is_async && lowered.sig.is_async;
         let lowered = Arc::new(lowered);
         let data = [std::ptr::from_ref(self) as usize, Arc::as_ptr(&lowered) as usize];
-        self.lowered.borrow_mut().push(lowered);
         // SAFETY: `enter_lowered` reads just these words; the store keeps what they point to.
-        let func = unsafe { self.vm.raw_host_func(ty, enter_lowered, &data) }.map_err(Error::code)?;
+        let func = unsafe {
+            match self.link_words(&lowered) {
+                Some(words) => self.vm.raw_link(ty, enter_lowered, data, &words),
+                None => self.vm.raw_host_func(ty, enter_lowered, &data),
+            }
+        };
+        let func = func.map_err(Error::code)?;
+        self.lowered.borrow_mut().push(lowered);
         self.note_waiting(func, waits);
         Ok(func)
     }
@@ -107,6 +113,10 @@ unsafe extern "sysv64" fn enter_lowered(host: *mut HostContext, values: *mut Raw
             let lowered = Arc::from_raw(pointer);
             let len = lowered.core_params.max(lowered.core_results);
             let values = std::slice::from_raw_parts_mut(values, len);
+            if let Some(code) = core.adapter(&lowered) {
+                // The interpreter makes this call still.
+                host.wrapping_byte_add(link::CODE as usize).cast::<*const u8>().write(code);
+            }
             core.call_lowered(&lowered, values).map_err(trap_of)
         })
     }
@@ -128,7 +138,7 @@ unsafe extern "sysv64" fn enter_builtin(host: *mut HostContext, values: *mut Raw
 
 /// Our error, to be raised through guest frames. A trap has a backtrace from where it was raised first, and other errors
 /// have none: a guest may have an error raised through thousands of calls, and each time the whole stack would be walked.
-fn trap_of(mut error: Error) -> tombolo_vm::Trap {
+pub(super) fn trap_of(mut error: Error) -> tombolo_vm::Trap {
     let backtrace = error.trap_mut().map(|trap| std::mem::take(&mut trap.backtrace));
     let mut trap = tombolo_vm::Trap::host(error);
     match backtrace {

@@ -1,5 +1,6 @@
 //! Component functions at run time.
 
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
 
 use tombolo_types::component::{
@@ -85,6 +86,8 @@ pub(crate) struct LoweredFunc {
     pub core_results: usize,
     /// Whether the last core parameter says where the result goes.
     pub has_out_pointer: bool,
+    /// Calls that the interpreter has made.
+    pub calls: AtomicU32,
 }
 
 impl LoweredFunc {

@@ -10,7 +10,7 @@ use tombolo_vm::{FuncHandle, MemoryHandle, RawVal, Trampoline};
 use super::activation::Activation;
 use super::core::StoreCore;
 use super::env::{Element, Env};
-use crate::abi::{Bridge, Encoding, Handle, LiftSide, LowerSide};
+use crate::abi::{Bridge, Encoding, Handle, LiftSide, LowerSide, check_realloc};
 use crate::error::{Error, Result};
 use crate::resource::{ResourceAny, ResourceType};
 
@@ -107,14 +107,7 @@ impl Guest {
         core.activate(&activation, || self.without_leaving(|| core.call(realloc, &mut values)))?;
         let ptr = self.pointer(values.first());
         let len = self.bytes(core).len() as u64;
-        if !ptr.is_multiple_of(align.max(1).into()) {
-            return Err(Error::abi(format!("realloc returned {ptr:#x}, which is not aligned to {align}")));
-        }
-        if ptr.checked_add(new_size).is_none_or(|end| end > len) {
-            return Err(Error::abi(format!(
-                "realloc returned {ptr:#x} for {new_size} bytes, beyond the memory's {len} bytes"
-            )));
-        }
+        check_realloc(ptr, new_size, align, len)?;
         Ok(ptr)
     }
 
@@ -257,14 +250,7 @@ impl LowerSide for GuestLower<'_> {
     fn lower_borrow(&mut self, resource: ResourceIdx, value: &ResourceAny) -> Result<u32> {
         let ty = self.guest.env.resource(resource)?;
         self.check(resource, ty, value)?;
-        if let ResourceType::Guest { id } = ty
-            && self
-                .core
-                .resources
-                .borrow()
-                .get(id as usize)
-                .is_some_and(|r| r.instance == self.guest.instance)
-        {
+        if self.core.implements(self.guest.instance, ty) {
             return Ok(value.rep);
         }
         let task = match self.borrower {

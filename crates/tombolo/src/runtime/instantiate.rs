@@ -1,5 +1,6 @@
 //! Instantiation: carrying out a component's plan.
 
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
 
 use indexmap::IndexMap;
@@ -431,6 +432,7 @@ impl Instantiator<'_> {
             core_params: 0,
             core_results: 0,
             has_out_pointer: false,
+            calls: AtomicU32::new(0),
             sig,
         };
         let params = types.params_abi(ty, options.width).flat.as_deref();

@@ -6,6 +6,7 @@
 //! borrowed for the length of a statement.
 
 mod activation;
+mod adapter;
 mod blocking;
 mod builtins;
 mod call_guest;
@@ -21,6 +22,7 @@ mod instantiate;
 mod thread;
 
 pub(crate) use self::core::{HostDrop, StoreCore};
+pub(crate) use adapter::Adapters;
 pub(crate) use call_guest::HostCaller;
 pub(crate) use call_host::{HostCall, HostFunction, HostOutcome, LowerLater};
 pub(crate) use copy::CopyBuffer;

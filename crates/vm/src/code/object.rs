@@ -107,6 +107,11 @@ impl CodeObject {
         &self.kind
     }
 
+    /// Whether it is code between guests and host.
+    pub(crate) fn is_trampoline(&self) -> bool {
+        matches!(self.kind, CodeKind::Trampoline { .. })
+    }
+
     /// The start of each function that the module defines.
     pub(crate) fn entries(&self) -> impl Iterator<Item = *const u8> {
         self.tables.functions.iter().map(|function| self.code().wrapping_add(function.start as usize))

@@ -216,6 +216,11 @@ unsafe fn landing(position: Position) -> Option<Landing> {
         if !object.as_ref().is_some_and(|object| object.contains(pc)) {
             object = code::find(pc.wrapping_sub(1));
         }
+        // What lies between two component instances, no exception passes. (The first frame may be the trampoline that a
+        // host function was called through.)
+        if fp != position.fp && object.as_ref().is_some_and(|object| object.is_trampoline()) {
+            return None;
+        }
         if let Some((below, landing)) = object.as_ref().and_then(|object| object.handler_at(pc)) {
             return Some(Landing { sp: fp.wrapping_sub(below), fp, pc: landing });
         }

@@ -1,0 +1,188 @@
+//! The functions that adapters call.
+//!
+//! # Why the unsafe code is sound
+//!
+//! Only adapters call these, with the context of the link that they were called through, whose words
+//! [`StoreCore::lower_to_core`] has written: the store and the lowered function outlive the code. Addresses in guests'
+//! memories were checked against their lengths, and no guest runs between the check and the use.
+#![allow(unsafe_code, reason = "turns what compiled code passes into references; see above")]
+
+use tombolo_compile::vmctx::{Failure, Helper};
+use tombolo_tasks::InstanceId;
+use tombolo_types::component::{Def, DefId};
+use tombolo_vm::{HostContext, Trap};
+
+use crate::abi::failure;
+use crate::error::{Error, Result};
+use crate::resource::ResourceType;
+use crate::runtime::activation::Activation;
+use crate::runtime::core::StoreCore;
+use crate::runtime::entry::trap_of;
+use crate::runtime::func::{FuncValue, LoweredFunc};
+
+/// The address of a function of any type.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(super) struct Address(*const ());
+
+// SAFETY: the address of a function is the same for all threads.
+unsafe impl Sync for Address {}
+
+/// The helpers in the order of [`Helper`].
+pub(super) static HELPERS: [Address; Helper::COUNT] = [
+    Address(fail as *const ()),
+    Address(check_utf8 as *const ()),
+    Address(copy as *const ()),
+    Address(pass as *const ()),
+    Address(lend as *const ()),
+    Address(end_lends as *const ()),
+    Address(finish as *const ()),
+];
+
+/// What a helper that fails returns in place of an index.
+const FAILED: u64 = u64::MAX;
+
+/// The store and the function of a link.
+///
+/// # Safety
+/// An adapter passes its link.
+unsafe fn link<'a>(context: *mut HostContext) -> (&'a StoreCore, &'a LoweredFunc) {
+    // SAFETY: see the module.
+    unsafe {
+        let data = HostContext::data(context);
+        (&*(*data as *const StoreCore), &*(*data.add(1) as *const LoweredFunc))
+    }
+}
+
+/// Runs `body`; an error becomes the store's pending trap.
+///
+/// # Safety
+/// An adapter passes its link.
+unsafe fn run(context: *mut HostContext, body: impl FnOnce(&StoreCore, &LoweredFunc) -> Result<u64>) -> u64 {
+    let mut result = FAILED;
+    // SAFETY: see the module; the adapter raises the trap.
+    unsafe {
+        let (core, lowered) = link(context);
+        tombolo_vm::guard(context, |_| match body(core, lowered) {
+            Ok(value) => {
+                result = value;
+                Ok(())
+            }
+            Err(error) => Err(trap_of(error)),
+        });
+    }
+    result
+}
+
+unsafe extern "sysv64" fn fail(context: *mut HostContext, number: u32, a: u64, b: u64, c: u64, d: u64) {
+    let error = || {
+        let Some(kind) = Failure::from_u32(number) else {
+            return Error::usage("an adapter failed for an unknown reason");
+        };
+        let bytes = match kind {
+            // SAFETY: the range was checked, and nothing has run since.
+            Failure::Utf8 => unsafe { std::slice::from_raw_parts(a as *const u8, b as usize) },
+            _ => &[],
+        };
+        failure(kind, [a, b, c, d], bytes)
+    };
+    // SAFETY: as in `run`.
+    unsafe { tombolo_vm::guard(context, |_| Err::<(), Trap>(trap_of(error()))) };
+}
+
+unsafe extern "sysv64" fn check_utf8(_: *mut HostContext, start: *const u8, len: u64) -> u64 {
+    // SAFETY: the range was checked, and nothing has run since.
+    let bytes = unsafe { std::slice::from_raw_parts(start, len as usize) };
+    u64::from(std::str::from_utf8(bytes).is_err())
+}
+
+unsafe extern "sysv64" fn copy(_: *mut HostContext, to: *mut u8, from: *const u8, len: u64) {
+    // SAFETY: both ranges were checked, and nothing has run since.
+    unsafe { std::ptr::copy(from, to, len as usize) };
+}
+
+unsafe extern "sysv64" fn pass(context: *mut HostContext, result: u32, def: u32, index: u32) -> u64 {
+    // SAFETY: an adapter calls.
+    unsafe {
+        run(context, |core, lowered| {
+            let ty = resource(lowered, def)?;
+            let (caller, callee) = (lowered.guest.instance, callee(lowered)?);
+            let (from, to) = if result != 0 { (callee, caller) } else { (caller, callee) };
+            let mut tasks = core.tasks.borrow_mut();
+            let rep = tasks.lift_own(from, ty, index)?;
+            Ok(tasks.lower_own(to, ty, rep)?.into())
+        })
+    }
+}
+
+unsafe extern "sysv64" fn lend(
+    context: *mut HostContext,
+    def: u32,
+    index: u32,
+    activation: *const Activation<'static>,
+    lent: *mut u32,
+) -> u64 {
+    // SAFETY: an adapter calls; the activation and the place for the lent handle are in its frame.
+    unsafe {
+        run(context, |core, lowered| {
+            let ty = resource(lowered, def)?;
+            let callee = callee(lowered)?;
+            let rep = core.tasks.borrow_mut().lend(lowered.guest.instance, ty, index)?;
+            *lent = index;
+            if core.implements(callee, ty) {
+                return Ok(rep.into());
+            }
+            let thread = core.thread_of(&*activation)?;
+            let mut tasks = core.tasks.borrow_mut();
+            let (task, _) = tasks.thread_scope(thread)?;
+            Ok(tasks.lower_borrow(callee, ty, rep, task)?.into())
+        })
+    }
+}
+
+unsafe extern "sysv64" fn end_lends(context: *mut HostContext, lent: *const u32, count: u64) {
+    // SAFETY: an adapter calls; it has so many places for lent handles.
+    unsafe {
+        let (core, lowered) = link(context);
+        let mut tasks = core.tasks.borrow_mut();
+        for index in std::slice::from_raw_parts(lent, count as usize) {
+            if *index != 0 {
+                tasks.end_lend(lowered.guest.instance, *index);
+            }
+        }
+    }
+}
+
+unsafe extern "sysv64" fn finish(
+    context: *mut HostContext,
+    activation: *const Activation<'static>,
+    phase: u32,
+) -> u64 {
+    // SAFETY: an adapter calls; the activation is in its frame.
+    unsafe {
+        run(context, |core, _| {
+            if phase & 1 != 0 {
+                core.activation_returned(&*activation)?;
+            }
+            if phase & 2 != 0 {
+                core.activation_done(&*activation)?;
+            }
+            Ok(0)
+        })
+    }
+}
+
+/// The resource type of an `own` or `borrow` type of the caller's types. The callee's is the same.
+fn resource(lowered: &LoweredFunc, def: u32) -> Result<ResourceType> {
+    match lowered.guest.env.types.def(DefId(def)) {
+        Def::Own(resource) | Def::Borrow(resource) => lowered.guest.env.resource(*resource),
+        _ => Err(Error::usage("an adapter took a type for a resource")),
+    }
+}
+
+fn callee(lowered: &LoweredFunc) -> Result<InstanceId> {
+    match &lowered.callee {
+        FuncValue::Guest(func) => Ok(func.guest.instance),
+        FuncValue::Host(_) => Err(Error::usage("an adapter for a function of the host")),
+    }
+}
