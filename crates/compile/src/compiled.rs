@@ -109,22 +109,34 @@ impl CompiledModule {
     }
 }
 
-/// A function of machine code that may call the interrupt shim.
+/// What a function calls at a place that is known only once it lies in a text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum CallTarget {
+    /// The interrupt shim.
+    InterruptShim,
+    /// A function of the same module, by its position among those that it defines.
+    Function(u32),
+}
+
+/// A function of machine code whose calls go nowhere yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UnlinkedFunction {
     pub(crate) function: CompiledFunction,
-    /// Offsets of the displacements of the calls to the interrupt shim.
-    pub(crate) interrupt_calls: Vec<u32>,
+    /// Offsets of the displacements of calls, and what they call.
+    pub(crate) calls: Vec<(u32, CallTarget)>,
 }
 
 impl UnlinkedFunction {
     /// Makes the function whole with an interrupt shim of its own.
     pub(crate) fn link(self, shim: Option<&CompiledFunction>) -> Result<CompiledFunction, CompileError> {
-        let UnlinkedFunction { mut function, interrupt_calls } = self;
-        if !interrupt_calls.is_empty() {
+        let UnlinkedFunction { mut function, calls } = self;
+        if !calls.is_empty() {
             let start = append(&mut function.code, shim)?;
-            for call in interrupt_calls {
-                link_call(&mut function.code, call, start)?;
+            for (call, target) in calls {
+                match target {
+                    CallTarget::InterruptShim => link_call(&mut function.code, call, start)?,
+                    CallTarget::Function(_) => return Err(CompileError::internal("a call to nowhere", 0)),
+                }
             }
         }
         Ok(function)
@@ -164,7 +176,7 @@ pub(crate) struct Text {
     pub(crate) handlers: Vec<Handler>,
     pub(crate) exception_refs: Vec<(u32, u32)>,
     pub(crate) addresses: Vec<(u32, u32)>,
-    interrupt_calls: Vec<u32>,
+    calls: Vec<(u32, CallTarget)>,
 }
 
 impl Text {
@@ -190,17 +202,23 @@ impl Text {
         for (at, wasm) in &function.addresses {
             push_address(&mut self.addresses, start + at, *wasm);
         }
-        self.interrupt_calls.extend(unlinked.interrupt_calls.iter().map(|at| start + at));
+        self.calls.extend(unlinked.calls.iter().map(|(at, target)| (start + at, *target)));
         Ok(())
     }
 
-    /// Completes the text with the interrupt shim, if anything calls it.
+    /// Makes calls go where they should, and adds the interrupt shim if anything calls it.
     pub(crate) fn link(&mut self, shim: Option<&CompiledFunction>) -> Result<(), CompileError> {
-        if self.interrupt_calls.is_empty() {
-            return Ok(());
-        }
-        let start = append(&mut self.code, shim)?;
-        for call in std::mem::take(&mut self.interrupt_calls) {
+        let mut shim_start = None;
+        for (call, target) in std::mem::take(&mut self.calls) {
+            let start = match (target, shim_start) {
+                (CallTarget::InterruptShim, Some(start)) => start,
+                (CallTarget::InterruptShim, None) => *shim_start.insert(append(&mut self.code, shim)?),
+                (CallTarget::Function(defined), _) => self
+                    .functions
+                    .get(defined as usize)
+                    .map(|function| function.start)
+                    .ok_or_else(|| CompileError::internal("a call of no function", 0))?,
+            };
             link_call(&mut self.code, call, start)?;
         }
         Ok(())

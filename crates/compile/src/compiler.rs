@@ -16,7 +16,7 @@ use wasmparser::WasmFeatures;
 use crate::adapter::{self, Adapter};
 use crate::call_graph::CallGraph;
 use crate::compiled::{
-    CompiledFunction, CompiledModule, Handler, NO_ADDRESS, Text, UnlinkedFunction, push_address,
+    CallTarget, CompiledFunction, CompiledModule, Handler, NO_ADDRESS, Text, UnlinkedFunction, push_address,
 };
 use crate::config::{self, Config, Registers, SUPPORTED_FEATURES};
 use crate::parse::ParsedModule;
@@ -146,7 +146,7 @@ impl Compiler {
         wasm: &[u8],
         defined: usize,
     ) -> Result<CompiledFunction, CompileError> {
-        Worker::default().compile(self, module, wasm, defined)?.link(self.interrupt_shim.as_ref())
+        Worker::new(false).compile(self, module, wasm, defined)?.link(self.interrupt_shim.as_ref())
     }
 
     /// Compiles the function through which the host calls functions of a type.
@@ -206,7 +206,7 @@ impl Compiler {
         let done: Mutex<Vec<Option<UnlinkedFunction>>> = Mutex::new(vec![None; count]);
         let failed: Mutex<Option<(usize, CompileError)>> = Mutex::new(None);
         let work = || {
-            let mut worker = Worker::default();
+            let mut worker = Worker::new(true);
             let mut mine = Vec::new();
             while !stop.load(Ordering::Relaxed) {
                 let Some(defined) = order.get(next.fetch_add(1, Ordering::Relaxed)).copied() else { break };
@@ -251,7 +251,7 @@ impl Compiler {
 
     /// The error of the first faulty function before `end`: which one the threads meet first is chance.
     fn first_error(&self, module: &ParsedModule, wasm: &[u8], end: usize) -> Option<CompileError> {
-        let mut worker = Worker::default();
+        let mut worker = Worker::new(true);
         (0..end).find_map(|defined| worker.translate(self, module, wasm, defined).err())
     }
 
@@ -263,23 +263,30 @@ impl Compiler {
         offset: u64,
     ) -> Result<UnlinkedFunction, CompileError> {
         let isa = if values > MANY_VALUES { &*self.plain_isa } else { &*self.isa };
-        let code = context.compile(isa, &mut ControlPlane::default()).map_err(|error| match error.inner {
+        context.compile(isa, &mut ControlPlane::default()).map_err(|error| match error.inner {
             cranelift_codegen::CodegenError::ImplLimitExceeded
             | cranelift_codegen::CodegenError::CodeTooLarge => {
                 CompileError::too_large("a function with too large a frame or too much code", offset)
             }
             error => CompileError::internal(format!("{error:?}"), offset),
         })?;
-        let mut interrupt_calls = Vec::new();
+        let code = context.compiled_code().ok_or_else(|| CompileError::internal("no code", offset))?;
+        let names = context.func.params.user_named_funcs();
+        let mut calls = Vec::new();
         for reloc in code.buffer.relocs() {
-            // The one thing outside itself that code refers to is the interrupt shim.
-            let FinalizedRelocTarget::ExternalName(ExternalName::User(_)) = reloc.target else {
+            let FinalizedRelocTarget::ExternalName(ExternalName::User(name)) = reloc.target else {
                 return Err(CompileError::internal("code that refers to a library", offset));
             };
             if reloc.kind != Reloc::X86CallPCRel4 || reloc.addend != -4 {
                 return Err(CompileError::internal("an unknown relocation", offset));
             }
-            interrupt_calls.push(reloc.offset);
+            let target = match names.get(name) {
+                Some(name) if name.namespace == translate::call::FUNCTIONS => {
+                    CallTarget::Function(name.index)
+                }
+                _ => CallTarget::InterruptShim,
+            };
+            calls.push((reloc.offset, target));
         }
         let traps = code
             .buffer
@@ -319,7 +326,7 @@ impl Compiler {
         let code = code.code_buffer().to_vec();
         let mut function = CompiledFunction { code, traps, handlers, exception_refs, addresses };
         function.traps.sort_unstable_by_key(|(at, _)| *at);
-        Ok(UnlinkedFunction { function, interrupt_calls })
+        Ok(UnlinkedFunction { function, calls })
     }
 }
 
@@ -327,15 +334,15 @@ impl Compiler {
 struct Worker {
     context: Context,
     scratch: Scratch,
-}
-
-impl Default for Worker {
-    fn default() -> Self {
-        Worker { context: Context::new(), scratch: Scratch::default() }
-    }
+    /// Whether it compiles all functions of a module, so that they can call each other directly.
+    calls_directly: bool,
 }
 
 impl Worker {
+    fn new(calls_directly: bool) -> Self {
+        Worker { context: Context::new(), scratch: Scratch::default(), calls_directly }
+    }
+
     fn compile(
         &mut self,
         compiler: &Compiler,
@@ -352,7 +359,7 @@ impl Worker {
         outcome
             .unwrap_or_else(|_| {
                 // What it left behind may be inconsistent.
-                *self = Worker::default();
+                *self = Worker::new(self.calls_directly);
                 Err(CompileError::internal("the code generator panicked", offset))
             })
             .map_err(|error| in_function(error, module, defined))
@@ -375,6 +382,7 @@ impl Worker {
             function_types: &module.function_types,
             tag_types: &module.tag_types,
             exception_refs: module.exception_refs,
+            calls_directly: self.calls_directly,
             fuel: compiler.config.fuel,
             interruptible: compiler.config.interruptible,
             fused_multiply_add: compiler.fused_multiply_add,

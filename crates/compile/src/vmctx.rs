@@ -29,6 +29,7 @@ pub mod header {
     /// `*const [*const u8]`: the built-ins, indexed by [`super::Builtin`].
     pub const BUILTINS: u32 = 16;
     /// `*const [AtomicPtr<u8>]`: where each function that the module defines is now (its function slot).
+    /// Functions that were compiled one by one call each other through it.
     pub const SLOTS: u32 = 24;
     /// `*const [u32]`: the engine-wide number of each of the module's types.
     pub const TYPE_IDS: u32 = 32;

@@ -9,9 +9,9 @@ use cranelift_codegen::ir::{Block, Inst, InstBuilder, Type, Value, types};
 use smallvec::SmallVec;
 use wasmparser::Operator;
 
-use super::{SignatureKey, Translator, trap};
+use super::{Region, SignatureKey, Translator, trap};
 use crate::CompileError;
-use crate::signature::host_signature;
+use crate::signature::{POINTER, host_signature};
 use crate::vmctx::{Builtin, TrapCode, header};
 
 /// Bytes that cost as much as an instruction, as a power of 2.
@@ -172,8 +172,15 @@ impl Translator<'_, '_> {
                 signature
             }
         };
-        let builtins = self.fixed_pointer(self.vmctx, header::BUILTINS);
-        let code = self.fixed_pointer(builtins, builtin as u32 * 8);
+        let code = self.builtin_code(builtin);
         self.builder.ins().call_indirect(signature, code, args)
+    }
+
+    /// Where a function of the runtime is. Loaded for each call anew: kept, it would take a register from whatever lies
+    /// between the calls.
+    pub(super) fn builtin_code(&mut self, builtin: Builtin) -> Value {
+        let flags = self.flags(Region::Context);
+        let builtins = self.builder.ins().load(POINTER, flags, self.vmctx, header::BUILTINS as i32);
+        self.builder.ins().load(POINTER, flags, builtins, builtin as i32 * 8)
     }
 }

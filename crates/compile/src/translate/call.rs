@@ -1,11 +1,13 @@
 //! Calls.
 //!
-//! A function of the module is called through its slot, an imported one through the context's record of it, and one that
+//! A function of the module is called directly if it is compiled with all others, else through its slot; an imported one through the context's record of it, and one that
 //! is a value through what the reference points to. The pointer and context of an import or a reference are loaded
 //! together, right before the call, since a link may be moved whenever the guest is not between those loads.
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, SigRef, Value, types};
+use cranelift_codegen::ir::{
+    ExtFuncData, ExternalName, FuncRef, InstBuilder, SigRef, UserExternalName, Value, types,
+};
 use smallvec::SmallVec;
 use tombolo_types::core::HeapType;
 use wasmparser::Operator;
@@ -17,9 +19,21 @@ use crate::vmctx::{TrapCode, func_ref, header};
 
 /// A function that is about to be called.
 struct Callee {
-    code: Value,
+    code: Code,
     vmctx: Value,
 }
+
+/// Where the code of a callee is.
+#[derive(Clone, Copy)]
+pub(super) enum Code {
+    /// In the same text.
+    Known(FuncRef),
+    /// Where a pointer points to.
+    At(Value),
+}
+
+/// The names of functions in intermediate code, by their position among those that the module defines.
+pub(crate) const FUNCTIONS: u32 = 0;
 
 impl Translator<'_, '_> {
     pub(super) fn call_op(&mut self, op: &Operator<'_>) -> Result<bool, CompileError> {
@@ -44,18 +58,22 @@ impl Translator<'_, '_> {
         let type_index = self.env.function_types.get(function as usize).copied();
         let type_index = type_index.ok_or_else(|| self.internal("no such function"))?;
         let callee = match function.checked_sub(info.imported_functions) {
+            Some(defined) if self.env.calls_directly => {
+                let code = Code::Known(self.function(defined, type_index)?);
+                Callee { code, vmctx: self.vmctx }
+            }
             Some(defined) => {
                 let slots = self.fixed_pointer(self.vmctx, header::SLOTS);
                 let flags = self.flags(Region::Slots);
                 let code = self.builder.ins().load(POINTER, flags, slots, (defined * 8) as i32);
-                Callee { code, vmctx: self.vmctx }
+                Callee { code: Code::At(code), vmctx: self.vmctx }
             }
             None => {
                 let offset = self.context_offset(self.env.layout.imported_functions, function, 16)?;
                 let flags = self.flags(Region::Context);
                 let code = self.builder.ins().load(POINTER, flags, self.vmctx, offset as i32);
                 let vmctx = self.builder.ins().load(POINTER, flags, self.vmctx, offset as i32 + 8);
-                Callee { code, vmctx }
+                Callee { code: Code::At(code), vmctx }
             }
         };
         self.call_callee(callee, type_index, is_tail)
@@ -97,7 +115,7 @@ impl Translator<'_, '_> {
         let code = self.builder.ins().load(POINTER, flags, reference, func_ref::CODE as i32);
         let flags = self.flags(Region::FuncRefs);
         let vmctx = self.builder.ins().load(POINTER, flags, reference, func_ref::VMCTX as i32);
-        Callee { code, vmctx }
+        Callee { code: Code::At(code), vmctx }
     }
 
     fn call_callee(&mut self, callee: Callee, type_index: u32, is_tail: bool) -> Result<(), CompileError> {
@@ -111,7 +129,10 @@ impl Translator<'_, '_> {
         self.charge(ty.results.len())?;
         self.save_fuel();
         if is_tail {
-            self.builder.ins().return_call_indirect(signature, callee.code, &args);
+            match callee.code {
+                Code::Known(function) => self.builder.ins().return_call(function, &args),
+                Code::At(code) => self.builder.ins().return_call_indirect(signature, code, &args),
+            };
             self.reachable = false;
         } else {
             let results = self.call_catching(signature, callee.code, &args, &ty.results)?;
@@ -119,6 +140,20 @@ impl Translator<'_, '_> {
             self.load_fuel();
         }
         Ok(())
+    }
+
+    /// A function that the module defines, to be called directly.
+    fn function(&mut self, defined: u32, type_index: u32) -> Result<FuncRef, CompileError> {
+        if let Some(function) = self.functions.get(&defined) {
+            return Ok(*function);
+        }
+        let signature = self.wasm_signature(type_index)?;
+        let name = UserExternalName::new(FUNCTIONS, defined);
+        let name = ExternalName::user(self.builder.func.declare_imported_user_function(name));
+        let data = ExtFuncData { name, signature, colocated: true, patchable: false };
+        let function = self.builder.import_function(data);
+        self.functions.insert(defined, function);
+        Ok(function)
     }
 
     fn wasm_signature(&mut self, type_index: u32) -> Result<SigRef, CompileError> {

@@ -16,10 +16,11 @@ use cranelift_codegen::isa::CallConv;
 use tombolo_types::core::FuncType;
 use wasmparser::{Catch, Operator};
 
+use super::call::Code;
 use super::{Region, Translator, trap};
 use crate::CompileError;
 use crate::signature::{POINTER, value_type};
-use crate::vmctx::{Builtin, TrapCode, VALUE_SIZE, exception, header};
+use crate::vmctx::{Builtin, TrapCode, VALUE_SIZE, exception};
 
 impl<'a> Translator<'a, '_> {
     pub(super) fn exception_op(&mut self, op: &Operator<'_>) -> Result<bool, CompileError> {
@@ -59,11 +60,10 @@ impl<'a> Translator<'a, '_> {
             signature.params.push(AbiParam::new(self.builder.func.dfg.value_type(*arg)));
         }
         let signature = self.builder.import_signature(signature);
-        let builtins = self.fixed_pointer(self.vmctx, header::BUILTINS);
-        let code = self.fixed_pointer(builtins, builtin as u32 * 8);
+        let code = self.builtin_code(builtin);
         let mut all = vec![self.vmctx];
         all.extend_from_slice(args);
-        self.call_catching(signature, code, &all, &[])?;
+        self.call_catching(signature, Code::At(code), &all, &[])?;
         self.builder.ins().trap(trap(TrapCode::Unreachable));
         self.reachable = false;
         Ok(())
@@ -73,12 +73,15 @@ impl<'a> Translator<'a, '_> {
     pub(super) fn call_catching(
         &mut self,
         signature: SigRef,
-        code: Value,
+        code: Code,
         args: &[Value],
         results: &[tombolo_types::core::ValType],
     ) -> Result<Vec<Value>, CompileError> {
         let Some(landing) = self.landing()? else {
-            let call = self.builder.ins().call_indirect(signature, code, args);
+            let call = match code {
+                Code::Known(function) => self.builder.ins().call(function, args),
+                Code::At(code) => self.builder.ins().call_indirect(signature, code, args),
+            };
             return Ok(self.builder.inst_results(call).to_vec());
         };
         let types: Vec<_> = results.iter().map(|ty| value_type(*ty)).collect();
@@ -90,7 +93,10 @@ impl<'a> Translator<'a, '_> {
         let table =
             ExceptionTableData::new(signature, back_call, [ExceptionTableItem::Default(landing_call)]);
         let table = self.builder.func.dfg.exception_tables.push(table);
-        self.builder.ins().try_call_indirect(code, args, table);
+        match code {
+            Code::Known(function) => self.builder.ins().try_call(function, args, table),
+            Code::At(code) => self.builder.ins().try_call_indirect(code, args, table),
+        };
         self.continue_in(back);
         Ok(self.builder.block_params(back).to_vec())
     }

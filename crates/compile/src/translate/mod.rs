@@ -10,7 +10,7 @@
 
 mod atomic;
 mod bulk;
-mod call;
+pub(crate) mod call;
 mod control;
 mod exception;
 mod exception_refs;
@@ -27,8 +27,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cranelift_codegen::ir::{
-    AliasRegion, AliasRegionData, Block, Function, GlobalValueData, InstBuilder, MemFlagsData, SigRef,
-    SourceLoc, StackSlot, Type, UserFuncName, Value, types,
+    AliasRegion, AliasRegionData, Block, FuncRef, Function, GlobalValueData, InstBuilder, MemFlagsData,
+    SigRef, SourceLoc, StackSlot, Type, UserFuncName, Value, types,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FuncInstBuilder, FunctionBuilder, FunctionBuilderContext, Variable};
@@ -59,6 +59,8 @@ pub(crate) struct Env<'a> {
     pub(crate) tag_types: &'a [u32],
     /// Whether a type of the module's declarations has references to exceptions in it.
     pub(crate) exception_refs: bool,
+    /// Whether the functions that the module defines are all put into one text.
+    pub(crate) calls_directly: bool,
     pub(crate) fuel: bool,
     pub(crate) interruptible: bool,
     /// Whether the machine multiplies and adds with one rounding.
@@ -88,7 +90,7 @@ pub(crate) fn translate(
         .types
         .get(validation.ty as usize)
         .ok_or_else(|| CompileError::internal("a function without a type", start))?;
-    function.name = UserFuncName::user(0, index);
+    function.name = UserFuncName::user(call::FUNCTIONS, index);
     function.signature = wasm_signature(ty);
     set_stack_limit(function, header::STORE);
 
@@ -171,6 +173,8 @@ struct Translator<'a, 'b> {
     /// Where the instruction at hand is in the file.
     offset: u64,
     signatures: HashMap<SignatureKey, SigRef>,
+    /// Functions that are called directly, by position.
+    functions: HashMap<u32, FuncRef>,
     /// How many more values may be passed to blocks and functions: a limit on how much larger than the body the
     /// intermediate code becomes.
     passed_budget: u64,
@@ -203,6 +207,7 @@ impl<'a, 'b> Translator<'a, 'b> {
             dead_frames: 0,
             offset: range.start,
             signatures: HashMap::new(),
+            functions: HashMap::new(),
             passed_budget: (range.end - range.start) * 4 + (1 << 18),
             interrupts: interrupt::Interrupts::default(),
             exception_slot: None,
