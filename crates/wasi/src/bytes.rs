@@ -1,4 +1,4 @@
-//! Where bytes come from and where they go: the traits that stdio, files and later sockets share.
+//! Where bytes come from and where they go: the traits that stdio, files and sockets share.
 //!
 //! Both traits are polled with a buffer that belongs to somebody else, usually a guest's own memory, so that a
 //! read system call fills it and a write system call drains it without a copy in between.

@@ -13,6 +13,7 @@ use crate::filesystem::{
     Descriptor, DescriptorLimit, HostObject, MetadataHashKey, Object, Permissions, Preopen,
 };
 use crate::random::{Random, RandomSource};
+use crate::sockets::{AllowAll, DenyAll, HostNetwork, Network, SocketPolicy, Sockets};
 use crate::stdio::{HostInput, HostOutput, InputSource, Null, OutputTarget};
 
 /// Everything that a guest reaches through WASI. Made by a [`WasiCtxBuilder`].
@@ -22,6 +23,7 @@ pub struct WasiCtx {
     pub(crate) clocks: Clocks,
     pub(crate) random: Random,
     pub(crate) filesystem: Filesystem,
+    pub(crate) sockets: Sockets,
     pub(crate) workers: Workers,
 }
 
@@ -70,7 +72,7 @@ pub struct WasiCtxView<'a> {
 /// Puts together a [`WasiCtx`].
 ///
 /// Without further words a guest gets the host's clocks and randomness, standard streams that lead nowhere, and
-/// nothing else: no arguments, no environment, no files.
+/// nothing else: no arguments, no environment, no files, no network.
 ///
 /// ```
 /// use tombolo_wasi::{Permissions, WasiCtx};
@@ -93,6 +95,8 @@ pub struct WasiCtxBuilder {
     clocks: Clocks,
     random: Random,
     preopens: Vec<Preopen>,
+    network: Option<Arc<dyn Network>>,
+    socket_policy: Arc<dyn SocketPolicy>,
     limit: DescriptorLimit,
     workers: Workers,
     in_place: bool,
@@ -116,6 +120,8 @@ impl Default for WasiCtxBuilder {
             clocks: Clocks { monotonic: Arc::new(HostMonotonicClock), system: Arc::new(HostSystemClock) },
             random: Random::default(),
             preopens: Vec::new(),
+            network: None,
+            socket_policy: Arc::new(DenyAll),
             limit: DescriptorLimit::default(),
             workers: Workers::default(),
             in_place: false,
@@ -259,8 +265,8 @@ impl WasiCtxBuilder {
         self
     }
 
-    /// Bounds the number of the host's descriptors that the guest may hold open, for directories that are added
-    /// after this. Half of what the process may have open by default.
+    /// Bounds the number of the host's descriptors that the guest may hold open: sockets, and what is below directories
+    /// that are added after this. Half of what the process may have open by default.
     #[must_use]
     pub fn descriptor_limit(mut self, limit: DescriptorLimit) -> Self {
         self.limit = limit;
@@ -298,6 +304,27 @@ impl WasiCtxBuilder {
         self
     }
 
+    /// Says what the guest may do with the network. Nothing by default; an
+    /// [`AllowList`](crate::sockets::AllowList) is what most embedders want.
+    #[must_use]
+    pub fn socket_policy(mut self, policy: impl SocketPolicy) -> Self {
+        self.socket_policy = Arc::new(policy);
+        self
+    }
+
+    /// Lets the guest do whatever the host process may do with the network.
+    #[must_use]
+    pub fn inherit_network(self) -> Self {
+        self.socket_policy(AllowAll)
+    }
+
+    /// Gives the guest another network than the host's. It is asked for nothing that the socket policy refuses.
+    #[must_use]
+    pub fn network(mut self, network: impl Network) -> Self {
+        self.network = Some(Arc::new(network));
+        self
+    }
+
     /// Sets where work is done that may block: on a number of threads that is the guest's own, 32 by default.
     #[must_use]
     pub fn workers(mut self, workers: Workers) -> Self {
@@ -318,6 +345,8 @@ impl WasiCtxBuilder {
     /// Makes the context.
     pub fn build(self) -> WasiCtx {
         let workers = if self.in_place { self.workers.in_place() } else { self.workers };
+        let host_network = || Arc::new(HostNetwork::new(self.limit, workers.clone())) as Arc<dyn Network>;
+        let network = self.network.unwrap_or_else(host_network);
         WasiCtx {
             environment: Arc::new(self.environment),
             stdio: Stdio {
@@ -328,6 +357,7 @@ impl WasiCtxBuilder {
             clocks: self.clocks,
             random: self.random,
             filesystem: Filesystem { preopens: self.preopens, hash_key: Arc::default() },
+            sockets: Sockets::new(network, self.socket_policy),
             workers,
         }
     }

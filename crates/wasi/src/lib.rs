@@ -29,23 +29,26 @@
 //! # }
 //! ```
 //!
-//! A sandboxed core per topic, [`filesystem`], [`clocks`], [`random`] and [`stdio`], does the work and knows no
+//! A sandboxed core per topic, [`filesystem`], [`sockets`], [`clocks`], [`random`] and [`stdio`], does the work and knows no
 //! version of WASI; each has a trait that an embedder can implement instead of the host's own. [`p3`] is a thin
 //! front that offers the core as WASI 0.3.
 //!
 //! Stores whose guests wait for something are driven inside a [tokio](https://docs.rs/tokio) runtime with I/O and
-//! time enabled: timers, pipes and terminals wait on its reactor, and what may block goes to its blocking pool.
+//! time enabled: timers, sockets, pipes and terminals wait on its reactor, and what may block goes to its blocking pool.
 
 mod blocking;
 pub mod bytes;
 pub mod clocks;
 mod context;
+mod descriptor_limit;
 mod environment;
 mod error;
 mod exit;
 pub mod filesystem;
 pub mod p3;
 pub mod random;
+mod reactor;
+pub mod sockets;
 pub mod stdio;
 
 pub use blocking::{Blocking, Workers};

@@ -52,13 +52,13 @@ fn every_declared_interface_is_defined() {
     let engine = Engine::new(&Config::new()).unwrap();
     let mut linker = Linker::new(&engine);
     p3::add_to_linker(&mut linker).unwrap();
-    let everything = importer("0.3.2", &["cli", "clocks", "random", "filesystem"]);
+    let everything = importer("0.3.2", &["cli", "clocks", "random", "filesystem", "sockets"]);
     let everything = Component::new(&engine, everything).unwrap();
     let mut without = linker.clone();
     assert!(without.remove("wasi:random/insecure@0.3.2"));
     assert_eq!(without.missing(&everything), ["wasi:random/insecure@0.3.2"]);
     for version in ["0.3.0", "0.3.1", "0.3.2"] {
-        let bytes = importer(version, &["cli", "clocks", "random", "filesystem"]);
+        let bytes = importer(version, &["cli", "clocks", "random", "filesystem", "sockets"]);
         let component = Component::new(&engine, bytes).unwrap();
         assert_eq!(linker.missing(&component), Vec::<String>::new(), "{version}");
         let wasi = WasiCtx::builder().build();

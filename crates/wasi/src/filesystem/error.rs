@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use rustix::io::Errno;
 
+use crate::descriptor_limit::TooManyOpen;
+
 /// A result whose error is an [`ErrorCode`].
 pub type Result<T, E = ErrorCode> = std::result::Result<T, E>;
 
@@ -149,6 +151,12 @@ impl From<std::io::Error> for ErrorCode {
                 _ => ErrorCode::Other(error.to_string().into()),
             },
         }
+    }
+}
+
+impl From<TooManyOpen> for ErrorCode {
+    fn from(_: TooManyOpen) -> Self {
+        ErrorCode::TOO_MANY_OPEN
     }
 }
 

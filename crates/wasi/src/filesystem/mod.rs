@@ -10,17 +10,16 @@
 mod descriptor;
 mod error;
 mod host;
-mod limit;
 mod metadata_hash;
 mod object;
 mod streams;
 mod types;
 
 pub use crate::blocking::Blocking;
+pub use crate::descriptor_limit::DescriptorLimit;
 pub use descriptor::Descriptor;
 pub use error::{ErrorCode, Result};
 pub use host::HostObject;
-pub use limit::DescriptorLimit;
 pub use metadata_hash::MetadataHashKey;
 pub use object::{Entries, Object};
 pub use streams::{DirectoryReader, FileReader, FileWriter};

@@ -7,10 +7,10 @@ use std::task::{Context, Poll, ready};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, retry_on_intr};
 use rustix::pipe::PIPE_BUF;
-use tokio::io::Interest;
 
 use crate::blocking::{Blocking, PooledRead, PooledWrite, TRANSFER_LIMIT, Workers};
 use crate::bytes::{Input, Output};
+use crate::reactor::Direction;
 
 use super::readiness::{Kind, Watched, Way};
 use super::{InputSource, OutputTarget, Shared};
@@ -32,7 +32,7 @@ impl HostInput {
     fn from_duplicate(descriptor: Result<Arc<OwnedFd>, Errno>, workers: &Workers) -> Self {
         let kind = descriptor.as_ref().map_or(Kind::File, Kind::of);
         let source = descriptor.map(|descriptor| Source {
-            watched: Watched::new(descriptor.clone(), Interest::READABLE),
+            watched: Watched::new(descriptor.clone(), Direction::In),
             descriptor,
             kind,
             workers: workers.clone(),
@@ -150,7 +150,7 @@ impl HostOutput {
     fn from_duplicate(descriptor: Result<Arc<OwnedFd>, Errno>, workers: &Workers) -> Self {
         let kind = descriptor.as_ref().map_or(Kind::File, Kind::of);
         let target = descriptor.map(|descriptor| Target {
-            watched: Shared::new(Watched::new(descriptor.clone(), Interest::WRITABLE)),
+            watched: Shared::new(Watched::new(descriptor.clone(), Direction::Out)),
             descriptor,
             workers: workers.clone(),
         });

@@ -1,4 +1,4 @@
-//! A descriptor that others share, and waiting until it can be read or written.
+//! A descriptor that others share, and transfers through it that never wait.
 //!
 //! The host's standard streams are shared with other processes, the shell among them, so they are never made
 //! non-blocking: that is a property of what is open, and would hit the others too. A transfer is made with
@@ -9,21 +9,17 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::FileType;
 use rustix::io::{Errno, retry_on_intr};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::runtime::Handle;
+
+use crate::reactor::{self, Direction};
 
 /// A descriptor that others share.
 #[derive(Debug)]
 pub(super) struct Watched {
-    descriptor: Arc<OwnedFd>,
-    interest: Interest,
-    /// What the reactor knows it by, once somebody had to wait.
-    registration: Option<AsyncFd<Arc<OwnedFd>>>,
+    inner: reactor::Watched,
+    direction: Direction,
     /// The kernel takes `RWF_NOWAIT`, as far as is known.
     nowait: bool,
 }
@@ -59,26 +55,13 @@ impl Kind {
 }
 
 impl Watched {
-    pub(super) fn new(descriptor: Arc<OwnedFd>, interest: Interest) -> Self {
-        Watched { descriptor, interest, registration: None, nowait: true }
-    }
-
-    /// Says whether the descriptor is ready now, or has ended or failed, which a read or write then tells.
-    fn is_ready(&self) -> io::Result<bool> {
-        let flags = if self.interest.is_readable() { PollFlags::IN } else { PollFlags::OUT };
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let ready = retry_on_intr(|| {
-            poll(&mut [PollFd::from_borrowed_fd(self.descriptor.as_fd(), flags)], Some(&now))
-        });
-        Ok(ready? > 0)
+    pub(super) fn new(descriptor: Arc<OwnedFd>, direction: Direction) -> Self {
+        Watched { inner: reactor::Watched::new(descriptor, direction.interest()), direction, nowait: true }
     }
 
     /// Waits until the descriptor is ready.
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_until(cx, |watched| match watched.is_ready()? {
-            true => Ok(()),
-            false => Err(io::ErrorKind::WouldBlock.into()),
-        })
+        self.inner.poll_ready(self.direction, cx)
     }
 
     /// Waits until a transfer is made, in the way that it is told.
@@ -87,65 +70,20 @@ impl Watched {
         cx: &mut Context<'_>,
         mut transfer: impl FnMut(BorrowedFd<'_>, Way) -> rustix::io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        self.poll_until(cx, |watched| {
-            let descriptor = watched.descriptor.as_fd();
-            if watched.nowait {
+        let Watched { inner, direction, nowait } = self;
+        inner.poll_until(*direction, cx, |descriptor| {
+            if *nowait {
                 match retry_on_intr(|| transfer(descriptor, Way::Nowait)) {
-                    Err(Errno::OPNOTSUPP) => watched.nowait = false,
+                    Err(Errno::OPNOTSUPP) => *nowait = false,
                     moved => return Ok(moved?),
                 }
             }
-            match watched.is_ready()? {
+            match inner.is_ready(*direction)? {
                 true => Ok(retry_on_intr(|| transfer(descriptor, Way::Ready))?),
                 false => Err(io::ErrorKind::WouldBlock.into()),
             }
         })
     }
-
-    /// Calls `attempt` until it answers something else than that it would block, waiting in between.
-    fn poll_until<R>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut attempt: impl FnMut(&mut Watched) -> io::Result<R>,
-    ) -> Poll<io::Result<R>> {
-        // Most of the time there is no need to wait, nor to bother the reactor.
-        match attempt(self) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            answer => return Poll::Ready(answer),
-        }
-        let registration = match self.registration.take() {
-            Some(registration) => registration,
-            None if Handle::try_current().is_ok() => register(self.descriptor.clone(), self.interest)?,
-            None => return Poll::Ready(Err(io::Error::other("standard streams need a tokio runtime"))),
-        };
-        let answer = loop {
-            let ready = match self.interest.is_readable() {
-                true => registration.poll_read_ready(cx),
-                false => registration.poll_write_ready(cx),
-            };
-            let mut guard = match ready {
-                Poll::Ready(Ok(guard)) => guard,
-                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
-                Poll::Pending => break Poll::Pending,
-            };
-            // The reactor reports each change once. Only a look that comes after its report and finds nothing
-            // may take the report off.
-            match attempt(self) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
-                answer => break Poll::Ready(answer),
-            }
-        };
-        self.registration = Some(registration);
-        answer
-    }
-}
-
-#[expect(
-    deprecated,
-    reason = "its successor is unsafe on behalf of types whose descriptor changes, unlike this one"
-)]
-fn register(descriptor: Arc<OwnedFd>, interest: Interest) -> io::Result<AsyncFd<Arc<OwnedFd>>> {
-    AsyncFd::with_interest(descriptor, interest)
 }
 
 #[cfg(test)]
@@ -153,22 +91,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn waiting_for_a_pipe() {
-        let (read, write) = rustix::pipe::pipe().unwrap();
-        let mut watched = Watched::new(Arc::new(read), Interest::READABLE);
-        let waiting = std::future::poll_fn(|cx| watched.poll_ready(cx));
-        tokio::pin!(waiting);
-        let patience = std::time::Duration::from_millis(5);
-        assert!(tokio::time::timeout(patience, &mut waiting).await.is_err());
-        rustix::io::write(&write, b"x").unwrap();
-        waiting.await.unwrap();
-    }
-
-    #[tokio::test]
     async fn a_kernel_that_does_not_know_of_nowait() {
         let (read, write) = rustix::pipe::pipe().unwrap();
-        let mut reader = Watched::new(Arc::new(read), Interest::READABLE);
-        let mut writer = Watched::new(Arc::new(write), Interest::WRITABLE);
+        let mut reader = Watched::new(Arc::new(read), Direction::In);
+        let mut writer = Watched::new(Arc::new(write), Direction::Out);
         let transfers = async |watched: &mut Watched, buffer: &mut [u8]| {
             std::future::poll_fn(|cx| {
                 let polled = watched.poll_transfer(cx, |descriptor, way| match way {

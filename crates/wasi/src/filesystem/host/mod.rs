@@ -36,11 +36,11 @@ use rustix::io::Errno;
 use crate::blocking::Blocking;
 use crate::clocks::Instant;
 
-use super::limit::Permit;
 use super::{
     Advice, DescriptorFlags, DescriptorLimit, DescriptorType, DirectoryEntry, Entries, ErrorCode,
     NewTimestamp, Object, OpenFlags, Position, Result, Stat, SymlinkFollow,
 };
+use crate::descriptor_limit::Permit;
 use file::Transfers;
 use latency::Latency;
 use resolve::Resolver;
@@ -65,7 +65,7 @@ impl HostObject {
     ///
     /// It is not there, not a directory, not accessible, or one descriptor too many.
     pub fn open_ambient_directory(path: &Path, limit: &DescriptorLimit) -> io::Result<Arc<Self>> {
-        let permit = limit.acquire().map_err(io::Error::other)?;
+        let permit = limit.acquire().map_err(|error| io::Error::other(ErrorCode::from(error)))?;
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let (fd, path_only) = match rustix::fs::openat(CWD, path, flags | OFlags::RDONLY, Mode::empty()) {
             Err(Errno::ACCESS) => (rustix::fs::openat(CWD, path, flags | OFlags::PATH, Mode::empty())?, true),
