@@ -116,6 +116,11 @@ pub(crate) fn report_trap(trap: &tombolo::Trap) -> ExitCode {
     ExitCode::from(EXIT_TRAP)
 }
 
+/// Says what the program was refused, and the option that would allow it.
+pub(crate) fn report_refusal(what: &str, option: &str) {
+    print_error(&format!("{HINT}refused:{HINT:#} {}; to allow it: {}\n", printable(what), printable(option)));
+}
+
 /// `text` without what a terminal would take for a command: names and messages come from the file, too.
 pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());

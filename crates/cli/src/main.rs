@@ -5,6 +5,7 @@ mod contents;
 mod diagnostics;
 mod inspect;
 mod load;
+mod network;
 mod provided;
 mod role;
 mod run;

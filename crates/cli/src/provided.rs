@@ -26,6 +26,9 @@ pub(crate) struct Grant {
 const VARIABLES: Grant = Grant { flag: "--env NAME[=VALUE]", gives: "environment variables" };
 const FOLDERS: Grant = Grant { flag: "--dir HOST[::GUEST]", gives: "folders" };
 
+const SOCKETS: Grant = Grant { flag: "--tcp HOST:PORT, --udp HOST:PORT", gives: "network connections" };
+const NAMES: Grant = Grant { flag: "--lookup NAME", gives: "names of the network" };
+
 const fn free(name: &'static str) -> Interface {
     Interface { name, grant: None }
 }
@@ -55,6 +58,8 @@ const INTERFACES: &[Interface] = &[
     free("wasi:random/insecure-seed"),
     granted("wasi:filesystem/types", FOLDERS),
     granted("wasi:filesystem/preopens", FOLDERS),
+    granted("wasi:sockets/types", SOCKETS),
+    granted("wasi:sockets/ip-name-lookup", NAMES),
 ];
 
 /// A component's imports.
@@ -142,9 +147,6 @@ pub(crate) fn look_up(import: &str) -> Provision {
         Some(interface) => Provision::Provided(interface.grant),
         None if name.starts_with("wasi:http/") => {
             Provision::Missing("this version of Tombolo has no HTTP yet".to_owned())
-        }
-        None if name.starts_with("wasi:sockets/") => {
-            Provision::Missing("this version of Tombolo has no sockets yet".to_owned())
         }
         None => Provision::Missing("this version of Tombolo does not have it yet".to_owned()),
     }

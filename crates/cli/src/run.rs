@@ -7,12 +7,17 @@ use std::process::ExitCode;
 
 use clap::Args;
 use tombolo::{Component, Config, Engine, ErrorKind, Instance, Linker, ResourceTable, Store};
+use tombolo_wasi::filesystem::DescriptorLimit;
 use tombolo_wasi::{Exit, Permissions, WasiCtx, WasiCtxView, WasiView, p3};
 
 use crate::diagnostics::{Failure, report_trap};
 use crate::load::Source;
+use crate::network::NetworkArgs;
 use crate::provided::Needs;
 use crate::role::Role;
+
+/// How many of the process's descriptors are never the program's.
+const DESCRIPTOR_RESERVE: usize = 64;
 
 /// Run a command: a component that exports wasi:cli/run
 #[derive(Debug, Args)]
@@ -38,6 +43,10 @@ pub(crate) struct RunArgs {
     // One list, so that everything behind FILE is the program's: `tombolo run app.wasm --help`.
     #[arg(value_name = "FILE", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     file_and_args: Vec<OsString>,
+
+    // Last, as its heading is for all that follows.
+    #[command(flatten)]
+    network: NetworkArgs,
 }
 
 /// How a profiler is told.
@@ -92,15 +101,19 @@ impl RunArgs {
         let arguments = self.arguments().map_err(Failure::new)?;
         let environment = self.environment(std::env::vars_os());
         // The program is this process's only work: it may wait for the disk.
-        let mut wasi =
-            WasiCtx::builder().args(arguments).envs(environment).inherit_stdio().allow_blocking(true);
+        let mut wasi = WasiCtx::builder()
+            .args(arguments)
+            .envs(environment)
+            .inherit_stdio()
+            .allow_blocking(true)
+            .descriptor_limit(DescriptorLimit::all_but(DESCRIPTOR_RESERVE));
         for Folder { host, guest } in &self.folders {
             wasi = wasi.preopened_dir(host, guest, Permissions::READ_WRITE).map_err(|error| {
                 Failure::caused_by(format!("cannot give the program the folder {}", host.display()), error)
                     .hint("`--dir HOST::GUEST` names an existing folder of the host first")
             })?;
         }
-        Ok(wasi.build())
+        Ok(self.network.grant(wasi).build())
     }
 
     /// The program's environment: what `--inherit-env` and `--env` give it, the last of a name counting.

@@ -1,0 +1,92 @@
+//! Thousands of connections at once through one guest, and what each costs the host.
+//!
+//! `CONNECTIONS=10000 cargo test --release -p tombolo-cli --test many_connections -- --nocapture` prints the figures.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tombolo_wasi::filesystem::DescriptorLimit;
+
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+
+#[test]
+fn one_guest_serves_many_connections_at_once() {
+    let count: usize = std::env::var("CONNECTIONS").map_or(1000, |count| count.parse().unwrap());
+    // This process holds as many as the other.
+    let _raised = DescriptorLimit::all_but(0);
+    let mut server = Command::new(env!("CARGO_BIN_EXE_tombolo"))
+        .args(["run", "--tcp", "listen=127.0.0.1:0"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests/echo/echo.wasm"))
+        .args(["127.0.0.1:0", &count.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let port: u16 = line.trim().parse().unwrap();
+
+    let before = memory(&server);
+    let begin = Instant::now();
+    let mut connections: Vec<TcpStream> = (0..count)
+        .map(|_| {
+            let connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            connection.set_read_timeout(Some(TIME_LIMIT)).unwrap();
+            connection
+        })
+        .collect();
+    echo(&mut connections, 0);
+    let connected = begin.elapsed();
+    let after = memory(&server);
+
+    // All of them are there: each is served again, the last ones first.
+    let begin = Instant::now();
+    connections.reverse();
+    echo(&mut connections, 1);
+    let served = begin.elapsed();
+    println!(
+        "{count} connections: {} bytes each beyond {} KiB; connected and served in {connected:?}, served again in \
+         {served:?}",
+        after.saturating_sub(before) / count as u64,
+        before / 1024,
+    );
+
+    drop(connections);
+    assert!(wait(&mut server), "the server did not end well");
+}
+
+/// Sends a message through each connection, and only then receives the answers.
+fn echo(connections: &mut [TcpStream], round: u64) {
+    let message = |i: usize| (i as u64 ^ (round << 32)).to_le_bytes();
+    for (i, connection) in connections.iter_mut().enumerate() {
+        connection.write_all(&message(i)).unwrap();
+    }
+    for (i, connection) in connections.iter_mut().enumerate() {
+        let mut answer = [0; 8];
+        connection.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, message(i));
+    }
+}
+
+/// The physical memory of a process, in bytes: the guest's and the host's, without the kernel's.
+fn memory(process: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+fn wait(process: &mut Child) -> bool {
+    let deadline = Instant::now() + TIME_LIMIT;
+    while Instant::now() < deadline {
+        if let Some(status) = process.try_wait().unwrap() {
+            return status.success();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    process.kill().unwrap();
+    false
+}
