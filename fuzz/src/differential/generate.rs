@@ -20,6 +20,9 @@ pub(super) struct Plan {
     pub(super) calls: Vec<(String, u64)>,
     /// From which imports are made, and what they return.
     pub(super) seed: u64,
+    /// How much of its own fuel Tombolo gets for all calls, if it is to run the module twice more, with and without
+    /// optimisation, which must end at the same place.
+    pub(super) little_fuel: Option<i64>,
 }
 
 /// How Tombolo compiles.
@@ -49,8 +52,11 @@ impl Plan {
             optimize: bits & 1 != 0,
             fuel: bits & 2 != 0,
             interruptible: bits & 4 != 0,
-            oracle_optimizes: bits & 8 != 0,
+            // It takes the oracle longest.
+            oracle_optimizes: bits >> 3 & 3 == 0,
         };
+        // One in 16 is also compared with itself.
+        let little_fuel = (bits >> 5 == 0 && setting.fuel).then(|| 1 << (seed % 12));
         let mut module = wasm_smith::Module::new(config(u)?, u)?;
         let fuel = module.ensure_termination(FUEL_PER_CALL)?;
         let wasm = module.to_bytes();
@@ -60,7 +66,7 @@ impl Plan {
         let calls = (functions.iter().cycle().take((functions.len() + 1).min(8)))
             .map(|name| (name.clone(), random.word()))
             .collect();
-        Ok(Plan { wasm, setting, calls, seed })
+        Ok(Plan { wasm, setting, calls, seed, little_fuel })
     }
 }
 
@@ -74,8 +80,8 @@ fn config(u: &mut Unstructured<'_>) -> anyhow::Result<Config> {
         max_type_size: 60,
         max_imports: u.int_in_range(0..=4)?,
         min_funcs: 1,
-        max_funcs: u.int_in_range(1..=5)?,
-        max_instructions: *u.choose(&[20, 50, 100, 200])?,
+        max_funcs: u.int_in_range(1..=4)?,
+        max_instructions: *u.choose(&[10, 20, 40, 100])?,
         max_globals: u.int_in_range(0..=5)?,
         max_memories: u.int_in_range(0..=3)?,
         max_tables: u.int_in_range(0..=3)?,

@@ -31,7 +31,7 @@ pub struct Differential {
 
 impl Target for Differential {
     const NAME: &'static str = "differential";
-    const LONGEST: usize = 2048;
+    const LONGEST: usize = 1024;
 
     fn new() -> anyhow::Result<Self> {
         Ok(Differential { subject: Subject::new()?, oracle: Oracle::new()? })

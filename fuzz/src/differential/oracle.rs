@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::{
     Caller, Config, Engine, Extern, ExternRef, ExternType, Func, Global, HeapType, Instance, Memory, Module,
-    OptLevel, Ref, SharedMemory, Store, Table, ThrownException, Trap, Val, ValType,
+    OptLevel, Ref, RegallocAlgorithm, SharedMemory, Store, Table, ThrownException, Trap, Val, ValType,
 };
 
 use super::event::{Event, Outcome, Value};
@@ -30,16 +30,17 @@ pub(super) fn host_word(bits: u128) -> u64 {
     (bits as u64 >> 1 & 0xffff) + 1
 }
 
-/// Engines with and without optimisation.
+/// An engine that compiles fast and one that optimises.
 pub(super) struct Oracle {
     engines: [Engine; 2],
 }
 
 impl Oracle {
     pub(super) fn new() -> anyhow::Result<Oracle> {
-        let engine = |level| -> wasmtime::Result<Engine> {
+        let engine = |level, registers| {
             let mut config = Config::new();
             config.cranelift_opt_level(level);
+            config.cranelift_regalloc_algorithm(registers);
             config.max_wasm_stack(WASM_STACK);
             // Leaves the signals to Tombolo: whatever faults is its.
             config.signals_based_traps(false);
@@ -51,11 +52,11 @@ impl Oracle {
             config.wasm_function_references(true).wasm_gc(true).wasm_exceptions(true);
             config.wasm_custom_page_sizes(true).wasm_wide_arithmetic(true);
             config.wasm_threads(true).shared_memory(true);
-            Engine::new(&config)
+            Engine::new(&config).map_err(|error| anyhow::anyhow!("{error:?}"))
         };
-        let engines = [engine(OptLevel::None), engine(OptLevel::Speed)];
-        let [plain, optimizing] = engines.map(|engine| engine.map_err(|error| anyhow::anyhow!("{error:?}")));
-        Ok(Oracle { engines: [plain?, optimizing?] })
+        let fast = engine(OptLevel::None, RegallocAlgorithm::SinglePass)?;
+        let optimizing = engine(OptLevel::Speed, RegallocAlgorithm::Backtracking)?;
+        Ok(Oracle { engines: [fast, optimizing] })
     }
 
     /// Runs a module in a store of its own.

@@ -50,15 +50,35 @@ impl Subject {
             *self = Subject::new().map_err(|error| Finding::while_doing("making a compiler", error))?;
         }
         self.left -= 1;
-        let setting = plan.setting;
+        if let Some(fuel) = plan.little_fuel {
+            let [plain, optimized] =
+                [false, true].map(|optimize| self.run_as(plan, Setting { optimize, ..plan.setting }, fuel));
+            let (plain, optimized) = (plain?, optimized?);
+            if plain != optimized {
+                return Err(Finding(format!("with {fuel} fuel: {plain:?}\noptimized: {optimized:?}")).into());
+            }
+        }
+        Ok(self.run_as(plan, plan.setting, ENOUGH_FUEL)?.0)
+    }
+
+    /// Returns what happened and how much fuel is left.
+    fn run_as(&self, plan: &Plan, setting: Setting, fuel: i64) -> Result<(Vec<Event>, i64), Unsuitable> {
         let engine = &self.engines[index(setting)];
         let module = Module::compile(engine, &plan.wasm).map_err(|error| match error {
             CodeError::Compile(CompileError::Unsupported { what, .. }) => Unsuitable::Unsupported(what),
             other => Finding(format!("compiling ({setting}): {other:?}")).into(),
         })?;
-        Ok(Run::new(engine, plan)?.run(&module, plan)?)
+        let run = Run::new(engine);
+        if setting.fuel {
+            run.store.set_fuel(fuel);
+        }
+        run.run(&module, plan)?;
+        Ok((run.events(), run.store.fuel()))
     }
 }
+
+/// More than any module uses.
+const ENOUGH_FUEL: i64 = i64::MAX / 2;
 
 fn index(setting: Setting) -> usize {
     usize::from(setting.optimize) | usize::from(setting.fuel) << 1 | usize::from(setting.interruptible) << 2
@@ -86,16 +106,12 @@ struct Run {
 }
 
 impl Run {
-    fn new(engine: &Arc<TrampolineCache>, plan: &Plan) -> Result<Run, Finding> {
+    fn new(engine: &Arc<TrampolineCache>) -> Run {
         let config = StoreConfig { max_wasm_stack: WASM_STACK, ..StoreConfig::default() };
-        let store = Store::new(engine.clone(), config);
-        if plan.setting.fuel {
-            store.set_fuel(i64::MAX / 2);
-        }
-        Ok(Run { store, events: Arc::default() })
+        Run { store: Store::new(engine.clone(), config), events: Arc::default() }
     }
 
-    fn run(self, module: &Arc<Module>, plan: &Plan) -> Result<Vec<Event>, Finding> {
+    fn run(&self, module: &Arc<Module>, plan: &Plan) -> Result<(), Finding> {
         let imports = self.imports(module, plan)?;
         let mut seen: Vec<(String, Extern)> = Vec::new();
         match self.instantiate(module, &imports)? {
@@ -106,7 +122,7 @@ impl Run {
                     let exhausted = outcome == Outcome::Exhausted;
                     self.note(Event::Called(name.clone(), outcome));
                     if exhausted {
-                        return Ok(self.into_events());
+                        return Ok(());
                     }
                 }
                 for export in &module.info().exports {
@@ -122,7 +138,7 @@ impl Run {
         for (name, item) in seen {
             self.look(name, item);
         }
-        Ok(self.into_events())
+        Ok(())
     }
 
     fn instantiate(
@@ -227,7 +243,7 @@ impl Run {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
 
-    fn into_events(self) -> Vec<Event> {
+    fn events(&self) -> Vec<Event> {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -247,6 +263,7 @@ fn outcome_of(trap: &Trap) -> Result<Outcome, Finding> {
             TrapCode::IntegerDivisionByZero => "division by zero",
             TrapCode::BadConversionToInteger => "invalid conversion",
             TrapCode::NullReference => "null reference",
+            TrapCode::OutOfFuel => "out of fuel",
             TrapCode::AtomicWaitForever => "wait in a memory that is not shared",
             code => return Err(Finding::while_doing("trap", code)),
         },

@@ -32,8 +32,9 @@ pub struct NoCrash {
 
 const INPUTS_PER_ENGINE: u32 = 1000;
 
-/// What an input may take: so much, and so much for each byte.
-const MEMORY: (usize, usize) = (64 << 20, 16 << 10);
+/// What an input may take: so much, and so much for each byte. The validator sets aside room for as many items as a
+/// section says it has, up to a million, before it reads one; of that room nothing is touched.
+const MEMORY: (usize, usize) = (300 << 20, 16 << 10);
 const TIME: (Duration, Duration) = (Duration::from_secs(1), Duration::from_micros(100));
 
 impl Target for NoCrash {
@@ -118,11 +119,11 @@ fn verdict(error: &CompileError, is_valid: impl Fn() -> bool) -> Result<&'static
     // Whoever gets an error may print it.
     let text = error.to_string();
     match error {
-        CompileError::Invalid { .. } if is_valid() => {
+        CompileError::Invalid { .. } | CompileError::Disabled { .. } if is_valid() => {
             Err(Finding(format!("a valid module was refused: {text}")))
         }
         CompileError::Invalid { .. } => Ok("invalid"),
-        CompileError::Unsupported { .. } => Ok("unsupported"),
+        CompileError::Unsupported { .. } | CompileError::Disabled { .. } => Ok("unsupported"),
         CompileError::TooLarge { .. } => Ok("too large"),
         _ => Err(Finding(text)),
     }
