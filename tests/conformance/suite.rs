@@ -123,15 +123,16 @@ fn compare(report: &Report, listed: &[Expected]) -> Vec<String> {
         }
     }
     for (expected, met) in listed.iter().zip(met) {
-        let passing: Vec<usize> = match expected.fails {
+        let passing = match expected.fails {
             Fails::Lines(lines) => {
                 let fails = |line| report.failures.iter().any(|failure| failure.line == line);
-                lines.iter().copied().filter(|line| !fails(*line)).collect()
+                let passing: Vec<_> = lines.iter().filter(|line| !fails(**line)).collect();
+                (!passing.is_empty()).then(|| format!("lines {passing:?} pass"))
             }
-            Fails::Saying(_) => Vec::new(),
+            Fails::Saying(text) => (!met).then(|| format!("nothing fails with `{text}`")),
         };
-        if !met || !passing.is_empty() {
-            differences.push(format!("passes {passing:?}, but is listed: {}", expected.reason));
+        if let Some(passing) = passing {
+            differences.push(format!("{passing}, but it is listed: {}", expected.reason));
         }
     }
     if report.failures.is_empty() && report.skipped > 0 {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use tombolo_compile::vmctx::TrapCode;
-use tombolo_compile::{CompileError, CompiledModule, Compiler, Config, OptLevel, WasmFeatures};
+use tombolo_compile::{CompileError, CompiledModule, Compiler, Config, OptLevel};
 use tombolo_types::TypeRegistry;
 
 /// Compiles a module in each way there is, and returns what the default way makes of it.
@@ -19,7 +19,6 @@ fn compile(wat: &str) -> Result<CompiledModule, CompileError> {
     ] {
         let mut config = Config::default();
         config.verify = true;
-        config.features |= WasmFeatures::EXCEPTIONS;
         (config.opt_level, config.fuel, config.interruptible) = (opt_level, fuel, interruptible);
         let compiled = Compiler::new(&config).unwrap().compile_module(&wasm, &TypeRegistry::default());
         if let Ok(module) = &compiled {
@@ -312,11 +311,17 @@ fn truncated_modules_are_refused() {
 #[test]
 fn what_is_not_supported_is_named() {
     for (wat, what) in [
-        ("(module (type (struct)))", "struct types"),
-        ("(module (rec (type (func)) (type (func))))", "recursion groups"),
-        ("(module (type $t (func (param (ref $t)))))", "recursive types"),
-        ("(module (func (local anyref)))", "references to any"),
-        ("(module (func (drop (ref.i31 (i32.const 0)))))", "RefI31"),
+        ("(module (type (struct)))", "struct types (GC proposal)"),
+        ("(module (type (array i32)))", "array types (GC proposal)"),
+        ("(module (type (sub (func))))", "subtypes (GC proposal)"),
+        ("(module (rec (type (func)) (type (func))))", "recursion groups of types (GC proposal)"),
+        ("(module (type $t (func (param (ref $t)))))", "recursive types (GC proposal)"),
+        ("(module (func (local anyref)))", "references to any (GC proposal)"),
+        ("(module (table 1 i31ref))", "references to i31 (GC proposal)"),
+        ("(module (global eqref (ref.null eq)))", "references to eq (GC proposal)"),
+        ("(module (func (drop (ref.i31 (i32.const 0)))))", "RefI31 (GC proposal)"),
+        ("(module (func (drop (ref.test nullfuncref (ref.null func)))))", "RefTestNullable (GC proposal)"),
+        ("(module (func (drop (any.convert_extern (ref.null extern)))))", "AnyConvertExtern (GC proposal)"),
     ] {
         let error = error(wat);
         assert!(matches!(error, CompileError::Unsupported { .. }), "{wat}: {error}");
@@ -353,6 +358,31 @@ fn a_small_function_cannot_make_endless_work() {
         "(module (type $t (func (param {wide}) (result {wide}))) (func $f (type $t) {gets} call $f call $f))"
     );
     compile(&wat).unwrap();
+}
+
+#[test]
+fn references_to_exceptions_are_found_fast_or_refused() {
+    // So many live through so many blocks.
+    let function = |locals: usize, blocks: usize| {
+        let locals_of = |before: &str, after: &str| -> String {
+            (0..locals).map(|local| format!("{before} {local} {after} ")).collect()
+        };
+        format!(
+            "(module (import \"\" \"\" (func $f (result exnref)))
+                (global $g (mut exnref) (ref.null exn)) (func (local {}) {} {} {}))",
+            "exnref ".repeat(locals),
+            locals_of("call $f local.set", ""),
+            "(if (i32.const 1) (then (drop (call $f))))".repeat(blocks),
+            locals_of("local.get", "global.set $g"),
+        )
+    };
+    let start = std::time::Instant::now();
+    let module = compile(&function(50, 500)).unwrap();
+    assert!(module.exception_refs.is_sorted_by_key(|(at, _)| *at));
+    // All live through each of the calls in the blocks.
+    assert!(module.exception_refs.len() > 50 * 500);
+    assert!(matches!(error(&function(1_000, 2_000)), CompileError::TooLarge { .. }));
+    assert!(start.elapsed().as_secs() < 60);
 }
 
 #[test]

@@ -13,9 +13,9 @@ use wasmparser::{AbstractHeapType, FuncValidator, HeapType, ValType, ValidatorRe
 use super::Translator;
 use crate::CompileError;
 
-/// Finding out where a reference lives takes time and memory for each reference and block, if it lives long. Product of
-/// the two, at most.
-const MOST_LIVE: u64 = 1 << 25;
+/// Finding out where references live takes time and memory for each block and each that lives in it. How many blocks times
+/// how many that may live at once there may be.
+const MOST_LIVE: usize = 1 << 22;
 
 /// What is known of a function's references to exceptions.
 pub(super) struct ExceptionRefs {
@@ -23,13 +23,15 @@ pub(super) struct ExceptionRefs {
     any: bool,
     /// How many of the lowest operands have been declared, if they needed to be.
     noted: usize,
-    /// How many values and locals have been declared.
-    declared: u64,
+    /// How many locals have been declared.
+    locals: usize,
+    /// How many operands have been declared.
+    operands: usize,
 }
 
 impl ExceptionRefs {
     pub(super) fn new(any: bool) -> Self {
-        ExceptionRefs { any, noted: 0, declared: 0 }
+        ExceptionRefs { any, noted: 0, locals: 0, operands: 0 }
     }
 
     /// There will be some.
@@ -47,7 +49,7 @@ impl Translator<'_, '_> {
     /// Declares a local of a type of exceptions, before it is defined.
     pub(super) fn keep_exception_local(&mut self, local: Variable) {
         self.builder.declare_var_needs_stack_map(local);
-        self.exception_refs.declared += 1;
+        self.exception_refs.locals += 1;
     }
 
     /// Declares the operands that are references to exceptions, after an instruction.
@@ -68,7 +70,7 @@ impl Translator<'_, '_> {
                 && is_exception_ref(ty)
             {
                 self.builder.declare_value_needs_stack_map(*value);
-                self.exception_refs.declared += 1;
+                self.exception_refs.operands += 1;
             }
         }
         self.exception_refs.noted = height;
@@ -77,8 +79,10 @@ impl Translator<'_, '_> {
 
     /// Refuses functions in which finding out where references live would take too much.
     pub(super) fn bound_exception_refs(&self) -> Result<(), CompileError> {
-        let blocks = self.builder.func.dfg.num_blocks() as u64;
-        if self.exception_refs.declared.saturating_mul(blocks) > MOST_LIVE {
+        let blocks = self.builder.func.dfg.num_blocks();
+        let ExceptionRefs { locals, operands, .. } = self.exception_refs;
+        let live = locals + operands.min(self.highest_stack);
+        if live.saturating_mul(blocks) > MOST_LIVE {
             return Err(CompileError::too_large(
                 "a function with too many references to exceptions",
                 self.offset,
