@@ -121,7 +121,7 @@ fn core_module() -> Result<Vec<u8>> {
     let start = COMPONENT.find("(core module $m").context("no module")? + "(core ".len();
     let end = COMPONENT.find("(core instance").context("no end of the module")?;
     let text = COMPONENT.get(start..end).context("no text of the module")?;
-    wat::parse_str(text).map_err(|error| anyhow!("the module's text: {error}"))
+    wat::parse_str(format!("({text}")).map_err(|error| anyhow!("the module's text: {error}"))
 }
 
 /// The time of one of so many calls.

@@ -339,7 +339,7 @@ pub enum Builtin {
     Throw,
     /// `(vmctx, exception: not null) -> !`: throws an exception again, likewise.
     ThrowRef,
-    /// `(to: *mut u8, from: *const u8, len: u64)`: the machine's `memmove`, for ranges that have been checked. It gets no
+    /// `(to: *mut u8, from: *const u8, len: u64)`: like `memmove`, for ranges that have been checked. It gets no
     /// context.
     MachineMove,
     /// `(to: *mut u8, byte: u32, len: u64)`: the machine's `memset`, likewise.

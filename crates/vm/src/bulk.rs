@@ -4,8 +4,9 @@
 //! done. Work is done in pieces, so that it can be interrupted: whoever asked for it gets back how much is left, sees to
 //! the interrupt, and asks again. The ranges are checked anew then; the pieces are the same.
 
-use std::{ptr, slice};
+use std::slice;
 
+use crate::copy::copy_bytes;
 use crate::instance::InstanceRecord;
 use crate::{Store, Trap};
 
@@ -31,7 +32,7 @@ impl Work<'_> {
         let forwards = to.addr() <= from.addr();
         self.go_on::<T>(forwards, |start, count| {
             // SAFETY: the piece is in the ranges.
-            unsafe { ptr::copy(from.add(start), to.add(start), count) };
+            unsafe { copy_bytes(from.add(start).cast(), to.add(start).cast(), count * size_of::<T>()) };
         })
     }
 

@@ -55,7 +55,7 @@
 //! | machine code and what is known of its addresses | `code`, `module`, `trampoline` |
 //! | in and out of compiled code | `entry`, `signals`, `trap`, `exception`, `backtrace`, `fiber` |
 //! | what instances are made of | `store`, `instance`, `instantiate`, `memory`, `table`, `global`, `func`, `host` |
-//! | what compiled code calls | `builtins`, `bulk` |
+//! | what compiled code calls | `builtins`, `bulk`, `copy` |
 //! | what depends on processor and system | `arch`, `os` |
 //!
 //! Lazily compiled functions, pooled memories and the dropping of single instances are not here yet.
@@ -72,6 +72,7 @@ mod bulk;
 mod code;
 mod const_expr;
 mod context;
+mod copy;
 mod entry;
 mod exception;
 mod fiber;
@@ -96,6 +97,7 @@ mod value;
 pub use backtrace::{Backtrace, Frame, SourceFrame};
 pub use code::{CodeError, CodeKind, CodeObject, CodeTables, Origin, perf_map_path, write_perf_map};
 pub use context::{Definition, FuncRef, HostContext, HostFn, StoreContext};
+pub use copy::copy_bytes;
 pub use entry::{enter, guard};
 pub use exception::Thrown;
 pub use fiber::{Fiber, Step, SuspendError};

@@ -15,6 +15,7 @@ use tombolo_compile::vmctx::{MEMORY_GUARD, MEMORY_RESERVATION};
 use tombolo_types::core::MemoryType;
 
 use crate::context::Definition;
+use crate::copy::copy_bytes;
 use crate::handle::handle;
 use crate::os::{Reservation, round_to_pages};
 use crate::{ResourceError, Store};
@@ -93,7 +94,7 @@ impl MemoryHandle {
     pub fn read(self, store: &Store, address: u64, to: &mut [u8]) -> Result<(), OutOfBounds> {
         let from = self.entity(store).range(address, to.len())?;
         // SAFETY: the range is accessible memory of the guest, which does not run now; `to` is the host's.
-        unsafe { std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len()) };
+        unsafe { copy_bytes(from, to.as_mut_ptr(), to.len()) };
         Ok(())
     }
 
@@ -105,7 +106,7 @@ impl MemoryHandle {
         let to = self.entity(store).range(address, from.len())?;
         // SAFETY: the range is accessible memory of the guest, which does not run now; `from` is the host's, for
         // whoever has a slice of the guest's memory promised not to write it.
-        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
+        unsafe { copy_bytes(from.as_ptr(), to, from.len()) };
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Bulk operations on memories, and how the runtime's functions are called.
 //!
-//! Copying and filling check their ranges in place and call the machine's `memmove` or `memset`: most move a few bytes,
+//! Copying and filling check their ranges in place and call `memmove` or `memset`: most move a few bytes,
 //! and a call into the runtime would cost several times what they do. Where guests are interrupted, the runtime gets what
 //! takes so long that it is to look for an interrupt meanwhile.
 

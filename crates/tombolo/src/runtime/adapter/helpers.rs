@@ -98,7 +98,7 @@ unsafe extern "sysv64" fn check_utf8(_: *mut HostContext, start: *const u8, len:
 
 unsafe extern "sysv64" fn copy(_: *mut HostContext, to: *mut u8, from: *const u8, len: u64) {
     // SAFETY: both ranges were checked, and nothing has run since.
-    unsafe { std::ptr::copy(from, to, len as usize) };
+    unsafe { tombolo_vm::copy_bytes(from, to, len as usize) };
 }
 
 unsafe extern "sysv64" fn pass(context: *mut HostContext, result: u32, def: u32, index: u32) -> u64 {
