@@ -10,13 +10,14 @@ use wasmparser::WasmFeatures;
 use crate::error::{Error, Result};
 use crate::feature::Feature;
 use crate::runtime::Adapters;
+use crate::store::Limits;
 
 /// Choices that hold for everything an [`Engine`] compiles and runs.
 #[derive(Clone, Debug)]
 pub struct Config {
     compiler: tombolo_compile::Config,
     features: WasmFeatures,
-    budget: u64,
+    limits: Limits,
     profile: Profile,
 }
 
@@ -37,7 +38,7 @@ impl Default for Config {
         Config {
             compiler: tombolo_compile::Config::default(),
             features: Feature::DEFAULT,
-            budget: 64 << 20,
+            limits: Limits::default(),
             profile: Profile::None,
         }
     }
@@ -84,10 +85,10 @@ impl Config {
         self
     }
 
-    /// How many bytes the host holds at most for one component instance: its handles, tasks, queued events. One that
-    /// asks for more traps. 64 MiB by default; a guest's own memories do not count.
-    pub fn instance_budget(&mut self, bytes: u64) -> &mut Self {
-        self.budget = bytes;
+    /// How much each store of the engine may hold, unless it is made with
+    /// [limits of its own](crate::Store::with_limits).
+    pub fn limits(&mut self, limits: Limits) -> &mut Self {
+        self.limits = limits;
         self
     }
 
@@ -120,7 +121,7 @@ pub struct Engine {
 
 struct EngineInner {
     features: WasmFeatures,
-    budget: u64,
+    limits: Limits,
     compiler: Arc<Compiler>,
     registry: Arc<TypeRegistry>,
     trampolines: Arc<TrampolineCache>,
@@ -143,7 +144,7 @@ impl Engine {
         let features = compiler.features().union(config.features);
         let inner = EngineInner {
             features,
-            budget: config.budget,
+            limits: config.limits.clone(),
             compiler,
             registry,
             trampolines,
@@ -181,9 +182,9 @@ impl Engine {
         self.inner.features
     }
 
-    /// What one component instance may make the host hold.
-    pub(crate) fn limits(&self) -> tombolo_tasks::Limits {
-        tombolo_tasks::Limits { bytes: self.inner.budget, ..Default::default() }
+    /// What a store may hold.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.inner.limits
     }
 
     pub(crate) fn same(&self, other: &Engine) -> bool {

@@ -65,6 +65,9 @@ pub enum ErrorKind {
     /// The embedder used the API in a way that cannot work.
     #[error("{0}")]
     Usage(String),
+    /// A component would take up more than its store's [`Limits`](crate::Limits) allow.
+    #[error("{0}")]
+    Limit(LimitExceeded),
     /// The machine would not give what is needed.
     #[error("{what}: {source}")]
     System {
@@ -120,6 +123,8 @@ pub enum TrapReason {
 /// The traps of core WebAssembly, and those of a store's bounds.
 pub use tombolo_compile::vmctx::TrapCode;
 pub use tombolo_vm::{Backtrace, Frame, HostPanic, SourceFrame};
+/// A limit of a store, and what passed it.
+pub use tombolo_vm::{LimitExceeded, LimitKind};
 
 impl Error {
     /// Makes an error of its cause.
@@ -174,6 +179,9 @@ impl Error {
             tombolo_vm::InstantiationError::Trap(trap) => Error::raised(trap),
             tombolo_vm::InstantiationError::Import { .. } => {
                 Error::mismatch("core module", error.to_string())
+            }
+            tombolo_vm::InstantiationError::Resource(tombolo_vm::ResourceError::Limit(exceeded)) => {
+                Error::new(ErrorKind::Limit(exceeded))
             }
             other => Error::host(other),
         }

@@ -162,14 +162,15 @@ pub use abi::{
 pub use component::Component;
 pub use engine::{Config, Engine, Profile};
 pub use error::{
-    Backtrace, Error, ErrorKind, Frame, HostPanic, Result, SourceFrame, Trap, TrapCode, TrapReason,
+    Backtrace, Error, ErrorKind, Frame, HostPanic, LimitExceeded, LimitKind, Result, SourceFrame, Trap,
+    TrapCode, TrapReason,
 };
 pub use feature::Feature;
 pub use func::{Func, TypedFunc};
 pub use instance::Instance;
 pub use linker::{Linker, LinkerInstance};
 pub use resource::{Resource, ResourceAny, ResourceTable, ResourceTableError};
-pub use store::{Accessor, AsStoreMut, Store, StoreMut};
+pub use store::{Accessor, AsStoreMut, Limits, Store, StoreMut};
 pub use stream::{
     Destination, FutureReader, Source, StreamConsumer, StreamProducer, StreamReader, StreamState,
 };

@@ -17,8 +17,8 @@ use crate::instance::{Context, InstanceRecord};
 use crate::memory::MemoryEntity;
 use crate::table::TableEntity;
 use crate::{
-    Extern, GlobalHandle, InstanceHandle, MemoryHandle, Module, SetError, Store, TableHandle, TagHandle,
-    Trap, Val, builtins,
+    Extern, GlobalHandle, InstanceHandle, LimitExceeded, LimitKind, MemoryHandle, Module, SetError, Store,
+    TableHandle, TagHandle, Trap, Val, builtins,
 };
 
 /// Why a module was not instantiated.
@@ -63,9 +63,9 @@ pub enum InstantiationError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResourceError {
-    /// The store's limiter does not allow it.
-    #[error("a {0} would pass the limits of its store")]
-    Limit(&'static str),
+    /// The store's limits do not allow it.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
     /// The system refused it.
     #[error("no memory for a memory of {pages} pages: {source}")]
     Memory {
@@ -103,6 +103,7 @@ impl Store {
             return Err(InstantiationError::OtherEngine);
         }
         self.check_imports(module, imports)?;
+        self.spend(LimitKind::Instances, 1).map_err(ResourceError::Limit)?;
         let context = Context::new(module.layout().size);
         let context = context.ok_or(InstantiationError::Damaged("there is no memory for its context"))?;
         let info = module.info();

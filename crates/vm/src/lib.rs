@@ -106,7 +106,7 @@ pub use global::{GlobalHandle, TagHandle};
 pub use host::HostCall;
 pub use instance::{Extern, InstanceHandle};
 pub use instantiate::{InstantiationError, ResourceError};
-pub use limits::{Limiter, Limits};
+pub use limits::{LimitExceeded, LimitKind, Limits};
 pub use memory::{MemoryHandle, OutOfBounds};
 pub use module::Module;
 pub use store::{InterruptFn, InterruptHandle, Store, StoreConfig, StoreRef};

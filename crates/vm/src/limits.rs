@@ -1,43 +1,112 @@
 //! What a store may hold.
 
-/// Decides whether a memory or table of a store may grow. Asked before each creation (with a current size of 0) and
-/// each growth, in bytes and elements; a refused growth is the instruction's failure value, a refused creation an
-/// [`InstantiationError`](crate::InstantiationError).
+use std::cell::Cell;
+
+/// How much a store may hold, all of it together.
 ///
-/// It must not panic, and is asked while the store is in use, so it has no way to reach it.
-pub trait Limiter: Send {
-    /// May a memory grow from `current` to `desired` bytes, of at most `maximum` that its type names?
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool;
-
-    /// May a table grow from `current` to `desired` elements, of at most `maximum` that its type names?
-    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool;
-}
-
-/// Limits on the totals of a store; a [`Limiter`].
+/// Asked before anything is made or grown: a refused growth is the instruction's failure value, a refused creation a
+/// [`LimitExceeded`].
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes that may still be added to memories.
-    pub memory_bytes: usize,
-    /// Elements that may still be added to tables.
-    pub table_elements: usize,
+    /// Bytes of memories.
+    pub memory_bytes: u64,
+    /// Elements of tables.
+    pub table_elements: u64,
+    /// Memories.
+    pub memories: u64,
+    /// Tables.
+    pub tables: u64,
+    /// Instances.
+    pub instances: u64,
 }
 
-impl Limiter for Limits {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> bool {
-        spend(&mut self.memory_bytes, current, desired)
-    }
-
-    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> bool {
-        spend(&mut self.table_elements, current, desired)
+impl Default for Limits {
+    /// No limits.
+    fn default() -> Self {
+        let most = u64::MAX;
+        Limits { memory_bytes: most, table_elements: most, memories: most, tables: most, instances: most }
     }
 }
 
-fn spend(left: &mut usize, current: usize, desired: usize) -> bool {
-    match left.checked_sub(desired.saturating_sub(current)) {
-        Some(rest) => {
-            *left = rest;
-            true
+/// Something that [`Limits`] limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the fields of `Limits` say it")]
+pub enum LimitKind {
+    MemoryBytes,
+    TableElements,
+    Memories,
+    Tables,
+    Instances,
+}
+
+/// A store's guests asked for more than its limits let them have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("limit of {limit} {kind} exceeded: {wanted} would be needed")]
+pub struct LimitExceeded {
+    /// What there would be too much of.
+    pub kind: LimitKind,
+    /// How much there may be.
+    pub limit: u64,
+    /// How much there would be.
+    pub wanted: u64,
+}
+
+impl std::fmt::Display for LimitKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            LimitKind::MemoryBytes => "bytes of memory",
+            LimitKind::TableElements => "table elements",
+            LimitKind::Memories => "memories",
+            LimitKind::Tables => "tables",
+            LimitKind::Instances => "instances",
+        })
+    }
+}
+
+/// Limits, and what is used of them.
+pub(crate) struct Budget {
+    limits: Limits,
+    used: [Cell<u64>; 5],
+}
+
+impl Budget {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Budget { limits, used: Default::default() }
+    }
+
+    /// Takes account of something that is about to be made.
+    pub(crate) fn spend(&self, kind: LimitKind, amount: u64) -> Result<(), LimitExceeded> {
+        let Limits { memory_bytes, table_elements, memories, tables, instances } = self.limits;
+        let limit = match kind {
+            LimitKind::MemoryBytes => memory_bytes,
+            LimitKind::TableElements => table_elements,
+            LimitKind::Memories => memories,
+            LimitKind::Tables => tables,
+            LimitKind::Instances => instances,
+        };
+        let used = self.used_of(kind);
+        let wanted = used.get().saturating_add(amount);
+        if wanted > limit {
+            return Err(LimitExceeded { kind, limit, wanted });
         }
-        None => false,
+        used.set(wanted);
+        Ok(())
+    }
+
+    /// Takes back what was not made after all.
+    pub(crate) fn unspend(&self, kind: LimitKind, amount: u64) {
+        let used = self.used_of(kind);
+        used.set(used.get().saturating_sub(amount));
+    }
+
+    fn used_of(&self, kind: LimitKind) -> &Cell<u64> {
+        let [memory_bytes, table_elements, memories, tables, instances] = &self.used;
+        match kind {
+            LimitKind::MemoryBytes => memory_bytes,
+            LimitKind::TableElements => table_elements,
+            LimitKind::Memories => memories,
+            LimitKind::Tables => tables,
+            LimitKind::Instances => instances,
+        }
     }
 }

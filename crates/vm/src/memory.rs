@@ -18,7 +18,7 @@ use crate::context::Definition;
 use crate::copy::copy_bytes;
 use crate::handle::handle;
 use crate::os::{Reservation, round_to_pages};
-use crate::{ResourceError, Store};
+use crate::{LimitKind, ResourceError, Store};
 
 handle! {
     /// A memory of a store.
@@ -131,7 +131,7 @@ impl MemoryHandle {
         unsafe { std::slice::from_raw_parts_mut(entity.base(), entity.len()) }
     }
 
-    /// Grows the memory; returns its old size in pages, or `None` if its type, the store's limiter or the system does
+    /// Grows the memory; returns its old size in pages, or `None` if its type, the store's limits or the system does
     /// not allow that.
     pub fn grow(self, store: &Store, pages: u64) -> Option<u64> {
         self.entity(store).grow(store, pages)
@@ -151,9 +151,8 @@ impl MemoryEntity {
         let refused = |source| ResourceError::Memory { pages: ty.minimum, source };
         let bytes = bytes_of(&ty, ty.minimum).ok_or_else(|| refused(io::ErrorKind::OutOfMemory.into()))?;
         let maximum = ty.maximum.and_then(|pages| bytes_of(&ty, pages));
-        if !store.allow_memory(0, bytes, maximum) {
-            return Err(ResourceError::Limit("memory"));
-        }
+        store.spend(LimitKind::Memories, 1)?;
+        store.spend(LimitKind::MemoryBytes, bytes as u64)?;
         let mapping = Mapping::new(&ty, bytes, maximum).map_err(refused)?;
         // SAFETY: the caller's promise.
         unsafe {
@@ -202,11 +201,12 @@ impl MemoryEntity {
             return None;
         }
         let desired = bytes_of(&self.ty, desired)?;
-        let maximum = self.ty.maximum.and_then(|pages| bytes_of(&self.ty, pages));
-        if !store.allow_memory(current, desired, maximum) {
+        let more = (desired - current) as u64;
+        store.spend(LimitKind::MemoryBytes, more).ok()?;
+        if self.mapping.borrow_mut().grow(desired).is_err() {
+            store.unspend(LimitKind::MemoryBytes, more);
             return None;
         }
-        self.mapping.borrow_mut().grow(desired).ok()?;
         // SAFETY: the definition lives as long as the store.
         unsafe { (*self.definition.as_ptr()).length = desired as u64 };
         Some(pages)

@@ -17,9 +17,10 @@ use crate::global::{GlobalEntity, TagEntity};
 use crate::handle::StoreId;
 use crate::host::Closure;
 use crate::instance::InstanceRecord;
+use crate::limits::Budget;
 use crate::memory::MemoryEntity;
 use crate::table::TableEntity;
-use crate::{Limiter, RawVal, TrampolineCache, Trap, arch, entry, signals};
+use crate::{LimitExceeded, LimitKind, Limits, RawVal, TrampolineCache, Trap, arch, entry, signals};
 
 /// How a store is made.
 pub struct StoreConfig {
@@ -33,9 +34,8 @@ pub struct StoreConfig {
     pub fiber_stack: usize,
     /// How many stacks of ended fibers are kept for new ones.
     pub idle_fibers: usize,
-    /// Decides how far memories and tables may grow; nothing but their types and the system limits them if there is
-    /// none.
-    pub limiter: Option<Box<dyn Limiter>>,
+    /// How much there may be in the store.
+    pub limits: Limits,
     /// Bytes that exceptions may take which the store's guests refer to, in tables and otherwise; as much again may be
     /// taken by those that they no longer refer to.
     pub max_exception_bytes: usize,
@@ -61,7 +61,7 @@ impl Default for StoreConfig {
             host_stack: 4 * HOST_STACK,
             fiber_stack: WASM_STACK + 4 * HOST_STACK,
             idle_fibers: 64,
-            limiter: None,
+            limits: Limits::default(),
             max_exception_bytes: 4 << 20,
             interrupted: None,
         }
@@ -77,7 +77,7 @@ pub struct Store {
     inner: NonNull<StoreInner>,
 }
 
-// SAFETY: what a store owns is its alone or can be sent (closures, limiter), and raw pointers among it point into it.
+// SAFETY: what a store owns is its alone or can be sent (closures), and raw pointers among it point into it.
 // Whoever owns the store runs nothing of it: everything that runs borrows it.
 unsafe impl Send for Store {}
 
@@ -100,7 +100,7 @@ pub(crate) struct StoreInner {
     pub(crate) exceptions: Exceptions,
     id: StoreId,
     trampolines: Arc<TrampolineCache>,
-    limiter: RefCell<Option<Box<dyn Limiter>>>,
+    budget: Budget,
     interruptible: bool,
     interrupted: Option<InterruptFn>,
     interrupt: InterruptHandle,
@@ -145,7 +145,7 @@ impl Store {
             fibers: Fibers::new(config.fiber_stack.max(host_stack + LEAST_WASM_STACK), config.idle_fibers),
             exceptions: Exceptions::new(config.max_exception_bytes),
             id: StoreId::next(),
-            limiter: RefCell::new(config.limiter),
+            budget: Budget::new(config.limits),
             interruptible: trampolines.compiler().config().interruptible,
             interrupted: config.interrupted,
             trampolines,
@@ -246,29 +246,18 @@ impl Store {
         assert!(self.inner().id == store, "a handle was used with another store than its own");
     }
 
-    /// Whether a memory may have so many bytes.
-    pub(crate) fn allow_memory(&self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
-        self.ask_limiter(|limiter| limiter.memory_growing(current, desired, maximum))
+    /// Takes account of something that is about to be made for the store's guests: also by whoever embeds this crate, of
+    /// instances of another kind.
+    ///
+    /// # Errors
+    /// When the store's [limits](StoreConfig::limits) do not allow it.
+    pub fn spend(&self, kind: LimitKind, amount: u64) -> Result<(), LimitExceeded> {
+        self.inner().budget.spend(kind, amount)
     }
 
-    /// Whether a table may have so many elements.
-    pub(crate) fn allow_table(&self, current: usize, desired: usize, maximum: Option<u64>) -> bool {
-        let maximum = maximum.and_then(|maximum| usize::try_from(maximum).ok());
-        self.ask_limiter(|limiter| limiter.table_growing(current, desired, maximum))
-    }
-
-    fn ask_limiter(&self, ask: impl FnOnce(&mut dyn Limiter) -> bool) -> bool {
-        match &mut *self.inner().limiter.borrow_mut() {
-            // This is called from compiled code, which a panic cannot cross.
-            Some(limiter) => std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ask(&mut **limiter)))
-                .unwrap_or(false),
-            None => true,
-        }
-    }
-
-    /// Changes the limiter, which must not be called back from within.
-    pub fn set_limiter(&self, limiter: Option<Box<dyn Limiter>>) {
-        *self.inner().limiter.borrow_mut() = limiter;
+    /// Takes back what was not made after all.
+    pub(crate) fn unspend(&self, kind: LimitKind, amount: u64) {
+        self.inner().budget.unspend(kind, amount);
     }
 
     /// Whether compiled code looks for interrupts.

@@ -13,7 +13,7 @@ use tombolo_types::core::{TableType, ValType};
 use crate::context::Definition;
 use crate::handle::handle;
 use crate::os::{Reservation, page_size};
-use crate::{ResourceError, Store, Val};
+use crate::{LimitKind, ResourceError, Store, Val};
 
 /// Elements that a table may have at most.
 pub const MAX_TABLE_ELEMENTS: u64 = 10_000_000;
@@ -107,7 +107,7 @@ impl TableHandle {
     }
 
     /// Grows the table by elements of one value; returns its old length, or `None` if the value is of another type, or
-    /// the table's type, the store's limiter or the system does not allow that.
+    /// the table's type, the store's limits or the system does not allow that.
     pub fn grow(self, store: &Store, delta: u64, value: Val) -> Option<u64> {
         let entity = self.entity(store);
         let value = store.word_of(entity.ty.element, value)?;
@@ -132,9 +132,8 @@ impl TableEntity {
             return Err(refused());
         }
         let length = usize::try_from(ty.minimum).map_err(|_| refused())?;
-        if !store.allow_table(0, length, ty.maximum) {
-            return Err(ResourceError::Limit("table"));
-        }
+        store.spend(LimitKind::Tables, 1)?;
+        store.spend(LimitKind::TableElements, ty.minimum)?;
         let most = ty.maximum.unwrap_or(u64::MAX).clamp(ty.minimum, MAX_TABLE_ELEMENTS) as usize;
         let storage = Storage::new(length, most).map_err(|_| refused())?;
         let table = TableEntity { definition, ty, storage };
@@ -195,10 +194,11 @@ impl TableEntity {
             return None;
         }
         let length = usize::try_from(desired).ok()?;
-        if !store.allow_table(current as usize, length, self.ty.maximum) {
+        store.spend(LimitKind::TableElements, delta).ok()?;
+        if self.storage.grow(current as usize, length).is_err() {
+            store.unspend(LimitKind::TableElements, delta);
             return None;
         }
-        self.storage.grow(current as usize, length).ok()?;
         // SAFETY: the definition lives as long as the store.
         unsafe { (*self.definition.as_ptr()).length = desired };
         Some(current)

@@ -277,9 +277,9 @@ fn what_one_store_wrote_no_other_finds() {
 }
 
 #[test]
-fn the_limiter_refuses() {
-    let limits = Limits { memory_bytes: 3 << 16, table_elements: 10 };
-    let config = StoreConfig { limiter: Some(Box::new(limits)), ..StoreConfig::default() };
+fn limits_refuse() {
+    let limits = Limits { memory_bytes: 3 << 16, table_elements: 10, ..Limits::default() };
+    let config = StoreConfig { limits, ..StoreConfig::default() };
     let store = Store::new(cache(), config);
     let text = r#"(module (memory 2) (table 6 funcref)
         (func (export "m") (param i32) (result i32) (memory.grow (local.get 0)))
@@ -290,7 +290,8 @@ fn the_limiter_refuses() {
     assert_eq!(call_i32(&store, a, "t", &[5]).unwrap(), -1);
     assert_eq!(call_i32(&store, a, "t", &[4]).unwrap(), 6);
     let error = store.instantiate(&module(text), &[]).unwrap_err();
-    assert!(matches!(error, InstantiationError::Resource(ResourceError::Limit("table"))), "{error}");
+    let InstantiationError::Resource(ResourceError::Limit(exceeded)) = error else { panic!("{error}") };
+    assert_eq!(exceeded, LimitExceeded { kind: LimitKind::TableElements, limit: 10, wanted: 16 });
 }
 
 #[test]

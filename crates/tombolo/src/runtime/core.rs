@@ -15,7 +15,7 @@ use crate::component::ComponentInner;
 use crate::engine::Engine;
 use crate::error::{Error, Result, TrapReason};
 use crate::resource::ResourceType;
-use crate::store::{Deadlines, next_store_id};
+use crate::store::{Deadlines, Limits, next_store_id};
 
 /// A resource type that a guest defined.
 pub(crate) struct GuestResource {
@@ -50,6 +50,7 @@ pub(crate) struct StoreCore {
     pub failure: RefCell<Option<Error>>,
     /// Why nothing may run in this store any more.
     pub poisoned: RefCell<Option<String>>,
+    pub limits: Limits,
     pub deadlines: Deadlines,
     /// What the event loop is to begin with.
     pub jobs: RefCell<VecDeque<Job>>,
@@ -72,7 +73,7 @@ pub(crate) type Job = Box<dyn FnOnce(&StoreCore) + Send>;
 pub(crate) type HostDrop = Arc<dyn Fn(&StoreCore, u32) -> Result<()> + Send + Sync>;
 
 impl StoreCore {
-    pub fn new(engine: &Engine) -> Self {
+    pub fn new(engine: &Engine, limits: Limits) -> Self {
         StoreCore {
             id: next_store_id(),
             engine: engine.clone(),
@@ -80,7 +81,7 @@ impl StoreCore {
                 engine.trampolines().clone(),
                 tombolo_vm::StoreConfig {
                     interrupted: Some(Box::new(super::entry::interrupted)),
-                    ..Default::default()
+                    ..limits.store_config()
                 },
             ),
             tasks: RefCell::new(tombolo_tasks::Store::new()),
@@ -94,6 +95,7 @@ impl StoreCore {
             instances: RefCell::default(),
             failure: RefCell::default(),
             poisoned: RefCell::default(),
+            limits,
             deadlines: Deadlines::default(),
             jobs: RefCell::default(),
             sliced: RefCell::default(),

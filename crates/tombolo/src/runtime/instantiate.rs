@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use indexmap::IndexMap;
 use tombolo_tasks::{Door, EndKind, InstanceId};
 use tombolo_types::component::{Def, DefId, FlatType, ResourceIdx};
-use tombolo_vm::{Extern, FuncHandle, Module};
+use tombolo_vm::{Extern, FuncHandle, LimitKind, Module};
 
 use super::blocking::CoreCode;
 use super::builtins::{BuiltinFunc, BuiltinKind};
@@ -71,7 +71,8 @@ pub(crate) fn instantiate(
 ) -> Result<InstanceValue> {
     core.components.borrow_mut().push(component.file.clone());
     let code = Arc::new(CoreCode::new(component.plan.blocks));
-    let instance = core.tasks.borrow_mut().new_instance((), core.engine.limits())?;
+    core.vm.spend(LimitKind::Instances, 1).map_err(|exceeded| Error::new(ErrorKind::Limit(exceeded)))?;
+    let instance = core.tasks.borrow_mut().new_instance((), core.limits.of_instance())?;
     core.instances.borrow_mut().push(instance);
     let door = core.tasks.borrow().instance(instance)?.door().clone();
     let mut instantiator = Instantiator {

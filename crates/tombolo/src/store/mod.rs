@@ -7,6 +7,7 @@
 mod accessor;
 mod deadline;
 mod drive;
+mod limits;
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
@@ -17,6 +18,7 @@ pub use accessor::Accessor;
 pub(crate) use accessor::enter;
 pub(crate) use deadline::Deadlines;
 pub(crate) use drive::stuck;
+pub use limits::Limits;
 
 use crate::engine::Engine;
 use crate::runtime::StoreCore;
@@ -53,9 +55,15 @@ pub(crate) fn next_store_id() -> u64 {
 }
 
 impl<T: Send + 'static> Store<T> {
-    /// Makes a store.
+    /// Makes a store, with the limits that the engine has for each.
     pub fn new(engine: &Engine, data: T) -> Self {
-        let inner = Box::new(StoreInner { core: StoreCore::new(engine), data: UnsafeCell::new(data) });
+        Store::with_limits(engine, data, engine.limits().clone())
+    }
+
+    /// Makes a store with limits of its own.
+    pub fn with_limits(engine: &Engine, data: T, limits: Limits) -> Self {
+        let inner =
+            Box::new(StoreInner { core: StoreCore::new(engine, limits), data: UnsafeCell::new(data) });
         inner.core.is_in_place();
         Store { inner }
     }

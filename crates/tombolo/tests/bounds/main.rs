@@ -6,7 +6,10 @@ mod data;
 mod deadline;
 mod executor;
 mod fuel;
+mod limits;
+mod reuse;
 mod slice;
+mod stack;
 
 use tombolo::{Component, Config, Engine, Error, Instance, Linker, Store, TrapCode, TrapReason};
 

@@ -1,0 +1,69 @@
+//! How much a store may hold.
+
+/// How much the guests of a store may take up, and make the host take up for them.
+///
+/// Nothing is reserved before it is allowed. What would pass a limit while a component is instantiated fails with
+/// [`ErrorKind::Limit`](crate::ErrorKind::Limit), which says the limit; `memory.grow` and `table.grow` return -1, as
+/// WebAssembly has it; and over `host_bytes` or `stack_bytes` a guest traps.
+///
+/// More limits may come: begin with [`Limits::default`].
+///
+/// ```
+/// use tombolo::{Config, Engine, Limits, Store};
+///
+/// let engine = Engine::new(&Config::new())?;
+/// let limits = Limits { memory_bytes: 64 << 20, ..Limits::default() };
+/// let store = Store::with_limits(&engine, (), limits);
+/// # Ok::<(), tombolo::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of all linear memories together. No limit by default, beyond that of each memory's type.
+    pub memory_bytes: u64,
+    /// Elements of all tables together, of 8 bytes each. 20 million by default.
+    pub table_elements: u64,
+    /// Linear memories. 10,000 by default. Each takes address space: 6 GiB, mostly.
+    pub memories: u64,
+    /// Tables. 10,000 by default.
+    pub tables: u64,
+    /// Instances, those of components and those of core modules. 10,000 by default.
+    pub instances: u64,
+    /// Bytes that the host holds for one component instance: its handles, tasks, queued events. 64 MiB by default.
+    pub host_bytes: u64,
+    /// Bytes of stack that guests use, on the thread's stack and on each fiber. 512 KiB by default. On a thread's stack
+    /// it is less if that is shorter. Functions of the host that guests call have 256 KiB beyond it.
+    pub stack_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            memory_bytes: u64::MAX,
+            table_elements: 20_000_000,
+            memories: 10_000,
+            tables: 10_000,
+            instances: 10_000,
+            host_bytes: 64 << 20,
+            stack_bytes: 512 << 10,
+        }
+    }
+}
+
+impl Limits {
+    /// What the state machine is told of each instance.
+    pub(crate) fn of_instance(&self) -> tombolo_tasks::Limits {
+        tombolo_tasks::Limits { bytes: self.host_bytes, ..Default::default() }
+    }
+
+    /// How the layer below makes a store with these limits.
+    pub(crate) fn store_config(&self) -> tombolo_vm::StoreConfig {
+        let Limits { memory_bytes, table_elements, memories, tables, instances, .. } = *self;
+        let config = tombolo_vm::StoreConfig::default();
+        tombolo_vm::StoreConfig {
+            max_wasm_stack: self.stack_bytes,
+            fiber_stack: self.stack_bytes.saturating_add(config.host_stack),
+            limits: tombolo_vm::Limits { memory_bytes, table_elements, memories, tables, instances },
+            ..config
+        }
+    }
+}
