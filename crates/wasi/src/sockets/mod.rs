@@ -33,17 +33,20 @@ pub use policy::{
 pub use tcp::{TcpListener, TcpReceiver, TcpSender, TcpSocket};
 pub use udp::UdpSocket;
 
+use udp::Held;
+
 /// A network and what a guest may do with it. Clones are the same.
 #[derive(Clone)]
 pub struct Sockets {
     network: Arc<dyn Network>,
     policy: Arc<dyn SocketPolicy>,
+    held: Held,
 }
 
 impl Sockets {
     /// Puts a policy before a network.
     pub fn new(network: Arc<dyn Network>, policy: Arc<dyn SocketPolicy>) -> Self {
-        Sockets { network, policy }
+        Sockets { network, policy, held: Held::default() }
     }
 
     /// Asks the policy, and tells whoever reads the log what it refuses.

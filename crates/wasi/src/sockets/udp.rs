@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::address::check_remote;
@@ -10,11 +11,40 @@ use super::{Access, AddressFamily, ErrorCode, Result, SocketOption, Sockets, Udp
 /// No datagram is longer. How long they may be at most depends on the family, and the network says so.
 const LENGTH_LIMIT: usize = u16::MAX as usize;
 
+/// How many bytes of datagrams the host holds at once for one guest, while they wait to be sent.
+const HELD_LIMIT: usize = 4 << 20;
+
 /// How many of those that sent something a socket remembers, to tell answers from other datagrams.
 const HEARD_LIMIT: usize = 64;
 
 /// How many datagrams of strangers are passed over before others get a turn.
 const STRANGERS_PER_TURN: usize = 32;
+
+/// Bytes that the host holds for a guest.
+#[derive(Clone, Default)]
+pub(super) struct Held(Arc<AtomicUsize>);
+
+/// Some of them, until it is dropped.
+struct Hold {
+    held: Held,
+    bytes: usize,
+}
+
+impl Held {
+    fn hold(&self, bytes: usize) -> Result<Hold> {
+        let more = |held: usize| held.checked_add(bytes).filter(|held| *held <= HELD_LIMIT);
+        match self.0.try_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(Hold { held: self.clone(), bytes }),
+            Err(_) => Err(ErrorCode::OutOfMemory),
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.held.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
 
 /// A UDP socket. Clones are the same socket; it closes when the last of them is dropped.
 #[derive(Clone)]
@@ -106,7 +136,8 @@ impl UdpSocket {
     ///
     /// [`ErrorCode::InvalidArgument`] as for [`UdpSocket::connect`], without any address, and for another one than
     /// that of the peer that it is tied to; [`ErrorCode::AccessDenied`]; [`ErrorCode::DatagramTooLarge`];
-    /// [`ErrorCode::ConnectionRefused`] and [`ErrorCode::RemoteUnreachable`], which may be about an earlier datagram.
+    /// [`ErrorCode::ConnectionRefused`] and [`ErrorCode::RemoteUnreachable`], which may be about an earlier datagram;
+    /// [`ErrorCode::OutOfMemory`] if too much waits to be sent already.
     ///
     /// # Cancel safety
     ///
@@ -117,6 +148,10 @@ impl UdpSocket {
             inner.family.check(remote)?;
             check_remote(remote)?;
         }
+        if bytes.len() > LENGTH_LIMIT {
+            return Err(ErrorCode::DatagramTooLarge);
+        }
+        let _hold = inner.sockets.held.hold(bytes.len())?;
         let work = {
             let mut status = inner.status();
             let peer = match (status.remote, remote) {
@@ -125,9 +160,6 @@ impl UdpSocket {
                 (Some(peer), _) => peer,
                 (None, Some(remote)) => remote,
             };
-            if bytes.len() > LENGTH_LIMIT {
-                return Err(ErrorCode::DatagramTooLarge);
-            }
             let (local, reply) = (inner.local(&status), status.heard.contains(&peer));
             inner.sockets.check(Access::UdpSend { local, remote: peer, reply })?;
             inner.bind_if_needed(&mut status)?;
@@ -246,5 +278,21 @@ impl Inner {
             status.heard.push_back(remote);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_to_be_sent_is_bounded() {
+        let held = Held::default();
+        let first = held.hold(HELD_LIMIT - 1).unwrap();
+        assert_eq!(held.hold(2).err(), Some(ErrorCode::OutOfMemory));
+        assert_eq!(held.hold(usize::MAX).err(), Some(ErrorCode::OutOfMemory));
+        let second = held.hold(1).unwrap();
+        drop((first, second));
+        held.hold(HELD_LIMIT).unwrap();
     }
 }
