@@ -235,6 +235,9 @@ pub const MEMORY_RESERVATION: u64 = 1 << 32;
 /// this needs no bounds check in a 32-bit memory.
 pub const MEMORY_GUARD: u64 = 1 << 31;
 
+/// Bytes from which on [`Builtin::MachineMoveLong`] is to move them.
+pub const LONG_MOVE: u32 = 2048;
+
 /// Bytes that a host function finds below the stack limit.
 pub const HOST_STACK: usize = 64 << 10;
 
@@ -339,9 +342,11 @@ pub enum Builtin {
     Throw,
     /// `(vmctx, exception: not null) -> !`: throws an exception again, likewise.
     ThrowRef,
-    /// `(to: *mut u8, from: *const u8, len: u64)`: like `memmove`, for ranges that have been checked. It gets no
-    /// context.
+    /// `(to: *mut u8, from: *const u8, len: u64)`: the machine's `memmove`, for ranges that have been checked and are
+    /// shorter than [`LONG_MOVE`]. It gets no context.
     MachineMove,
+    /// Likewise, for ranges of any length.
+    MachineMoveLong,
     /// `(to: *mut u8, byte: u32, len: u64)`: the machine's `memset`, likewise.
     MachineSet,
 }

@@ -7,8 +7,10 @@
 
 use std::ptr;
 
+use tombolo_compile::vmctx::LONG_MOVE;
+
 /// From so many bytes on, some C libraries use `rep movsb`.
-const LONG: usize = 2048;
+const LONG: usize = LONG_MOVE as usize;
 
 /// Less than that, and whole lines of the cache.
 const PIECE: usize = LONG - 64;

@@ -5,14 +5,14 @@
 //! takes so long that it is to look for an interrupt meanwhile.
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{Block, Inst, InstBuilder, Type, Value, types};
+use cranelift_codegen::ir::{Block, Inst, InstBuilder, SigRef, Type, Value, types};
 use smallvec::SmallVec;
 use wasmparser::Operator;
 
 use super::{Region, SignatureKey, Translator, trap};
 use crate::CompileError;
 use crate::signature::{POINTER, host_signature};
-use crate::vmctx::{Builtin, TrapCode, header};
+use crate::vmctx::{Builtin, LONG_MOVE, TrapCode, header};
 
 /// Bytes that cost as much as an instruction, as a power of 2.
 const BYTES_OF_FUEL: u8 = 6;
@@ -34,7 +34,7 @@ impl Translator<'_, '_> {
                 })?;
                 let dst = self.range(dst_mem, dst, len)?;
                 let src = self.range(src_mem, src, len)?;
-                self.call_builtin(Builtin::MachineMove, &[dst, src, len], None);
+                self.move_bytes(dst, src, len);
                 self.join(done);
             }
             Operator::MemoryFill { mem } => {
@@ -161,19 +161,31 @@ impl Translator<'_, '_> {
 
     /// Calls a function of the runtime with all its arguments: those that are the machine's own get no context.
     fn call_builtin(&mut self, builtin: Builtin, args: &[Value], result: Option<Type>) -> Inst {
-        let signature = match self.signatures.get(&SignatureKey::Builtin(builtin)) {
-            Some(signature) => *signature,
-            None => {
-                let params = args.iter().map(|arg| self.builder.func.dfg.value_type(*arg));
-                let params: SmallVec<[Type; 8]> = params.collect();
-                let signature = host_signature(&params, result.as_slice());
-                let signature = self.builder.import_signature(signature);
-                self.signatures.insert(SignatureKey::Builtin(builtin), signature);
-                signature
-            }
-        };
+        let signature = self.builtin_signature(builtin, args, result);
         let code = self.builtin_code(builtin);
         self.builder.ins().call_indirect(signature, code, args)
+    }
+
+    /// Moves bytes between ranges that have been checked.
+    fn move_bytes(&mut self, dst: Value, src: Value, len: Value) {
+        let args = [dst, src, len];
+        let signature = self.builtin_signature(Builtin::MachineMove, &args, None);
+        let short = self.builtin_code(Builtin::MachineMove);
+        let long = self.builtin_code(Builtin::MachineMoveLong);
+        let is_short = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, len, i64::from(LONG_MOVE));
+        let code = self.builder.ins().select(is_short, short, long);
+        self.builder.ins().call_indirect(signature, code, &args);
+    }
+
+    fn builtin_signature(&mut self, builtin: Builtin, args: &[Value], result: Option<Type>) -> SigRef {
+        if let Some(signature) = self.signatures.get(&SignatureKey::Builtin(builtin)) {
+            return *signature;
+        }
+        let params = args.iter().map(|arg| self.builder.func.dfg.value_type(*arg));
+        let params: SmallVec<[Type; 8]> = params.collect();
+        let signature = self.builder.import_signature(host_signature(&params, result.as_slice()));
+        self.signatures.insert(SignatureKey::Builtin(builtin), signature);
+        signature
     }
 
     /// Where a function of the runtime is. Loaded for each call anew: kept, it would take a register from whatever lies
