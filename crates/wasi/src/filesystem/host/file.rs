@@ -77,8 +77,7 @@ impl Transfers {
         offset: u64,
         blocking: Blocking,
     ) -> Result<usize> {
-        check_offset(offset, ErrorCode::Invalid)?;
-        let length = buffer.len().min(TRANSFER_LIMIT);
+        let length = buffer.len().min(room_behind(offset).ok_or(ErrorCode::Invalid)?);
         let buffer = buffer.get_mut(..length).unwrap_or_default();
         let file = file.as_fd();
         self.reads.transfer(file, blocking, |flags| {
@@ -97,20 +96,31 @@ impl Transfers {
             Position::At(offset) => (offset, ReadWriteFlags::empty()),
             Position::End => (0, ReadWriteFlags::APPEND),
         };
-        check_offset(offset, ErrorCode::FileTooLarge)?;
+        let length = match room_behind(offset) {
+            None | Some(0) => return Err(ErrorCode::FileTooLarge),
+            Some(room) => bytes.len().min(room),
+        };
         if self.synchronous && blocking == Blocking::Avoid {
             return Err(ErrorCode::WouldBlock);
         }
-        let bytes = bytes.get(..bytes.len().min(TRANSFER_LIMIT)).unwrap_or_default();
+        let bytes = bytes.get(..length).unwrap_or_default();
         let file = file.as_fd();
-        self.writes
-            .transfer(file, blocking, |flags| pwritev2(file, &[IoSlice::new(bytes)], offset, flags | append))
+        let write = |flags| pwritev2(file, &[IoSlice::new(bytes)], offset, flags);
+        match self.writes.transfer(file, blocking, |flags| write(flags | append)) {
+            // A device has no end to append to.
+            Err(ErrorCode::Unsupported) if kind(file)? == FileType::CharacterDevice => {
+                Ok(retry_on_intr(|| write(ReadWriteFlags::empty()))?)
+            }
+            written => written,
+        }
     }
 }
 
-/// The kernel counts to `i64::MAX`, and takes `u64::MAX` for the descriptor's own position.
-fn check_offset(offset: u64, otherwise: ErrorCode) -> Result<()> {
-    i64::try_from(offset).map(|_| ()).map_err(|_| otherwise)
+/// How many bytes a transfer at an offset may be of: the kernel counts to `i64::MAX`. `None` if there is no such offset;
+/// the kernel would take `u64::MAX` for the descriptor's own position.
+fn room_behind(offset: u64) -> Option<usize> {
+    let room = (i64::MAX as u64).checked_sub(offset)?;
+    Some(usize::try_from(room).unwrap_or(usize::MAX).min(TRANSFER_LIMIT))
 }
 
 pub(super) fn advise(file: impl AsFd, offset: u64, length: u64, advice: Advice) -> Result<()> {
