@@ -1,0 +1,121 @@
+//! Running the guest.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tombolo::{Component, Config, Engine, Linker, ResourceTable, Store};
+use tombolo_wasi::bytes::Input;
+use tombolo_wasi::stdio::{InputSource, MemoryOutput};
+use tombolo_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p3};
+
+use crate::tree::{HostTree, everywhere};
+
+/// No case takes this long; one that does hangs.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+
+struct Host {
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Host {
+    fn wasi(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Runs operations and gives what each of them came to.
+pub(crate) async fn run(wasi: WasiCtxBuilder, operations: &[&str]) -> Vec<String> {
+    let output = MemoryOutput::new(1 << 20);
+    run_to(wasi.stdout(output.clone()), operations).await.unwrap();
+    String::from_utf8(output.contents()).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// Runs operations and gives what the guest says: that its outcomes went to the standard output, or not.
+pub(crate) async fn run_to(wasi: WasiCtxBuilder, operations: &[&str]) -> Result<(), ()> {
+    let (engine, component) = component();
+    let wasi = wasi.arg("files").args(operations.iter().copied());
+    let mut linker = Linker::new(engine);
+    p3::add_to_linker(&mut linker).unwrap();
+    let mut store = Store::new(engine, Host { wasi: wasi.build(), table: ResourceTable::new() });
+    let instance = linker.instantiate(&mut store, component).unwrap();
+    let run = instance.instance("wasi:cli/run@0.3.2").unwrap();
+    let run = run.typed_func::<(), Result<(), ()>>(&mut store, "run").unwrap();
+    let result = tokio::time::timeout(TIME_LIMIT, run.call_async(&mut store, ())).await;
+    let said = result.unwrap_or_else(|_| panic!("{operations:?} hangs")).unwrap();
+    assert!(store.data().table.is_empty(), "{operations:?} left resources behind");
+    said
+}
+
+/// Runs operations, each with what it should come to.
+pub(crate) async fn expect(what: &str, wasi: WasiCtxBuilder, script: &[(&str, &str)]) {
+    let operations: Vec<&str> = script.iter().map(|(operation, _)| *operation).collect();
+    let outcomes = run(wasi, &operations).await;
+    let mut differences = String::new();
+    for ((operation, expected), outcome) in script.iter().zip(&outcomes) {
+        if outcome != expected {
+            differences += &format!("  {operation}: expected {expected}, got {outcome}\n");
+        }
+    }
+    assert!(differences.is_empty(), "{what}:\n{differences}");
+    assert_eq!(script.len(), outcomes.len());
+}
+
+/// Runs operations on every kind of filesystem, each time in a tree of its own.
+pub(crate) async fn expect_everywhere(script: &[(&str, &str)]) {
+    for (what, wasi, _tree) in everywhere() {
+        expect(what, wasi, script).await;
+    }
+}
+
+/// Runs operations on the machine's own files.
+pub(crate) async fn expect_on_host(tree: &HostTree, script: &[(&str, &str)]) {
+    expect("host", tree.wasi(), script).await;
+}
+
+/// A standard input of which each byte stands for something that is done when the guest reads it: the guest's `pause`.
+pub(crate) struct Actions(Arc<Mutex<VecDeque<Action>>>);
+
+type Action = Box<dyn FnOnce() + Send>;
+
+impl Actions {
+    pub(crate) fn new(actions: impl IntoIterator<Item = Action>) -> Self {
+        Actions(Arc::new(Mutex::new(actions.into_iter().collect())))
+    }
+
+    pub(crate) fn one(action: impl FnOnce() + Send + 'static) -> Self {
+        Actions::new([Box::new(action) as Action])
+    }
+}
+
+impl InputSource for Actions {
+    fn open(&self) -> Box<dyn Input<Error = io::Error>> {
+        Box::new(Actions(self.0.clone()))
+    }
+}
+
+impl Input for Actions {
+    type Error = io::Error;
+
+    fn poll_read(&mut self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let action = self.0.lock().unwrap().pop_front();
+        let Some(action) = action else { return Poll::Ready(Ok(0)) };
+        action();
+        buffer[0] = b'!';
+        Poll::Ready(Ok(1))
+    }
+}
+
+fn component() -> &'static (Engine, Component) {
+    static COMPONENT: OnceLock<(Engine, Component)> = OnceLock::new();
+    COMPONENT.get_or_init(|| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests/files/files.wasm");
+        let engine = Engine::new(&Config::new()).unwrap();
+        let component = Component::from_file(&engine, path).unwrap();
+        (engine, component)
+    })
+}
