@@ -50,14 +50,14 @@ impl Network for Names {
 #[tokio::test]
 async fn names_come_from_the_embedders_network() {
     let names = Names::new(&[
-        ("books.example", "192.0.2.1"),
+        ("xn--bcher-kva.example", "192.0.2.1"),
         ("mapped.example", "::ffff:192.0.2.2"),
         ("nothing.example", "192.0.2.3"),
     ]);
     let wasi = WasiCtx::builder().network(names).inherit_network();
-    let attempts = ["attempt", "lookup=Books.Example.", "lookup=mapped.example", "lookup=unknown.example"];
+    let attempts = ["attempt", "lookup=bücher.example", "lookup=mapped.example", "lookup=unknown.example"];
     let outcome = run(wasi, &attempts).await;
-    let expected = "lookup=Books.Example.: ok\nlookup=mapped.example: ok\n\
+    let expected = "lookup=bücher.example: ok\nlookup=mapped.example: ok\n\
                     lookup=unknown.example: ErrorCode::NameUnresolvable\n";
     assert_eq!(outcome.output, expected);
 }

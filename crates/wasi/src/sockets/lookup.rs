@@ -2,6 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use idna::AsciiDenyList;
+use idna::uts46::{DnsLength, Hyphens, Uts46};
+
 use super::{Access, LookupError, Sockets};
 
 impl Sockets {
@@ -52,9 +55,11 @@ impl Host {
             return Ok(Host::Address(IpAddr::from(address).to_canonical()));
         }
         let name = text.strip_suffix('.').unwrap_or(text);
-        let name = to_ascii(name).ok_or(LookupError::InvalidArgument)?;
+        let name = Uts46::new()
+            .to_ascii(name.as_bytes(), NO_HOST, Hyphens::Allow, DnsLength::Verify)
+            .map_err(|_| LookupError::InvalidArgument)?;
         if !ends_in_number(&name) {
-            return Ok(Host::Name(name));
+            return Ok(Host::Name(name.into_owned()));
         }
         // Other ways to write an address, such as 127.1, are the system's, and nobody would expect them in a policy.
         name.parse::<Ipv4Addr>()
@@ -63,14 +68,8 @@ impl Host {
     }
 }
 
-/// A domain name in lower-case ASCII, if it is one.
-fn to_ascii(name: &str) -> Option<String> {
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-    };
-    (name.len() <= 253 && name.split('.').all(is_label)).then(|| name.to_ascii_lowercase())
-}
+/// What names of hosts do not have. An underscore they do, here and there.
+const NO_HOST: AsciiDenyList = AsciiDenyList::new(true, "!\"#$%&'()*+,/:;<=>?@[\\]^`{|}~");
 
 /// Whether a name is of the kind that resolvers take for a number. No domain is.
 fn ends_in_number(name: &str) -> bool {
@@ -94,6 +93,9 @@ mod tests {
             ("localhost", "localhost"),
             ("Example.COM.", "example.com"),
             ("my_service", "my_service"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("BÜCHER.example", "xn--bcher-kva.example"),
+            ("例え。テスト", "xn--r8jz45g.xn--zckzah"),
             ("1.example", "1.example"),
         ] {
             assert_eq!(Host::parse(text), name(expected), "{text}");
@@ -107,6 +109,7 @@ mod tests {
             ("::1", "::1"),
             ("FE80::1", "fe80::1"),
             ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("１２７.0.0.1", "127.0.0.1"),
         ] {
             assert_eq!(Host::parse(text), Ok(Host::Address(expected.parse().unwrap())), "{text}");
         }
@@ -140,6 +143,8 @@ mod tests {
             "256.0.0.1",
             "1.2.3.08",
             "fe80::1%eth0",
+            "xn--a",
+            "a\u{200d}b",
             &long_label,
             &long_name,
         ] {

@@ -347,6 +347,7 @@ mod tests {
             ("*.example.com", "example.com", false),
             ("*.example.com", "notexample.com", false),
             ("*", "anything", true),
+            ("bücher.example", "xn--bcher-kva.example", true),
         ] {
             assert_eq!(pattern.parse::<NamePattern>().unwrap().matches(name), expected, "{pattern} {name}");
         }
