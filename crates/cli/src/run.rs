@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use tombolo::{Component, Config, Engine, ErrorKind, Instance, Linker, ResourceTable, Store};
+use tombolo::{
+    Component, Config, Engine, ErrorKind, Feature, Instance, LimitKind, Limits, Linker, ResourceTable, Store,
+};
 use tombolo_wasi::filesystem::DescriptorLimit;
 use tombolo_wasi::{Exit, Permissions, WasiCtx, WasiCtxView, WasiView, p3};
 
@@ -34,6 +37,26 @@ pub(crate) struct RunArgs {
     /// Pass on all of your environment variables
     #[arg(long)]
     inherit_env: bool,
+
+    /// Stop the program after this time: 500ms, 10s, 2m, 1h
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+
+    /// Stop the program once it has spent so many units of fuel, about an instruction each
+    #[arg(long, value_name = "UNITS")]
+    fuel: Option<u64>,
+
+    /// Let the program have so much memory, and no more: 64M, 1G, or a number of bytes
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_memory: Option<u64>,
+
+    /// Let the program use so much stack: 512K by default
+    #[arg(long, value_name = "SIZE", value_parser = parse_stack_size)]
+    max_stack: Option<usize>,
+
+    /// Let components use a part of the Component Model that is off by default (repeat for several)
+    #[arg(long = "feature", value_name = "NAME", value_parser = parse_feature)]
+    features: Vec<Feature>,
 
     /// Tell a profiler the names of the program's functions
     #[arg(long, value_name = "HOW")]
@@ -96,16 +119,38 @@ impl RunArgs {
             .collect()
     }
 
+    /// What the program may take up.
+    fn limits(&self) -> Limits {
+        let default = Limits::default();
+        Limits {
+            memory_bytes: self.max_memory.unwrap_or(default.memory_bytes),
+            stack_bytes: self.max_stack.unwrap_or(default.stack_bytes),
+            ..default
+        }
+    }
+
+    /// Bounds how long the program runs, from now on.
+    fn bound(&self, store: &mut Store<Host>) -> tombolo::Result<()> {
+        if let Some(fuel) = self.fuel {
+            store.set_fuel(fuel)?;
+        }
+        match self.timeout {
+            // A time beyond all clocks is none.
+            Some(timeout) => store.set_deadline(Instant::now().checked_add(timeout)),
+            None => Ok(()),
+        }
+    }
+
     /// What the program is given of the world outside.
     fn wasi(&self) -> Result<WasiCtx, Failure> {
         let arguments = self.arguments().map_err(Failure::new)?;
         let environment = self.environment(std::env::vars_os());
-        // The program is this process's only work: it may wait for the disk.
+        // The program is this process's only work: it may wait for the disk, unless it is to be stopped meanwhile.
         let mut wasi = WasiCtx::builder()
             .args(arguments)
             .envs(environment)
             .inherit_stdio()
-            .allow_blocking(true)
+            .allow_blocking(self.timeout.is_none())
             .descriptor_limit(DescriptorLimit::all_but(DESCRIPTOR_RESERVE));
         for Folder { host, guest } in &self.folders {
             wasi = wasi.preopened_dir(host, guest, Permissions::READ_WRITE).map_err(|error| {
@@ -150,6 +195,10 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<ExitCode, Failure> {
     if arguments.profile == Some(Profile::Perfmap) {
         config.profile(tombolo::Profile::PerfMap);
     }
+    config.fuel(arguments.fuel.is_some()).deadlines(arguments.timeout.is_some()).limits(arguments.limits());
+    for feature in &arguments.features {
+        config.feature(*feature, true);
+    }
     let engine =
         Engine::new(&config).map_err(|error| Failure::caused_by("cannot run WebAssembly here", error))?;
     let component = Component::new(&engine, &source.bytes).map_err(|error| explain(&source, error))?;
@@ -157,6 +206,7 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<ExitCode, Failure> {
     p3::add_to_linker(&mut linker).map_err(|error| Failure::caused_by("cannot provide WASI", error))?;
     let host = Host { wasi: arguments.wasi()?, table: ResourceTable::new() };
     let mut store = Store::new(&engine, host);
+    arguments.bound(&mut store).map_err(|error| Failure::caused_by("cannot bound the program", error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -239,6 +289,9 @@ fn hint(error: &tombolo::Error) -> Option<&'static str> {
         ErrorKind::Unsupported { .. } | ErrorKind::Malformed { .. } => {
             Some("this version of Tombolo does not have it yet: build the component without it")
         }
+        ErrorKind::Limit(exceeded) if exceeded.kind == LimitKind::MemoryBytes => {
+            Some("`--max-memory` says how much memory it may have")
+        }
         ErrorKind::MissingImport { .. } | ErrorKind::TypeMismatch { .. } => {
             Some("the interface is not that of WASI 0.3.0 to 0.3.2: build the component with their bindings")
         }
@@ -249,6 +302,52 @@ fn hint(error: &tombolo::Error) -> Option<&'static str> {
 /// Whether `file` was meant as an option: every word from the first that is no known option on is FILE or behind it.
 fn is_option(file: &Path) -> bool {
     file.as_os_str().as_encoded_bytes().starts_with(b"-") && file != Path::new("-")
+}
+
+/// Reads a time: a number with its unit.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)];
+    let (number, unit) = number_and_unit(text, &units).ok_or("write a time such as 500ms, 10s, 2m or 1h")?;
+    Duration::try_from_secs_f64(number * unit).map_err(|_| "write a time that is not so long".to_owned())
+}
+
+/// Reads a number of bytes, with a unit of 1024 of the next.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let mut units = Vec::new();
+    for (letter, unit) in [("K", 1_u64 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)] {
+        units.extend(
+            [letter.to_owned(), format!("{letter}B"), format!("{letter}iB")].map(|name| (name, unit as f64)),
+        );
+    }
+    units.extend([("B".to_owned(), 1.0), (String::new(), 1.0)]);
+    let units: Vec<(&str, f64)> = units.iter().map(|(name, unit)| (name.as_str(), *unit)).collect();
+    let (number, unit) =
+        number_and_unit(text, &units).ok_or("write a size such as 64M, 1G or a number of bytes")?;
+    Ok((number * unit) as u64)
+}
+
+/// Reads a size of stacks, which are not as large as memories.
+fn parse_stack_size(text: &str) -> Result<usize, String> {
+    match parse_size(text)? {
+        size @ 0x4000..=0x4000_0000 => Ok(size as usize),
+        _ => Err("a stack has from 16K to 1G".to_owned()),
+    }
+}
+
+/// Splits `1.5G` into a number and what its unit is worth. Letters may be small.
+fn number_and_unit(text: &str, units: &[(&str, f64)]) -> Option<(f64, f64)> {
+    let (number, name) =
+        text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()));
+    let (_, unit) = units.iter().find(|(unit, _)| unit.eq_ignore_ascii_case(name.trim()))?;
+    Some((number.parse().ok()?, *unit))
+}
+
+/// Reads the name of a feature.
+fn parse_feature(text: &str) -> Result<Feature, String> {
+    text.parse().map_err(|_| {
+        let names: Vec<_> = Feature::ALL.iter().map(|feature| feature.name()).collect();
+        format!("there are: {}", names.join(", "))
+    })
 }
 
 /// Reads `HOST` or `HOST::GUEST`.
@@ -302,6 +401,29 @@ mod tests {
         assert_eq!(folder("a::b::c"), ("a".to_owned(), "b::c".to_owned()));
         assert!(parse(&["--dir", "::x", "app.wasm"]).unwrap_err().contains("HOST::GUEST"));
         assert!(parse(&["--dir", "x::", "app.wasm"]).unwrap_err().contains("HOST::GUEST"));
+    }
+
+    #[test]
+    fn times_and_sizes_have_units() {
+        let millis = |text: &str| parse_duration(text).map(|time| time.as_millis());
+        for (text, expected) in
+            [("500ms", 500), ("1.5s", 1500), ("2", 2000), ("2m", 120_000), ("1h", 3_600_000)]
+        {
+            assert_eq!(millis(text), Ok(expected));
+        }
+        for (text, expected) in
+            [("64M", 64 << 20), ("1.5k", 1536), ("1GiB", 1 << 30), ("2mb", 2 << 20), ("100", 100), ("7 B", 7)]
+        {
+            assert_eq!(parse_size(text), Ok(expected));
+        }
+        for text in ["", "s", "10 x", "-1s", "1..2s", "1e99s", "99999999999999999999999h"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+            assert!(text == "s" || parse_size(text).is_err(), "{text}");
+        }
+        assert!(parse_stack_size("1K").is_err() && parse_stack_size("1T").is_err());
+        assert_eq!(parse_stack_size("1m"), Ok(1 << 20));
+        let error = parse(&["--feature", "magic", "app.wasm"]).unwrap_err();
+        assert!(error.contains("fixed-length-lists"), "{error}");
     }
 
     #[test]
