@@ -1,4 +1,7 @@
 //! Who calls whom in a module: what tells which of its functions can block.
+//!
+//! A call with `unreachable` right behind it is left out: the function does not return from it. So compilers write calls
+//! of what ends the program, such as Rust's panics, which otherwise lead from everywhere to everywhere.
 
 use wasmparser::{BinaryReaderError, FunctionBody, Operator, Parser, Payload};
 
@@ -53,7 +56,13 @@ impl CallGraph {
         let mut calls = Vec::new();
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
-            match reader.read()? {
+            let op = reader.read()?;
+            if let Operator::Call { .. } | Operator::CallIndirect { .. } | Operator::CallRef { .. } = op
+                && matches!(reader.clone().read(), Ok(Operator::Unreachable))
+            {
+                continue;
+            }
+            match op {
                 Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
                     calls.push(Call::Direct(function_index));
                 }
@@ -107,7 +116,7 @@ mod tests {
     fn calls_are_found() {
         let wasm = wat::parse_str(
             "(module (import \"\" \"f\" (func)) (table 2 funcref) (table $t 2 funcref) (type $v (func))
-               (func (call 0) (call 2) (call 0))
+               (func (call 0) (call 2) (call 0) (if (i32.const 0) (then (call 3) unreachable)))
                (func (call_indirect $t (type $v) (i32.const 0)))
                (func)
                (func (table.set $t (i32.const 0) (ref.func 1)))

@@ -5,14 +5,16 @@
 )]
 
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use tombolo_types::component::{FuncTypeId, Types};
 
 use crate::abi::{LiftContext, LowerContext, check_result, lift_values, lower_result, lower_values};
 use crate::error::{Error, Result};
-use crate::runtime::{FlatValues, HostCall, HostFunction, HostOutcome, LowerLater, LoweredFunc, StoreCore};
-use crate::store::{Accessor, StoreMut};
+use crate::runtime::{FlatValues, HostCall, HostFunction, HostOutcome, HostWork, LoweredFunc, StoreCore};
+use crate::store::{Accessor, StoreMut, enter};
 use crate::value::{Type, Val};
 use crate::{ComponentType, LiftParams, Lower};
 
@@ -85,10 +87,7 @@ where
         // SAFETY: a linker for `T` put this function into the store.
         let accessor = unsafe { Accessor::new(call.core) };
         let future = call.core.in_host(|| (self.f)(accessor, params));
-        Ok(HostOutcome::Future(Box::pin(async move {
-            let result = future.await?;
-            Ok(Box::new(Later(result)) as Box<dyn LowerLater>)
-        })))
+        Ok(HostOutcome::Future(Box::pin(future)))
     }
 
     fn check(&self, types: &Types, ty: FuncTypeId) -> Result<()> {
@@ -148,11 +147,18 @@ fn check<P: LiftParams, R: ComponentType>(types: &Types, ty: FuncTypeId) -> Resu
         .map_err(|mismatch| Error::mismatch("the host's function", mismatch.to_string()))
 }
 
-/// A result of an async host function.
-struct Later<R>(R);
-
-impl<R: Lower + Send> LowerLater for Later<R> {
-    fn lower(self: Box<Self>, core: &StoreCore, lowered: &LoweredFunc, args: &[u64]) -> Result<FlatValues> {
-        lower(&self.0, core, lowered, args)
+impl<F, R> HostWork for F
+where
+    F: Future<Output = Result<R>> + Send,
+    R: Lower + Send,
+{
+    fn poll(
+        self: Pin<&mut Self>,
+        core: &StoreCore,
+        lowered: &LoweredFunc,
+        args: &[u64],
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<FlatValues>> {
+        enter(core, || Future::poll(self, cx)).map(|result| lower(&result?, core, lowered, args))
     }
 }

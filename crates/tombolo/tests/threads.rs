@@ -168,3 +168,35 @@ fn endless_recursion_through_what_cannot_block_ends() {
     let error = recurse("");
     assert!(error.to_string().contains("call stack exhausted"), "{error}");
 }
+
+/// A function that is expected not to block, because it does so only where it does not return from, blocks all the same:
+/// as a panic hook does that waits for its output.
+#[test]
+fn what_a_panic_waits_for_is_waited_for() {
+    let (mut store, instance) = instantiate(
+        &[Feature::Threading],
+        r#"(component
+            (component $callee
+                (core func $yield (canon thread.yield))
+                (core module $m
+                    (import "" "yield" (func $yield (result i32)))
+                    (func $panic
+                        (drop (call $yield))
+                        (drop (i32.div_u (i32.const 1) (i32.const 0))))
+                    (func (export "f") (call $panic) unreachable))
+                (core instance $m (instantiate $m (with "" (instance (export "yield" (func $yield))))))
+                (func (export "f") (canon lift (core func $m "f"))))
+            (component $caller
+                (import "f" (func $f))
+                (core func $f (canon lower (func $f)))
+                (core module $m (import "" "f" (func $f)) (func (export "call") (call $f)))
+                (core instance $m (instantiate $m (with "" (instance (export "f" (func $f))))))
+                (func (export "call") (canon lift (core func $m "call"))))
+            (instance $callee (instantiate $callee))
+            (instance $caller (instantiate $caller (with "f" (func $callee "f"))))
+            (export "call" (func $caller "call")))"#,
+    );
+    let call = instance.typed_func::<(), ()>(&mut store, "call").unwrap();
+    let error = call.call(&mut store, ()).unwrap_err();
+    assert!(error.to_string().contains("integer divide by zero"), "{error}");
+}

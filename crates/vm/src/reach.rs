@@ -1,6 +1,7 @@
 //! Which functions a function can lead to.
 //!
-//! Answers are safe, not exact: a call through a table counts as a call of everything of its type that the table can
+//! What a function calls and does not return from does not count: see [`CallGraph`](tombolo_compile::CallGraph). Apart
+//! from that, answers are safe, not exact: a call through a table counts as a call of everything of its type that the table can
 //! hold. What it can hold is known from the segments that initialise it, unless an instruction writes it; then it can
 //! hold whatever is a value anywhere in the given instances. References do not come from elsewhere: the instances
 //! given are all that share tables or pass references to each other.

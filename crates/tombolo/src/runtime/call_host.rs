@@ -10,10 +10,9 @@ use tombolo_vm::RawVal;
 use super::core::StoreCore;
 use super::func::{FuncValue, LoweredFunc};
 use super::guest::{GuestLift, GuestLower, Scope};
-use super::host_task::HostTask;
+use super::host_task::{First, HostTask};
 use super::{Callee, Caller, FlatValues, SubtaskData};
 use crate::error::Result;
-use crate::store::enter;
 
 /// A function of the host, whatever its Rust types.
 pub(crate) trait HostFunction: Send + Sync {
@@ -44,12 +43,18 @@ pub(crate) enum HostOutcome {
 }
 
 /// A call to the host under way.
-pub(crate) type HostFuture = Pin<Box<dyn Future<Output = Result<Box<dyn LowerLater>>> + Send>>;
+pub(crate) type HostFuture = Pin<Box<dyn HostWork>>;
 
-/// A result of the host that has yet to be lowered into the guest.
-pub(crate) trait LowerLater: Send {
-    /// Lowers it.
-    fn lower(self: Box<Self>, core: &StoreCore, lowered: &LoweredFunc, args: &[u64]) -> Result<FlatValues>;
+/// A future of the host whose result is lowered into the guest.
+pub(crate) trait HostWork: Send {
+    /// Goes on with it; its flat results, once it is ready.
+    fn poll(
+        self: Pin<&mut Self>,
+        core: &StoreCore,
+        lowered: &LoweredFunc,
+        args: &[u64],
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<FlatValues>>;
 }
 
 impl HostCall<'_> {
@@ -94,16 +99,27 @@ impl StoreCore {
                         finish_at_once(lowered, &results, values);
                         Ok(())
                     }
-                    HostOutcome::Future(future) => {
+                    HostOutcome::Future(mut future) => {
+                        // If it is ready at once, nothing needs to be made for it.
+                        let place = match self
+                            .host_tasks
+                            .poll_first(|cx| future.as_mut().poll(self, lowered, &args, cx))?
+                        {
+                            First::Ready(results) => {
+                                self.tasks.borrow_mut().release_lenders(instance, lenders);
+                                finish_at_once(lowered, &results?, values);
+                                return Ok(());
+                            }
+                            First::Pending(place) => place,
+                        };
                         let subtask = self.new_subtask(lowered, args)?;
                         {
                             let mut tasks = self.tasks.borrow_mut();
                             tasks.subtask_started(subtask)?;
                             tasks.subtask_add_lenders(subtask, lenders)?;
                         }
-                        let work = self.host_tasks.spawn(Box::new(HostSubtask { future, subtask }))?;
+                        let work = self.host_tasks.go_on(place, Box::new(HostSubtask { future, subtask }));
                         self.tasks.borrow_mut().subtask_mut(subtask)?.callee = Callee::Host(work);
-                        self.host_tasks.poll_now(self, work)?;
                         self.finish_call(lowered, subtask, values)
                     }
                 }
@@ -182,20 +198,18 @@ struct HostSubtask {
 
 impl HostTask for HostSubtask {
     fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let result = match enter(core, || self.future.as_mut().poll(cx)) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(result) => result,
+        let (lowered, args) = {
+            let tasks = core.tasks.borrow();
+            match tasks.subtask(self.subtask) {
+                Ok(data) => (data.lowered.clone(), data.args.clone()),
+                Err(trap) => return Poll::Ready(Err(trap.into())),
+            }
         };
-        Poll::Ready(result.and_then(|result| {
-            let (lowered, args) = {
-                let tasks = core.tasks.borrow();
-                let data = tasks.subtask(self.subtask)?;
-                (data.lowered.clone(), data.args.clone())
-            };
-            let results = result.lower(core, &lowered, &args)?;
+        self.future.as_mut().poll(core, &lowered, &args, cx).map(|results| {
+            let results = results?;
             let mut tasks = core.tasks.borrow_mut();
             tasks.subtask_mut(self.subtask)?.results = results;
             Ok(tasks.subtask_resolve(self.subtask, SubtaskState::Returned)?)
-        }))
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! Where guest code enters the host, and the host enters guest code.
 #![allow(unsafe_code, reason = "turns the pointers that compiled code carries into references")]
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use tombolo_compile::vmctx::{TrapCode, link};
@@ -109,8 +110,8 @@ unsafe extern "sysv64" fn enter_lowered(host: *mut HostContext, values: *mut Raw
             let data = HostContext::data(host);
             let core = &*(*data as *const StoreCore);
             let pointer = *data.add(1) as *const LoweredFunc;
-            Arc::increment_strong_count(pointer);
-            let lowered = Arc::from_raw(pointer);
+            // The store's own, lent.
+            let lowered = ManuallyDrop::new(Arc::from_raw(pointer));
             let len = lowered.core_params.max(lowered.core_results);
             let values = std::slice::from_raw_parts_mut(values, len);
             if let Some(code) = core.adapter(&lowered) {

@@ -4,7 +4,7 @@
 //! that what is ready at once never waits for a turn. Wakers may be called from any thread.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +39,20 @@ pub(crate) struct HostTaskId {
 pub(crate) struct HostTasks {
     slots: RefCell<Slots>,
     shared: Arc<Shared>,
+    /// The place of something that was ready at once, for the next.
+    spare: Cell<Option<Place>>,
+}
+
+/// A slot and its waker, before there is a task in it.
+pub(crate) struct Place {
+    waker: Arc<TaskWaker>,
+    std_waker: Waker,
+}
+
+/// How a first poll ended.
+pub(crate) enum First<R> {
+    Ready(R),
+    Pending(Place),
 }
 
 #[derive(Default)]
@@ -100,6 +114,44 @@ impl HostTasks {
     /// Adds a task. It runs when it is polled for the first time: see [`HostTasks::poll_now`] and
     /// [`HostTasks::wake`].
     pub fn spawn(&self, task: Box<dyn HostTask>) -> Result<HostTaskId> {
+        let place = self.place()?;
+        Ok(self.go_on(place, task))
+    }
+
+    /// Polls what may become a task, once. If it is not ready, it becomes one by [`HostTasks::go_on`].
+    pub fn poll_first<R>(&self, poll: impl FnOnce(&mut Context<'_>) -> Poll<R>) -> Result<First<R>> {
+        let place = match self.spare.take() {
+            Some(place) => place,
+            None => self.place()?,
+        };
+        match poll(&mut Context::from_waker(&place.std_waker)) {
+            Poll::Pending => Ok(First::Pending(place)),
+            Poll::Ready(result) => {
+                // Nobody but this place and its slot has the waker: the next one can have it.
+                if Arc::strong_count(&place.waker) == 3 && !place.waker.queued.load(Ordering::Acquire) {
+                    self.spare.replace(Some(place));
+                } else {
+                    self.remove(place.waker.id);
+                }
+                Ok(First::Ready(result))
+            }
+        }
+    }
+
+    /// Puts a task into a place.
+    pub fn go_on(&self, place: Place, task: Box<dyn HostTask>) -> HostTaskId {
+        let id = place.waker.id;
+        let mut slots = self.slots.borrow_mut();
+        if let Some(entry) = slots.entry(id) {
+            entry.state = State::Idle(task, place.waker);
+            entry.busy = true;
+            slots.busy += 1;
+        }
+        id
+    }
+
+    /// A place for a task.
+    fn place(&self) -> Result<Place> {
         let mut slots = self.slots.borrow_mut();
         let slot = match slots.free.pop() {
             Some(slot) => slot,
@@ -110,14 +162,12 @@ impl HostTasks {
                 slot
             }
         };
-        slots.busy += 1;
         let entry =
             slots.entries.get_mut(slot as usize).ok_or_else(|| Error::usage("a host task's slot is gone"))?;
         let id = HostTaskId { slot, generation: entry.generation };
-        let waker = TaskWaker { shared: self.shared.clone(), id, queued: AtomicBool::new(false) };
-        entry.state = State::Idle(task, Arc::new(waker));
-        entry.busy = true;
-        Ok(id)
+        let waker = Arc::new(TaskWaker { shared: self.shared.clone(), id, queued: AtomicBool::new(false) });
+        entry.state = State::Polling(waker.clone());
+        Ok(Place { std_waker: Waker::from(waker.clone()), waker })
     }
 
     /// Removes a task and drops it, unless it is being polled now; then it is dropped after that.

@@ -24,7 +24,7 @@ mod thread;
 pub(crate) use self::core::{HostDrop, StoreCore};
 pub(crate) use adapter::Adapters;
 pub(crate) use call_guest::HostCaller;
-pub(crate) use call_host::{HostCall, HostFunction, HostOutcome, LowerLater};
+pub(crate) use call_host::{HostCall, HostFunction, HostOutcome, HostWork};
 pub(crate) use copy::CopyBuffer;
 pub(crate) use env::{Element, Env, same_func};
 pub(crate) use func::{FuncValue, LiftedFunc, LoweredFunc};

@@ -211,13 +211,30 @@ impl StoreCore {
     /// thread is resumed. `handover` is marked as running and goes on instead.
     pub(super) fn leave(&self, thread: ThreadId, handover: Option<ThreadId>) -> Result<()> {
         if !matches!(self.tasks.borrow().thread(thread)?, ThreadData::OnFiber) {
-            // Its instance has nothing that waits: it called a function of the host that does, though not `async`.
-            return Err(Trap::CannotBlock.into());
+            return self.wait_on_stack(thread, handover);
         }
         self.handover.set(handover);
         // SAFETY: between a fiber's beginning and here are guest frames, the host's entries, and this function's
         // callers: none of them holds a borrow of a store's part, a lock or anything of this thread.
         unsafe { self.suspend() }
+    }
+
+    /// Runs other threads of the instance until one can go on that lies on its caller's stack.
+    ///
+    /// It got there because it was not expected to block: it is in a call that it will not return from, such as that of a
+    /// panic hook that prints; or its instance has nothing that waits, and it called a function of the host that does,
+    /// though it is not `async`: then no other thread can help.
+    fn wait_on_stack(&self, thread: ThreadId, handover: Option<ThreadId>) -> Result<()> {
+        let (_, instance) = self.tasks.borrow().thread_scope(thread)?;
+        let mut next = handover;
+        loop {
+            match next.or_else(|| self.tasks.borrow_mut().next_ready_in(instance)) {
+                Some(ready) if ready == thread => return Ok(()),
+                Some(ready) => self.resume_thread(ready)?,
+                None => return Err(Trap::CannotBlock.into()),
+            }
+            next = None;
+        }
     }
 }
 
