@@ -20,6 +20,8 @@ pub(super) struct Plan {
     pub(super) calls: Vec<(String, u64)>,
     /// From which imports are made, and what they return.
     pub(super) seed: u64,
+    /// How much each call gets of [`FUEL`].
+    pub(super) fuel_per_call: i32,
     /// How much of its own fuel Tombolo gets for all calls, if it is to run the module twice more, with and without
     /// optimisation, which must end at the same place.
     pub(super) little_fuel: Option<i64>,
@@ -38,9 +40,6 @@ pub(super) struct Setting {
 /// The mutable global, `i32`, of which functions and loops take one each; at zero they trap.
 pub(super) const FUEL: &str = "the fuel that is left";
 
-/// How much each call gets of it.
-pub(super) const FUEL_PER_CALL: u32 = 200;
-
 /// Bytes of a memory at most.
 pub(super) const LARGEST_MEMORY: u64 = 40 << 16;
 
@@ -57,8 +56,10 @@ impl Plan {
         };
         // One in 16 is also compared with itself.
         let little_fuel = (bits >> 5 == 0 && setting.fuel).then(|| 1 << (seed % 12));
+        // Operations on many bytes or elements take as much of it as there are.
+        let fuel_per_call = if bits >> 5 == 7 { 20_000 } else { 200 };
         let mut module = wasm_smith::Module::new(config(u)?, u)?;
-        let fuel = module.ensure_termination(FUEL_PER_CALL)?;
+        let fuel = module.ensure_termination(fuel_per_call as u32)?;
         let wasm = module.to_bytes();
         ensure!(!waits_in_shared_memory(&wasm)?, "it could wait forever");
         let (wasm, functions) = export_fuel(&wasm, fuel)?;
@@ -66,7 +67,7 @@ impl Plan {
         let calls = (functions.iter().cycle().take((functions.len() + 1).min(8)))
             .map(|name| (name.clone(), random.word()))
             .collect();
-        Ok(Plan { wasm, setting, calls, seed, little_fuel })
+        Ok(Plan { wasm, setting, calls, seed, fuel_per_call, little_fuel })
     }
 }
 

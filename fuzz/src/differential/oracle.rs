@@ -8,7 +8,7 @@ use wasmtime::{
 };
 
 use super::event::{Event, Outcome, Value};
-use super::generate::{FUEL, FUEL_PER_CALL, LARGEST_MEMORY, Plan};
+use super::generate::{FUEL, LARGEST_MEMORY, Plan};
 use crate::{Bits, Finding};
 
 /// Bytes of stack that guests may use on either side: enough for as many calls as there is fuel.
@@ -83,7 +83,7 @@ impl Run {
             Ok(instance) => {
                 self.note(Event::Instantiated(Outcome::Returned(Vec::new())));
                 for (name, seed) in &plan.calls {
-                    let outcome = self.call(instance, name, *seed)?;
+                    let outcome = self.call(instance, plan, name, *seed)?;
                     let exhausted = outcome == Outcome::Exhausted;
                     self.note(Event::Called(name.clone(), outcome));
                     if exhausted {
@@ -110,10 +110,10 @@ impl Run {
         Ok(self.into_events())
     }
 
-    fn call(&mut self, instance: Instance, name: &str, seed: u64) -> Result<Outcome, Finding> {
+    fn call(&mut self, instance: Instance, plan: &Plan, name: &str, seed: u64) -> Result<Outcome, Finding> {
         let wrong = |error: wasmtime::Error| Finding::while_doing("the oracle", error);
         if let Some(fuel) = instance.get_global(&mut self.store, FUEL) {
-            fuel.set(&mut self.store, Val::I32(FUEL_PER_CALL as i32)).map_err(wrong)?;
+            fuel.set(&mut self.store, Val::I32(plan.fuel_per_call)).map_err(wrong)?;
         }
         let func = instance.get_func(&mut self.store, name);
         let func = func.ok_or_else(|| Finding("the oracle lacks an export".into()))?;

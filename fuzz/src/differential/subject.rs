@@ -12,7 +12,7 @@ use tombolo_vm::{
 };
 
 use super::event::{Event, Outcome, Value};
-use super::generate::{FUEL, FUEL_PER_CALL, Plan, Setting};
+use super::generate::{FUEL, Plan, Setting};
 use super::{oracle, oracle::WASM_STACK};
 use crate::{Bits, Finding};
 
@@ -118,7 +118,7 @@ impl Run {
             Ok(instance) => {
                 self.note(Event::Instantiated(Outcome::Returned(Vec::new())));
                 for (name, seed) in &plan.calls {
-                    let outcome = self.call(instance, name, *seed)?;
+                    let outcome = self.call(instance, plan, name, *seed)?;
                     let exhausted = outcome == Outcome::Exhausted;
                     self.note(Event::Called(name.clone(), outcome));
                     if exhausted {
@@ -157,10 +157,10 @@ impl Run {
         })
     }
 
-    fn call(&self, instance: InstanceHandle, name: &str, seed: u64) -> Result<Outcome, Finding> {
+    fn call(&self, instance: InstanceHandle, plan: &Plan, name: &str, seed: u64) -> Result<Outcome, Finding> {
         let missing = || Finding(format!("export {name:?} is missing"));
         if let Some(fuel) = instance.export(&self.store, FUEL).and_then(Extern::global) {
-            let set = fuel.set(&self.store, Val::I32(FUEL_PER_CALL as i32));
+            let set = fuel.set(&self.store, Val::I32(plan.fuel_per_call));
             set.map_err(|error| Finding::while_doing("setting the fuel", error))?;
         }
         let func = instance.export(&self.store, name).and_then(Extern::func).ok_or_else(missing)?;

@@ -40,7 +40,6 @@ impl Translator<'_, '_> {
                 let ty = self.table_type(table)?;
                 let (value, delta) = self.pop2()?;
                 let delta = self.extend_index(delta);
-                self.spend_for(delta, ELEMENTS_OF_FUEL)?;
                 let number = self.number(table);
                 // Failure is -1 in either width; then there is nothing to fill.
                 let old = self.builtin(Builtin::TableGrow, &[number, delta], Some(types::I64))?;
@@ -48,6 +47,8 @@ impl Translator<'_, '_> {
                 let none = self.builder.ins().iconst(types::I64, 0);
                 let start = self.builder.ins().select(failed, none, old);
                 let len = self.builder.ins().select(failed, none, delta);
+                // Filling is what takes long, and a failure costs nothing, however much was asked for.
+                self.spend_for(len, ELEMENTS_OF_FUEL)?;
                 self.checked(Builtin::TableFill, &[number, start, value, len])?;
                 let old = self.narrow_index(old, ty.table64);
                 self.push(old);
