@@ -54,6 +54,21 @@ impl Event {
         matches!(self, Event::Instantiated(found) | Event::Called(_, found) if found == outcome)
     }
 
+    /// Whether both sides may be right.
+    pub(super) fn agrees_with(&self, other: &Event) -> bool {
+        use Outcome::Trapped;
+        const BOTH: [&str; 2] = ["unaligned atomic", "memory out of bounds"];
+        match (self, other) {
+            (Event::Instantiated(Trapped(mine)), Event::Instantiated(Trapped(theirs)))
+            | (Event::Called(_, Trapped(mine)), Event::Called(_, Trapped(theirs)))
+                if BOTH.contains(mine) && BOTH.contains(theirs) =>
+            {
+                true
+            }
+            _ => self == other,
+        }
+    }
+
     pub(super) fn count(&self, counts: &mut Counts) {
         match self {
             Event::Instantiated(outcome) => counts.count(&format!("instantiations that {}", outcome.verb())),
