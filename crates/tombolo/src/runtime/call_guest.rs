@@ -104,8 +104,17 @@ impl StoreCore {
             self.begin_thread(thread, Work::Task(code))?;
             return self.finish_sync(task, instance);
         }
+        self.run_on_stack(instance, || self.run_code(&code))
+    }
+
+    /// Runs core code that cannot block, likewise.
+    pub(in crate::runtime) fn run_on_stack(
+        &self,
+        instance: InstanceId,
+        run: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         let activation = Activation::of_instance(instance);
-        self.activate(&activation, || self.run_code(&code))?;
+        self.activate(&activation, run)?;
         self.activation_returned(&activation)?;
         self.activation_done(&activation)
     }

@@ -98,13 +98,14 @@ impl StoreCore {
         let (to, from) = {
             let mut tasks = self.tasks.borrow_mut();
             let (to, from) = tasks.buffers_mut(transfer.reader, transfer.writer)?;
+            if from.ty.is_some_and(TypeRef::is_plain) {
+                // No guest runs meanwhile.
+                let bytes = from.size.saturating_mul(transfer.count.into());
+                return copy_between(self, &from.guest, from.position(), &to.guest, to.position(), bytes);
+            }
             (to.clone(), from.clone())
         };
         let (Some(from_ty), Some(to_ty)) = (from.ty, to.ty) else { return Ok(()) };
-        if from_ty.is_plain() {
-            let bytes = from.size.saturating_mul(transfer.count.into());
-            return copy_between(self, &from.guest, from.position(), &to.guest, to.position(), bytes);
-        }
         let mut bridge =
             GuestBridge { from: from.guest.lift(self, Scope::None), to: to.guest.lower(self, None) };
         translate_elements(

@@ -22,17 +22,13 @@ impl StoreCore {
         match ty {
             ResourceType::Guest { id } => {
                 let resource = self.resources.borrow().get(id as usize).cloned();
-                match resource.as_deref() {
-                    Some(resource) => match &resource.dtor {
-                        Some(dtor) => {
-                            let blocks = resource.code.blocks(self, &resource.known_to_block, [dtor.func]);
-                            let code = Code::Call(dtor.clone(), RawVal::from_u32(rep));
-                            self.run_in_instance(resource.instance, code, blocks)
-                        }
-                        None => Ok(()),
-                    },
-                    None => Ok(()),
+                let Some(resource) = resource.as_deref() else { return Ok(()) };
+                let Some(dtor) = &resource.dtor else { return Ok(()) };
+                let rep = RawVal::from_u32(rep);
+                if !resource.code.blocks(self, &resource.known_to_block, [dtor.func]) {
+                    return self.run_on_stack(resource.instance, || self.call(dtor, &mut [rep]));
                 }
+                self.run_in_instance(resource.instance, Code::Call(dtor.clone(), rep), true)
             }
             ResourceType::Host(_) => {
                 let drop = self.host_drops.borrow().get(&ty).cloned();
