@@ -105,8 +105,8 @@ pub unsafe fn guard(host: *mut HostContext, body: impl FnOnce(&Store) -> Result<
     1
 }
 
-/// What exit trampolines call when a host function failed. If it did with an exception, that is thrown on; see [`arch::raise_shim`]. `pc` is the return address into
-/// the trampoline, and `fp` the trampoline's frame pointer.
+/// What exit trampolines call when a host function failed; see [`arch::raise_shim`]. If it did with an exception, that is
+/// thrown on. `pc` is the return address into the trampoline, and `fp` the trampoline's frame pointer.
 ///
 /// # Safety
 /// Only compiled code may call it, through the shim.

@@ -112,7 +112,7 @@ fn add_options<T: WasiView + 'static>(types: &mut LinkerInstance<'_, T>) -> Resu
 }
 
 fn find<'a, T: WasiView + 'static>(store: &'a mut StoreMut<'_, T>, this: &This) -> Result<&'a TcpSocket> {
-    Ok(store.data_mut().wasi().table.get(this).map_err(Error::host)?)
+    store.data_mut().wasi().table.get(this).map_err(Error::host)
 }
 
 /// Fills a guest's reads with the connections that a socket takes.

@@ -81,5 +81,5 @@ fn add_getters<T: WasiView + 'static>(types: &mut LinkerInstance<'_, T>) -> Resu
 }
 
 fn find<'a, T: WasiView + 'static>(store: &'a mut StoreMut<'_, T>, this: &This) -> Result<&'a UdpSocket> {
-    Ok(store.data_mut().wasi().table.get(this).map_err(Error::host)?)
+    store.data_mut().wasi().table.get(this).map_err(Error::host)
 }
