@@ -54,8 +54,15 @@ enum Stock<'a, I> {
 }
 
 impl<'a, T: Send + 'static, I: 'static> Source<'a, T, I> {
-    pub(super) fn host(core: &'a StoreCore, items: &'a mut Vec<I>, skip: usize, closed: bool) -> Self {
-        let remaining = items.len().saturating_sub(skip);
+    /// `count` elements of `items`, behind `skip` that were taken before.
+    pub(super) fn host(
+        core: &'a StoreCore,
+        items: &'a mut Vec<I>,
+        skip: usize,
+        count: usize,
+        closed: bool,
+    ) -> Self {
+        let remaining = count.min(items.len().saturating_sub(skip));
         Source { core, stock: Stock::Host(items), remaining, taken: skip, closed, data: PhantomData }
     }
 
@@ -118,7 +125,9 @@ impl<T: Send + 'static> Source<'_, T, u8> {
     pub fn as_bytes(&self) -> &[u8] {
         match &self.stock {
             Stock::Nothing => &[],
-            Stock::Host(items) => items.get(self.taken..).unwrap_or_default(),
+            Stock::Host(items) => {
+                items.get(self.taken..self.taken.saturating_add(self.remaining)).unwrap_or_default()
+            }
             Stock::Guest(buffer) => {
                 let start =
                     usize::try_from(buffer.position()).unwrap_or(usize::MAX).saturating_add(self.taken);

@@ -85,7 +85,10 @@ impl<T: Send + 'static, I: Lower + 'static> Destination<'_, T, I> {
             return Err(Error::usage("a stream's destination is full"));
         }
         match &mut self.room {
-            Room::Host(items) => items.push(item),
+            Room::Host(items) => {
+                items.truncate(self.written);
+                items.push(item);
+            }
             Room::Guest(buffer) => {
                 if let Some(ty) = buffer.ty {
                     let offset = buffer.element_size().saturating_mul(self.written as u64);
@@ -118,8 +121,12 @@ impl<T: Send + 'static> Destination<'_, T, u8> {
     pub fn as_bytes(&mut self) -> &mut [u8] {
         match &mut self.room {
             Room::Host(items) => {
-                items.resize(self.written + self.remaining, 0);
-                items.get_mut(self.written..).unwrap_or_default()
+                let end = self.written.saturating_add(self.remaining);
+                // What is there is only overwritten: nobody sees more of it than the producer says it filled.
+                if items.len() < end {
+                    items.resize(end, 0);
+                }
+                items.get_mut(self.written..end).unwrap_or_default()
             }
             Room::Guest(buffer) => {
                 let start =

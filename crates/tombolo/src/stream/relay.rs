@@ -21,8 +21,12 @@ const ROUNDS: usize = 16;
 pub(super) struct RelayTask<T: 'static, I> {
     producer: Option<Pin<Box<dyn StreamProducer<T, Item = I>>>>,
     consumer: Pin<Box<dyn StreamConsumer<T, Item = I>>>,
+    /// The elements on their way, and behind them what is left of earlier ones: room for bytes is cleared only once.
     items: Vec<I>,
+    /// Those on their way: from here …
     taken: usize,
+    /// … to here.
+    end: usize,
 }
 
 impl<T: 'static, I> RelayTask<T, I> {
@@ -30,7 +34,7 @@ impl<T: 'static, I> RelayTask<T, I> {
         producer: Pin<Box<dyn StreamProducer<T, Item = I>>>,
         consumer: Pin<Box<dyn StreamConsumer<T, Item = I>>>,
     ) -> Self {
-        RelayTask { producer: Some(producer), consumer, items: Vec::new(), taken: 0 }
+        RelayTask { producer: Some(producer), consumer, items: Vec::new(), taken: 0, end: 0 }
     }
 }
 
@@ -38,13 +42,12 @@ impl<T: Send + 'static, I: Lift + Lower + Send + 'static> RelayTask<T, I> {
     /// Takes more from the producer. Pending if it has none.
     fn fill(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let Some(producer) = &mut self.producer else { return Poll::Ready(Ok(())) };
-        self.items.clear();
-        self.taken = 0;
+        (self.taken, self.end) = (0, 0);
         let room = (WINDOW / size_of::<I>().max(1)).max(1);
         let mut destination = Destination::host(core, &mut self.items, room);
         let poll = enter(core, || producer.as_mut().poll_produce(cx, &mut destination));
         let written = destination.written();
-        self.items.truncate(written);
+        self.end = written;
         match poll {
             Poll::Pending if written == 0 => Poll::Pending,
             Poll::Pending => Poll::Ready(Ok(())),
@@ -65,18 +68,19 @@ impl<T: Send + 'static, I: Lift + Lower + Send + 'static> HostTask for RelayTask
     fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let this = self;
         for _ in 0..ROUNDS {
-            if this.taken >= this.items.len() && this.producer.is_some() {
+            if this.taken >= this.end && this.producer.is_some() {
                 match this.fill(core, cx) {
                     Poll::Ready(Ok(())) => {}
                     other => return other,
                 }
             }
-            let closed = this.producer.is_none() && this.taken >= this.items.len();
-            let offered = this.items.len().saturating_sub(this.taken);
-            let mut source = Source::host(core, &mut this.items, this.taken, closed);
+            let offered = this.end.saturating_sub(this.taken);
+            let closed = this.producer.is_none() && offered == 0;
+            let mut source = Source::host(core, &mut this.items, this.taken, offered, closed);
             let poll = enter(core, || this.consumer.as_mut().poll_consume(cx, &mut source));
+            let left = source.remaining();
             this.taken = source.taken();
-            let left = this.items.len().saturating_sub(this.taken);
+            this.end = this.taken.saturating_add(left);
             match poll {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
