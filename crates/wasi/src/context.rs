@@ -6,11 +6,13 @@ use std::sync::Arc;
 use tombolo::ResourceTable;
 
 use crate::blocking::Workers;
-use crate::clocks::{HostMonotonicClock, HostSystemClock, MonotonicClock, SystemClock};
+use crate::clocks::{
+    HostMonotonicClock, HostSystemClock, HostTimeZone, MonotonicClock, SystemClock, TimeZone,
+};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::filesystem::{
-    Descriptor, DescriptorLimit, HostObject, MetadataHashKey, Object, Permissions, Preopen,
+    Descriptor, DescriptorLimit, HostObject, MetadataHashKey, Object, OnReadOnly, Permissions, Preopen,
 };
 use crate::random::{Random, RandomSource};
 use crate::sockets::{AllowAll, DenyAll, HostNetwork, Network, SocketPolicy, Sockets};
@@ -38,6 +40,7 @@ pub(crate) struct Stdio {
 pub(crate) struct Clocks {
     pub(crate) monotonic: Arc<dyn MonotonicClock>,
     pub(crate) system: Arc<dyn SystemClock>,
+    pub(crate) time_zone: Arc<dyn TimeZone>,
 }
 
 /// The files.
@@ -95,12 +98,16 @@ pub struct WasiCtxBuilder {
     clocks: Clocks,
     random: Random,
     preopens: Vec<Preopen>,
+    on_read_only: Option<Tell>,
     network: Option<Arc<dyn Network>>,
     socket_policy: Arc<dyn SocketPolicy>,
     limit: DescriptorLimit,
     workers: Workers,
     in_place: bool,
 }
+
+/// Is told the path of a directory that something was refused in.
+type Tell = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Where a standard stream leads.
 enum Stream<S: ?Sized> {
@@ -117,9 +124,14 @@ impl Default for WasiCtxBuilder {
             stdin: Stream::To(Box::new(Null)),
             stdout: Stream::To(Box::new(Null)),
             stderr: Stream::To(Box::new(Null)),
-            clocks: Clocks { monotonic: Arc::new(HostMonotonicClock), system: Arc::new(HostSystemClock) },
+            clocks: Clocks {
+                monotonic: Arc::new(HostMonotonicClock),
+                system: Arc::new(HostSystemClock),
+                time_zone: Arc::new(HostTimeZone::default()),
+            },
             random: Random::default(),
             preopens: Vec::new(),
+            on_read_only: None,
             network: None,
             socket_policy: Arc::new(DenyAll),
             limit: DescriptorLimit::default(),
@@ -244,6 +256,13 @@ impl WasiCtxBuilder {
         self
     }
 
+    /// Says where the clock hangs, to guests that import [`timezone`](crate::p3::clocks::add_timezone_to_linker).
+    #[must_use]
+    pub fn time_zone(mut self, zone: impl TimeZone) -> Self {
+        self.clocks.time_zone = Arc::new(zone);
+        self
+    }
+
     /// Draws unpredictable bytes from `source`. A guest without secrets may be given a seeded one.
     #[must_use]
     pub fn secure_random(mut self, source: impl RandomSource) -> Self {
@@ -304,6 +323,14 @@ impl WasiCtxBuilder {
         self
     }
 
+    /// Calls `tell` whenever the guest tries to change something in a directory that it may only read, with the path
+    /// that it knows the directory by. The guest gets its error either way.
+    #[must_use]
+    pub fn on_read_only(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.on_read_only = Some(Arc::new(tell));
+        self
+    }
+
     /// Says what the guest may do with the network. Nothing by default; an
     /// [`AllowList`](crate::sockets::AllowList) is what most embedders want.
     #[must_use]
@@ -347,6 +374,12 @@ impl WasiCtxBuilder {
         let workers = if self.in_place { self.workers.in_place() } else { self.workers };
         let host_network = || Arc::new(HostNetwork::new(self.limit, workers.clone())) as Arc<dyn Network>;
         let network = self.network.unwrap_or_else(host_network);
+        let watched = |preopen: Preopen| {
+            let path = Arc::from(preopen.path.as_str());
+            let on_read_only = self.on_read_only.clone().map(|tell| OnReadOnly { tell, path });
+            Preopen { descriptor: preopen.descriptor.with_on_read_only(on_read_only), path: preopen.path }
+        };
+        let preopens = self.preopens.into_iter().map(watched).collect();
         WasiCtx {
             environment: Arc::new(self.environment),
             stdio: Stdio {
@@ -356,7 +389,7 @@ impl WasiCtxBuilder {
             },
             clocks: self.clocks,
             random: self.random,
-            filesystem: Filesystem { preopens: self.preopens, hash_key: Arc::default() },
+            filesystem: Filesystem { preopens, hash_key: Arc::default() },
             sockets: Sockets::new(network, self.socket_policy),
             workers,
         }

@@ -1,6 +1,7 @@
-//! Clocks: what time it is, how much has passed, and waiting for more to pass.
+//! Clocks: what time it is, and where; how much has passed, and waiting for more to pass.
 
 mod host;
+mod time_zone;
 mod virtual_clock;
 
 use std::future::Future;
@@ -8,6 +9,7 @@ use std::io;
 use std::pin::Pin;
 
 pub use host::{HostMonotonicClock, HostSystemClock};
+pub use time_zone::{FixedTimeZone, HostTimeZone, TimeZone};
 pub use virtual_clock::VirtualClock;
 
 /// A point in time: seconds and nanoseconds since 1970-01-01T00:00:00Z, leap seconds not counted.

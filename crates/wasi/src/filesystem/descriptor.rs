@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::blocking::Blocking;
 
 use super::metadata_hash::MetadataHashKey;
+use super::refusal::OnReadOnly;
 use super::{
     Advice, DescriptorFlags, DescriptorType, Entries, ErrorCode, MetadataHash, NewTimestamp, Object,
     OpenFlags, Permissions, Position, Result, Stat, SymlinkFollow,
@@ -26,6 +27,8 @@ pub struct Descriptor {
     object: Arc<dyn Object>,
     flags: DescriptorFlags,
     allowed: Permissions,
+    /// Who wants to know of attempts to change what the embedder granted for reading alone.
+    on_read_only: Option<OnReadOnly>,
 }
 
 impl Descriptor {
@@ -36,7 +39,14 @@ impl Descriptor {
             mutate_directory: allowed.write,
             ..DescriptorFlags::default()
         };
-        Descriptor { object: directory, flags, allowed }
+        Descriptor { object: directory, flags, allowed, on_read_only: None }
+    }
+
+    /// Calls `on_read_only` whenever something is refused because the directory was granted for reading alone.
+    #[must_use]
+    pub(crate) fn with_on_read_only(self, on_read_only: Option<OnReadOnly>) -> Self {
+        let on_read_only = on_read_only.filter(|_| !self.allowed.write);
+        Descriptor { on_read_only, ..self }
     }
 
     /// Tells what may be done through the descriptor.
@@ -111,7 +121,7 @@ impl Descriptor {
         let is_directory = || self.kind(blocking).map(|kind| kind == DescriptorType::Directory);
         // A file's times go with the right to change files here, a directory's with the right to change this one.
         if !self.allowed.write || (!self.flags.write && !self.flags.mutate_directory && is_directory()?) {
-            return Err(ErrorCode::ReadOnly);
+            return Err(self.read_only());
         }
         self.object.set_times(access, modification, blocking)
     }
@@ -207,7 +217,7 @@ impl Descriptor {
         check_path(path)?;
         let changes = flags.write || flags.mutate_directory || open.truncate || open.create;
         if changes && !self.flags.mutate_directory {
-            return Err(ErrorCode::ReadOnly);
+            return Err(self.read_only());
         }
         if flags.read && !self.allowed.read {
             return Err(ErrorCode::NotPermitted);
@@ -222,7 +232,7 @@ impl Descriptor {
         }
         let allowed =
             Permissions { read: self.allowed.read, write: self.allowed.write && self.flags.mutate_directory };
-        Ok(Descriptor { object, flags, allowed })
+        Ok(Descriptor { object, flags, allowed, on_read_only: self.on_read_only.clone() })
     }
 
     /// Tells what is known of what a path leads to.
@@ -353,8 +363,16 @@ impl Descriptor {
     fn mutable(&self) -> Result<&dyn Object> {
         match self.flags.mutate_directory {
             true => Ok(&*self.object),
-            false => Err(ErrorCode::ReadOnly),
+            false => Err(self.read_only()),
         }
+    }
+
+    /// The error of an attempt to change what may not be changed.
+    fn read_only(&self) -> ErrorCode {
+        if let Some(on_read_only) = &self.on_read_only {
+            on_read_only.call();
+        }
+        ErrorCode::ReadOnly
     }
 
     /// The directory that something from here is given a name in.

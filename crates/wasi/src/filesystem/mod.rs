@@ -12,6 +12,7 @@ mod error;
 mod host;
 mod metadata_hash;
 mod object;
+mod refusal;
 mod streams;
 mod types;
 
@@ -22,6 +23,7 @@ pub use error::{ErrorCode, Result};
 pub use host::HostObject;
 pub use metadata_hash::MetadataHashKey;
 pub use object::{Entries, Object};
+pub(crate) use refusal::OnReadOnly;
 pub use streams::{DirectoryReader, FileReader, FileWriter};
 pub use types::{
     Advice, DescriptorFlags, DescriptorType, DirectoryEntry, MetadataHash, NewTimestamp, OpenFlags,

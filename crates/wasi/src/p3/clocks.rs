@@ -29,7 +29,8 @@ impl From<Instant> for clocks::Instant {
     }
 }
 
-/// Defines the interfaces of `wasi:clocks`.
+/// Defines the interfaces of `wasi:clocks`, but for `timezone`, which is not stable:
+/// [`add_timezone_to_linker`] defines that.
 ///
 /// # Errors
 ///
@@ -59,6 +60,23 @@ pub fn add_to_linker<T: WasiView + 'static>(linker: &mut Linker<T>) -> Result<()
     system.func("now", |mut store, ()| Ok(Instant::from(store.data_mut().wasi().ctx.clocks.system.now())))?;
     system
         .func("get-resolution", |mut store, ()| Ok(store.data_mut().wasi().ctx.clocks.system.resolution()))?;
+    Ok(())
+}
+
+/// Defines `wasi:clocks/timezone`, of the unstable feature `clocks-timezone`.
+///
+/// # Errors
+///
+/// It is defined already.
+pub fn add_timezone_to_linker<T: WasiView + 'static>(linker: &mut Linker<T>) -> Result<()> {
+    let mut timezone = linker.instance("wasi:clocks/timezone@0.3.2")?;
+    timezone.func("iana-id", |mut store, ()| Ok(store.data_mut().wasi().ctx.clocks.time_zone.iana_id()))?;
+    timezone.func("utc-offset", |mut store, (when,): (Instant,)| {
+        Ok(store.data_mut().wasi().ctx.clocks.time_zone.utc_offset(when.into()))
+    })?;
+    timezone.func("to-debug-string", |mut store, ()| {
+        Ok(store.data_mut().wasi().ctx.clocks.time_zone.to_debug_string())
+    })?;
     Ok(())
 }
 
