@@ -2,7 +2,9 @@
 
 mod args;
 mod contents;
+mod denied;
 mod diagnostics;
+mod folders;
 mod inspect;
 mod load;
 mod network;

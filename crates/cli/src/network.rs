@@ -65,10 +65,6 @@ pub(crate) struct NetworkArgs {
     /// Allow everything with the network that you may do yourself
     #[arg(long)]
     inherit_network: bool,
-
-    /// Show what the program wanted of the network and may not have, and the option that would allow it
-    #[arg(long)]
-    show_refused: bool,
 }
 
 /// What one option allows.
@@ -95,9 +91,9 @@ impl Rule {
 }
 
 impl NetworkArgs {
-    /// Grants what the options say.
-    pub(crate) fn grant(&self, wasi: WasiCtxBuilder) -> WasiCtxBuilder {
-        match (self.inherit_network, self.show_refused) {
+    /// Grants what the options say. With `show_refused`, what they refuse is shown.
+    pub(crate) fn grant(&self, show_refused: bool, wasi: WasiCtxBuilder) -> WasiCtxBuilder {
+        match (self.inherit_network, show_refused) {
             (true, _) => wasi.socket_policy(AllowAll),
             (false, false) => wasi.socket_policy(self.policy()),
             (false, true) => wasi.socket_policy(Shown { policy: self.policy(), shown: Mutex::default() }),

@@ -24,10 +24,12 @@ pub(crate) struct Grant {
 }
 
 const VARIABLES: Grant = Grant { flag: "--env NAME[=VALUE]", gives: "environment variables" };
-const FOLDERS: Grant = Grant { flag: "--dir HOST[::GUEST]", gives: "folders" };
+const FOLDERS: Grant = Grant { flag: "--dir HOST[::GUEST][:ro]", gives: "folders" };
 
 const SOCKETS: Grant = Grant { flag: "--tcp HOST:PORT, --udp HOST:PORT", gives: "network connections" };
 const NAMES: Grant = Grant { flag: "--lookup NAME", gives: "names of the network" };
+
+const TIMEZONE: Grant = Grant { flag: "--unstable clocks-timezone", gives: "the time zone" };
 
 const fn free(name: &'static str) -> Interface {
     Interface { name, grant: None }
@@ -35,6 +37,14 @@ const fn free(name: &'static str) -> Interface {
 
 const fn granted(name: &'static str, grant: Grant) -> Interface {
     Interface { name, grant: Some(grant) }
+}
+
+/// The version of the definitions.
+pub(crate) const VERSION: &str = "0.3.2";
+
+/// The names of all interfaces, without a version.
+pub(crate) fn interfaces() -> impl Iterator<Item = &'static str> {
+    INTERFACES.iter().map(|interface| interface.name)
 }
 
 /// Every minor version of WASI 0.3 is compatible with those before it, so only names are listed.
@@ -53,6 +63,7 @@ const INTERFACES: &[Interface] = &[
     free("wasi:clocks/types"),
     free("wasi:clocks/monotonic-clock"),
     free("wasi:clocks/system-clock"),
+    granted("wasi:clocks/timezone", TIMEZONE),
     free("wasi:random/random"),
     free("wasi:random/insecure"),
     free("wasi:random/insecure-seed"),

@@ -2,21 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 use tombolo::{
     Component, Config, Engine, ErrorKind, Feature, Instance, LimitKind, Limits, Linker, ResourceTable, Store,
 };
 use tombolo_wasi::filesystem::DescriptorLimit;
-use tombolo_wasi::{Exit, Permissions, WasiCtx, WasiCtxView, WasiView, p3};
+use tombolo_wasi::{Exit, WasiCtx, WasiCtxView, WasiView, p3};
 
+use crate::denied::Denied;
 use crate::diagnostics::{Failure, report_trap};
+use crate::folders::{self, Folder};
 use crate::load::Source;
 use crate::network::NetworkArgs;
-use crate::provided::Needs;
+use crate::provided::{Needs, Provided};
 use crate::role::Role;
 
 /// How many of the process's descriptors are never the program's.
@@ -26,8 +29,8 @@ const DESCRIPTOR_RESERVE: usize = 64;
 #[derive(Debug, Args)]
 #[command(override_usage = "tombolo run [OPTIONS] FILE [ARGS]...")]
 pub(crate) struct RunArgs {
-    /// Give the program the folder HOST, under the name GUEST (the same name, if none is given)
-    #[arg(long = "dir", value_name = "HOST[::GUEST]", value_parser = parse_folder)]
+    /// Give the program the folder HOST, under the name GUEST (the same name, if none is given), with :ro for reading alone
+    #[arg(long = "dir", value_name = "HOST[::GUEST][:ro]")]
     folders: Vec<Folder>,
 
     /// Set an environment variable, or pass on one of yours by its name alone
@@ -58,6 +61,18 @@ pub(crate) struct RunArgs {
     #[arg(long = "feature", value_name = "NAME", value_parser = parse_feature)]
     features: Vec<Feature>,
 
+    /// Take an interface away, such as wasi:random/random, or a package: a program that needs it is not started
+    #[arg(long, value_name = "INTERFACE")]
+    deny: Vec<Denied>,
+
+    /// Provide an interface of WASI that is not stable yet
+    #[arg(long, value_name = "FEATURE")]
+    unstable: Vec<Unstable>,
+
+    /// Show what the program wanted and may not have, and the option that would allow it
+    #[arg(long)]
+    show_refused: bool,
+
     /// Tell a profiler the names of the program's functions
     #[arg(long, value_name = "HOW")]
     profile: Option<Profile>,
@@ -79,13 +94,11 @@ enum Profile {
     Perfmap,
 }
 
-/// A folder that the program is given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Folder {
-    /// The folder on the host.
-    host: PathBuf,
-    /// The name under which the program finds it.
-    guest: String,
+/// A feature of WASI's declarations that is marked as unstable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Unstable {
+    /// The time zone, as wasi:clocks/timezone
+    ClocksTimezone,
 }
 
 /// An environment variable that the program is given.
@@ -146,19 +159,43 @@ impl RunArgs {
         let arguments = self.arguments().map_err(Failure::new)?;
         let environment = self.environment(std::env::vars_os());
         // The program is this process's only work: it may wait for the disk, unless it is to be stopped meanwhile.
-        let mut wasi = WasiCtx::builder()
+        let wasi = WasiCtx::builder()
             .args(arguments)
             .envs(environment)
             .inherit_stdio()
             .allow_blocking(self.timeout.is_none())
             .descriptor_limit(DescriptorLimit::all_but(DESCRIPTOR_RESERVE));
-        for Folder { host, guest } in &self.folders {
-            wasi = wasi.preopened_dir(host, guest, Permissions::READ_WRITE).map_err(|error| {
-                Failure::caused_by(format!("cannot give the program the folder {}", host.display()), error)
-                    .hint("`--dir HOST::GUEST` names an existing folder of the host first")
-            })?;
+        let wasi = folders::grant(&self.folders, self.show_refused, wasi)?;
+        Ok(self.network.grant(self.show_refused, wasi).build())
+    }
+
+    /// What the program finds of WASI.
+    fn linker(&self, engine: &Engine) -> tombolo::Result<Linker<Host>> {
+        let mut linker = Linker::new(engine);
+        p3::add_to_linker(&mut linker)?;
+        if self.unstable.contains(&Unstable::ClocksTimezone) {
+            p3::clocks::add_timezone_to_linker(&mut linker)?;
         }
-        Ok(self.network.grant(wasi).build())
+        for denied in &self.deny {
+            denied.take_from(&mut linker);
+        }
+        Ok(linker)
+    }
+
+    /// Why a program that needs `provided` does not get all of it.
+    fn withheld(&self, file: &str, provided: &[Provided]) -> Option<Failure> {
+        for Provided { name, .. } in provided {
+            if let Some(denied) = self.deny.iter().find(|denied| denied.covers(name)) {
+                let hint = format!("leave out `{}`, or build the component without it", denied.option());
+                return Some(Failure::new(format!("{file} needs {name}, which is denied")).hint(hint));
+            }
+            if name.starts_with("wasi:clocks/timezone@") && !self.unstable.contains(&Unstable::ClocksTimezone)
+            {
+                let failure = Failure::new(format!("{file} needs {name}, which is not stable"));
+                return Some(failure.hint("`--unstable clocks-timezone` provides it all the same"));
+            }
+        }
+        None
     }
 
     /// The program's environment: what `--inherit-env` and `--env` give it, the last of a name counting.
@@ -201,9 +238,10 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<ExitCode, Failure> {
     }
     let engine =
         Engine::new(&config).map_err(|error| Failure::caused_by("cannot run WebAssembly here", error))?;
-    let component = Component::new(&engine, &source.bytes).map_err(|error| explain(&source, error))?;
-    let mut linker = Linker::new(&engine);
-    p3::add_to_linker(&mut linker).map_err(|error| Failure::caused_by("cannot provide WASI", error))?;
+    let component =
+        Component::new(&engine, &source.bytes).map_err(|error| explain(&source, arguments, error))?;
+    let linker =
+        arguments.linker(&engine).map_err(|error| Failure::caused_by("cannot provide WASI", error))?;
     let host = Host { wasi: arguments.wasi()?, table: ResourceTable::new() };
     let mut store = Store::new(&engine, host);
     arguments.bound(&mut store).map_err(|error| Failure::caused_by("cannot bound the program", error))?;
@@ -211,6 +249,12 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::caused_by("cannot start the event loop", error))?;
+    let _limit_is_an_error = {
+        let _entered = runtime.enter();
+        // With a limit on the size of files, the kernel would end the process at it. The program gets an error instead.
+        signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))
+            .map_err(|error| Failure::caused_by("cannot start the event loop", error))?
+    };
     let outcome = runtime.block_on(call(&mut store, &linker, &component));
     drop(store);
     // A read of the standard input may be under way on another thread, and nobody can end it.
@@ -221,7 +265,7 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<ExitCode, Failure> {
         Err(error) => match (error.downcast_ref::<Exit>(), error.trap()) {
             (Some(exit), _) => Ok(ExitCode::from(exit.0)),
             (None, Some(trap)) => Ok(report_trap(trap)),
-            (None, None) => Err(explain(&source, error)),
+            (None, None) => Err(explain(&source, arguments, error)),
         },
     }
 }
@@ -257,7 +301,7 @@ impl WasiView for Host {
 /// Says why a file cannot be run, and what to do about it, after `error` has refused it.
 ///
 /// Only then is the file looked at more closely: what runs does not pay for it.
-fn explain(source: &Source, error: tombolo::Error) -> Failure {
+fn explain(source: &Source, arguments: &RunArgs, error: tombolo::Error) -> Failure {
     let file = source.path.display().to_string();
     let part = match source.check() {
         Ok(part) => part,
@@ -267,7 +311,10 @@ fn explain(source: &Source, error: tombolo::Error) -> Failure {
     if !matches!(role, Role::Command { .. }) {
         return Failure::new(format!("{file} is {}", role.phrase())).hint(role.next_step(&file));
     }
-    let missing = Needs::of(&part).missing;
+    let Needs { provided, missing } = Needs::of(&part);
+    if let Some(failure) = arguments.withheld(&file, &provided) {
+        return failure;
+    }
     if missing.is_empty() {
         let hint = hint(&error);
         let failure = Failure::caused_by(format!("cannot run {file}"), error);
@@ -350,15 +397,6 @@ fn parse_feature(text: &str) -> Result<Feature, String> {
     })
 }
 
-/// Reads `HOST` or `HOST::GUEST`.
-fn parse_folder(text: &str) -> Result<Folder, String> {
-    let (host, guest) = text.split_once("::").unwrap_or((text, text));
-    if host.is_empty() || guest.is_empty() {
-        return Err("write HOST::GUEST, such as ./data::/data, or HOST alone".to_owned());
-    }
-    Ok(Folder { host: PathBuf::from(host), guest: guest.to_owned() })
-}
-
 /// Reads `NAME` or `NAME=VALUE`.
 fn parse_variable(text: &str) -> Result<Variable, String> {
     let (name, value) = match text.split_once('=') {
@@ -386,21 +424,6 @@ mod tests {
         Wrapper::try_parse_from([&["run"], words].concat())
             .map(|wrapper| wrapper.run)
             .map_err(|error| error.to_string())
-    }
-
-    fn folder(text: &str) -> (String, String) {
-        let run = parse(&["--dir", text, "app.wasm"]).unwrap();
-        let [Folder { host, guest }] = run.folders.as_slice() else { panic!("{run:?}") };
-        (host.to_str().unwrap().to_owned(), guest.clone())
-    }
-
-    #[test]
-    fn a_folder_keeps_its_name_unless_another_is_given() {
-        assert_eq!(folder("."), (".".to_owned(), ".".to_owned()));
-        assert_eq!(folder("a/b::/data"), ("a/b".to_owned(), "/data".to_owned()));
-        assert_eq!(folder("a::b::c"), ("a".to_owned(), "b::c".to_owned()));
-        assert!(parse(&["--dir", "::x", "app.wasm"]).unwrap_err().contains("HOST::GUEST"));
-        assert!(parse(&["--dir", "x::", "app.wasm"]).unwrap_err().contains("HOST::GUEST"));
     }
 
     #[test]
@@ -446,7 +469,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.wat");
         std::fs::write(&path, text).unwrap();
-        let failure = explain(&Source::read(&path).unwrap(), tombolo::Error::host("the engine's own words"));
+        let source = Source::read(&path).unwrap();
+        let arguments = parse(&[path.to_str().unwrap()]).unwrap();
+        let failure = explain(&source, &arguments, tombolo::Error::host("the engine's own words"));
         format!("{failure:?}")
     }
 
