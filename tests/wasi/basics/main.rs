@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+#[path = "../command.rs"]
+mod command;
+
 mod clocks;
 mod guest;
 mod program;

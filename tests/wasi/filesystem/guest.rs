@@ -2,31 +2,17 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use tombolo::{Component, Config, Engine, Linker, ResourceTable, Store};
+use tombolo_wasi::WasiCtxBuilder;
 use tombolo_wasi::bytes::Input;
 use tombolo_wasi::stdio::{InputSource, MemoryOutput};
-use tombolo_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p3};
 
+use crate::command::Command;
 use crate::tree::{HostTree, everywhere};
 
-/// No case takes this long; one that does hangs.
-const TIME_LIMIT: Duration = Duration::from_secs(120);
-
-struct Host {
-    wasi: WasiCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for Host {
-    fn wasi(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
+static FILES: Command = Command::new("files");
 
 /// Runs operations and gives what each of them came to.
 pub(crate) async fn run(wasi: WasiCtxBuilder, operations: &[&str]) -> Vec<String> {
@@ -37,15 +23,7 @@ pub(crate) async fn run(wasi: WasiCtxBuilder, operations: &[&str]) -> Vec<String
 
 /// Runs operations and gives what the guest says: that its outcomes went to the standard output, or not.
 pub(crate) async fn run_to(wasi: WasiCtxBuilder, operations: &[&str]) -> Result<(), ()> {
-    let (engine, component) = component();
-    let wasi = wasi.arg("files").args(operations.iter().copied());
-    let mut linker = Linker::new(engine);
-    p3::add_to_linker(&mut linker).unwrap();
-    let mut store = Store::new(engine, Host { wasi: wasi.build(), table: ResourceTable::new() });
-    let instance = linker.instantiate(&mut store, component).unwrap();
-    let run = instance.instance("wasi:cli/run@0.3.2").unwrap();
-    let run = run.typed_func::<(), Result<(), ()>>(&mut store, "run").unwrap();
-    let result = tokio::time::timeout(TIME_LIMIT, run.call_async(&mut store, ())).await;
+    let (result, store) = FILES.run(wasi, operations).await;
     let said = result.unwrap_or_else(|_| panic!("{operations:?} hangs")).unwrap();
     assert!(store.data().table.is_empty(), "{operations:?} left resources behind");
     said
@@ -108,14 +86,4 @@ impl Input for Actions {
         buffer[0] = b'!';
         Poll::Ready(Ok(1))
     }
-}
-
-fn component() -> &'static (Engine, Component) {
-    static COMPONENT: OnceLock<(Engine, Component)> = OnceLock::new();
-    COMPONENT.get_or_init(|| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests/files/files.wasm");
-        let engine = Engine::new(&Config::new()).unwrap();
-        let component = Component::from_file(&engine, path).unwrap();
-        (engine, component)
-    })
 }

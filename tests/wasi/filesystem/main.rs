@@ -7,6 +7,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+#[path = "../command.rs"]
+mod command;
+
 mod changes;
 mod data;
 mod devices;

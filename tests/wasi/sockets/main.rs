@@ -6,6 +6,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+#[path = "../command.rs"]
+mod command;
+
 mod guest;
 mod network;
 mod peers;
