@@ -7,7 +7,7 @@ mod udp;
 
 use std::net::IpAddr;
 
-use tombolo::{Error, Linker, Resource, ResourceTable, ResourceTableError, Result};
+use tombolo::{Error, Linker, Resource, ResourceTable, ResourceTableError, Result, StoreMut};
 
 use crate::WasiView;
 
@@ -48,4 +48,12 @@ fn push<R: Send + 'static>(table: &mut ResourceTable, socket: R) -> Answer<Resou
         Err(ResourceTableError::Full(_)) => Ok(Err(ErrorCode::OutOfMemory)),
         pushed => pushed.map(Ok).map_err(Error::host),
     }
+}
+
+/// The socket that a handle stands for.
+fn find<'a, T: WasiView + 'static, R: Send + 'static>(
+    store: &'a mut StoreMut<'_, T>,
+    this: &Resource<R>,
+) -> Result<&'a R> {
+    store.data_mut().wasi().table.get(this).map_err(Error::host)
 }

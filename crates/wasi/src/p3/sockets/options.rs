@@ -1,11 +1,11 @@
 //! Getters and setters of socket options, which are all alike.
 
-use tombolo::{Error, LinkerInstance, Resource, Result};
+use tombolo::{LinkerInstance, Resource, Result};
 
 use crate::WasiView;
 use crate::sockets::{self, SocketOption, TcpSocket, UdpSocket};
 
-use super::{Answer, ErrorCode};
+use super::{Answer, ErrorCode, find};
 
 /// A socket that has options.
 pub(super) trait Options: Send + Sync + 'static {
@@ -92,13 +92,13 @@ where
     V: Value,
 {
     types.func(&format!("[method]{socket}.get-{name}"), move |mut store, (this,): (Resource<S>,)| {
-        let value = store.data_mut().wasi().table.get(&this).map_err(Error::host)?.option(option);
+        let value = find(&mut store, &this)?.option(option);
         Ok(value.map(V::of).map_err(ErrorCode::from))
     })?;
     types.func(
         &format!("[method]{socket}.set-{name}"),
         move |mut store, (this, value): (Resource<S>, V)| -> Answer<()> {
-            let socket = store.data_mut().wasi().table.get(&this).map_err(Error::host)?;
+            let socket = find(&mut store, &this)?;
             Ok(socket.set_option(option, value.number()).map_err(ErrorCode::from))
         },
     )?;

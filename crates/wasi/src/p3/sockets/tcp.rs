@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tombolo::{
-    Destination, Error, LinkerInstance, Resource, Result, StoreMut, StreamProducer, StreamReader, StreamState,
+    Destination, Error, LinkerInstance, Resource, Result, StreamProducer, StreamReader, StreamState,
 };
 
 use crate::WasiView;
@@ -12,7 +12,7 @@ use crate::sockets::{SocketOption, TcpListener, TcpSocket};
 
 use super::super::streams;
 use super::types::{ErrorCode, IpAddressFamily, IpSocketAddress};
-use super::{Answer, options, push};
+use super::{Answer, find, options, push};
 
 /// A borrowed socket, as methods receive it.
 type This = Resource<TcpSocket>;
@@ -109,10 +109,6 @@ fn add_options<T: WasiView + 'static>(types: &mut LinkerInstance<'_, T>) -> Resu
     options::add::<T, TcpSocket, u8>(types, socket, "hop-limit", SocketOption::HopLimit)?;
     options::add::<T, TcpSocket, u64>(types, socket, "receive-buffer-size", SocketOption::ReceiveBufferSize)?;
     options::add::<T, TcpSocket, u64>(types, socket, "send-buffer-size", SocketOption::SendBufferSize)
-}
-
-fn find<'a, T: WasiView + 'static>(store: &'a mut StoreMut<'_, T>, this: &This) -> Result<&'a TcpSocket> {
-    store.data_mut().wasi().table.get(this).map_err(Error::host)
 }
 
 /// Fills a guest's reads with the connections that a socket takes.

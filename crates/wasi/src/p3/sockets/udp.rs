@@ -1,12 +1,12 @@
 //! `udp-socket`.
 
-use tombolo::{Error, LinkerInstance, Resource, Result, StoreMut};
+use tombolo::{Error, LinkerInstance, Resource, Result};
 
 use crate::WasiView;
 use crate::sockets::{SocketOption, UdpSocket};
 
 use super::types::{ErrorCode, IpAddressFamily, IpSocketAddress};
-use super::{Answer, options, push};
+use super::{Answer, find, options, push};
 
 /// A borrowed socket, as methods receive it.
 type This = Resource<UdpSocket>;
@@ -78,8 +78,4 @@ fn add_getters<T: WasiView + 'static>(types: &mut LinkerInstance<'_, T>) -> Resu
         Ok(IpAddressFamily::from(find(&mut store, &this)?.family()))
     })?;
     Ok(())
-}
-
-fn find<'a, T: WasiView + 'static>(store: &'a mut StoreMut<'_, T>, this: &This) -> Result<&'a UdpSocket> {
-    store.data_mut().wasi().table.get(this).map_err(Error::host)
 }
