@@ -14,9 +14,9 @@ const LAYERS: &[(&str, u32)] = &[
     ("tombolo-vm", 2),
     ("tombolo", 3),
     ("tombolo-wasi", 4),
-    ("tombolo-http", 4),
     ("tombolo-wast", 4),
-    ("tombolo-cli", 5),
+    ("tombolo-http", 5),
+    ("tombolo-cli", 6),
 ];
 
 /// Crates that reach the runtime as an embedder does: from layer 3 they see `tombolo`, and nothing below.
