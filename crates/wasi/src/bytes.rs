@@ -3,7 +3,10 @@
 //! Both traits are polled with a buffer that belongs to somebody else, usually a guest's own memory, so that a
 //! read system call fills it and a write system call drains it without a copy in between.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
+
+use rustix::fd::OwnedFd;
 
 /// A source of bytes.
 ///
@@ -32,6 +35,12 @@ pub trait Input: Send + Unpin + 'static {
     ///
     /// After an error the input is not read again.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, Self::Error>>;
+
+    /// The pipe of the operating system's that is read, if that is all there is to the input: what is taken from it
+    /// directly need not be read here.
+    fn pipe(&self) -> Option<Arc<OwnedFd>> {
+        None
+    }
 }
 
 /// A sink for bytes.
@@ -68,6 +77,12 @@ pub trait Output: Send + Unpin + 'static {
     ///
     /// What became of bytes that were taken earlier.
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
+
+    /// The pipe of the operating system's that is written, if that is all there is to the output: what is put into it
+    /// directly need not be written here.
+    fn pipe(&self) -> Option<Arc<OwnedFd>> {
+        None
+    }
 }
 
 impl<I: Input + ?Sized> Input for Box<I> {
@@ -79,6 +94,10 @@ impl<I: Input + ?Sized> Input for Box<I> {
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, I::Error>> {
         (**self).poll_read(cx, buffer)
+    }
+
+    fn pipe(&self) -> Option<Arc<OwnedFd>> {
+        (**self).pipe()
     }
 }
 
@@ -95,5 +114,9 @@ impl<O: Output + ?Sized> Output for Box<O> {
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), O::Error>> {
         (**self).poll_finish(cx)
+    }
+
+    fn pipe(&self) -> Option<Arc<OwnedFd>> {
+        (**self).pipe()
     }
 }

@@ -2,6 +2,7 @@
 //! test holds the other ends of.
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use tombolo::{Component, Config, Engine, Linker, ResourceTable, Store};
 use tombolo_wasi::clocks::{Instant, VirtualClock};
 use tombolo_wasi::filesystem::DescriptorLimit;
 use tombolo_wasi::random::SeededRandom;
-use tombolo_wasi::stdio::{AsyncInput, AsyncOutput, MemoryInput, MemoryOutput};
-use tombolo_wasi::{Exit, Permissions, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p3};
+use tombolo_wasi::stdio::{AsyncInput, AsyncOutput, HostInput, HostOutput, MemoryInput, MemoryOutput};
+use tombolo_wasi::{Exit, Permissions, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, Workers, p3};
 
 struct Host {
     wasi: WasiCtx,
@@ -75,6 +76,51 @@ async fn a_guest_waits_for_slow_pipes_at_both_ends() {
         result.unwrap().unwrap();
         read.unwrap();
         assert_eq!(all, "slow and steady, longer than both of the pipes together");
+    }
+}
+
+#[tokio::test]
+async fn bytes_pass_from_pipe_to_pipe_through_a_guest_and_around_it() {
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|i| (i * 7 / 3) as u8).collect();
+    for guest in ["cat", "pump"] {
+        let ((from, mut near), (mut far, to)) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
+        let workers = Workers::default();
+        let wasi = WasiCtx::builder()
+            .args([guest])
+            .stdin(HostInput::new(from.into(), &workers))
+            .stdout(HostOutput::new(to.into(), &workers));
+        let sent = bytes.clone();
+        let feeding = tokio::task::spawn_blocking(move || near.write_all(&sent).unwrap());
+        let draining = tokio::task::spawn_blocking(move || {
+            let mut all = Vec::new();
+            far.read_to_end(&mut all).unwrap();
+            all
+        });
+        run(guest, wasi).await.unwrap().unwrap();
+        feeding.await.unwrap();
+        assert!(draining.await.unwrap() == bytes, "{guest}");
+    }
+}
+
+#[tokio::test]
+async fn a_pipe_whose_reader_goes_away_in_the_middle_is_told_to_the_guest() {
+    for guest in ["cat", "pump"] {
+        let ((from, mut near), (mut far, to)) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
+        let (workers, errors) = (Workers::default(), MemoryOutput::new(1000));
+        let wasi = WasiCtx::builder()
+            .args([guest])
+            .stdin(HostInput::new(from.into(), &workers))
+            .stdout(HostOutput::new(to.into(), &workers))
+            .stderr(errors.clone());
+        let feeding = tokio::task::spawn_blocking(move || {
+            // Until nobody reads this one either.
+            while near.write_all(&[7; 1000]).is_ok() {}
+        });
+        let draining = tokio::task::spawn_blocking(move || far.read_exact(&mut [0; 200_000]).unwrap());
+        assert!(run(guest, wasi).await.unwrap().is_err(), "{guest}");
+        draining.await.unwrap();
+        feeding.await.unwrap();
+        assert!(text(&errors).contains("Pipe"), "{guest}: {}", text(&errors));
     }
 }
 

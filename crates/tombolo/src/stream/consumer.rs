@@ -1,5 +1,6 @@
 //! Streams that the host reads.
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -34,6 +35,23 @@ pub trait StreamConsumer<T: 'static>: Send + 'static {
         cx: &mut Context<'_>,
         source: &mut Source<'_, T, Self::Item>,
     ) -> Poll<Result<StreamState>>;
+
+    /// Called instead when the elements come from a producer of the host's that has an
+    /// [`origin`](super::StreamProducer::origin): carries elements from there without their passing through memory.
+    ///
+    /// `Ready(Some(Open))` when some were carried, `Ready(Some(Closed))` when nothing more will come and what was begun is
+    /// finished, or the consumer is done. `Ready(None)`, which is the default, when it cannot: from then on the elements
+    /// come by [`poll_consume`](StreamConsumer::poll_consume).
+    ///
+    /// # Errors
+    /// An error ends the guest.
+    fn poll_carry(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        _origin: &mut dyn Any,
+    ) -> Poll<Result<Option<StreamState>>> {
+        Poll::Ready(Ok(None))
+    }
 }
 
 /// Elements that a writer offers: the writer's own memory.

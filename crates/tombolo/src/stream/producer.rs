@@ -1,5 +1,6 @@
 //! Streams that the host writes.
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -34,6 +35,12 @@ pub trait StreamProducer<T: 'static>: Send + 'static {
         cx: &mut Context<'_>,
         destination: &mut Destination<'_, T, Self::Item>,
     ) -> Poll<Result<StreamState>>;
+
+    /// What stands behind the producer, for a consumer of the host's that can carry elements from there by itself
+    /// ([`StreamConsumer::poll_carry`](super::StreamConsumer::poll_carry)): a descriptor of the operating system, say.
+    fn origin(self: Pin<&mut Self>) -> Option<&mut dyn Any> {
+        None
+    }
 }
 
 /// Room for the elements of a stream: the reader's own memory.

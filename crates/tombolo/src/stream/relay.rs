@@ -1,7 +1,7 @@
 //! A host's stream that came back to the host: its elements never enter a guest.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::consumer::{Source, StreamConsumer};
 use super::producer::{Destination, StreamProducer};
@@ -21,6 +21,8 @@ const ROUNDS: usize = 16;
 pub(super) struct RelayTask<T: 'static, I> {
     producer: Option<Pin<Box<dyn StreamProducer<T, Item = I>>>>,
     consumer: Pin<Box<dyn StreamConsumer<T, Item = I>>>,
+    /// Whether the consumer may still carry elements from the producer's origin by itself.
+    carries: bool,
     /// The elements on their way, and behind them what is left of earlier ones: room for bytes is cleared only once.
     items: Vec<I>,
     /// Those on their way: from here …
@@ -34,11 +36,25 @@ impl<T: 'static, I> RelayTask<T, I> {
         producer: Pin<Box<dyn StreamProducer<T, Item = I>>>,
         consumer: Pin<Box<dyn StreamConsumer<T, Item = I>>>,
     ) -> Self {
-        RelayTask { producer: Some(producer), consumer, items: Vec::new(), taken: 0, end: 0 }
+        RelayTask { producer: Some(producer), consumer, carries: true, items: Vec::new(), taken: 0, end: 0 }
     }
 }
 
 impl<T: Send + 'static, I: Lift + Lower + Send + 'static> RelayTask<T, I> {
+    /// Lets the consumer carry elements by itself. `None` if it does not.
+    fn carry(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<Option<StreamState>>> {
+        let origin = match &mut self.producer {
+            Some(producer) if self.carries => producer.as_mut().origin(),
+            _ => None,
+        };
+        let carried = match origin {
+            Some(origin) => ready!(enter(core, || self.consumer.as_mut().poll_carry(cx, origin)))?,
+            None => None,
+        };
+        self.carries = carried.is_some();
+        Poll::Ready(Ok(carried))
+    }
+
     /// Takes more from the producer. Pending if it has none.
     fn fill(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let Some(producer) = &mut self.producer else { return Poll::Ready(Ok(())) };
@@ -68,6 +84,11 @@ impl<T: Send + 'static, I: Lift + Lower + Send + 'static> HostTask for RelayTask
     fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let this = self;
         for _ in 0..ROUNDS {
+            match ready!(this.carry(core, cx))? {
+                None => {}
+                Some(StreamState::Open) => continue,
+                Some(StreamState::Closed) => return Poll::Ready(Ok(())),
+            }
             if this.taken >= this.end && this.producer.is_some() {
                 match this.fill(core, cx) {
                     Poll::Ready(Ok(())) => {}

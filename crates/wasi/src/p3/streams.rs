@@ -1,5 +1,6 @@
 //! Inputs and outputs of the core as streams of a guest, each with the future that says how it ended.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -11,6 +12,7 @@ use tombolo::{
 
 use crate::bytes::{Input, Output};
 use crate::filesystem::DirectoryReader;
+use crate::stdio::carry::{self, Carried};
 
 use super::filesystem::{DirectoryEntry, ErrorCode};
 
@@ -104,6 +106,9 @@ struct ByteProducer<I, E> {
     report: Report<E>,
 }
 
+/// The standard input, as [`ByteProducer`] has it.
+type StandardInput = Box<dyn Input<Error = std::io::Error>>;
+
 impl<T, I, E> StreamProducer<T> for ByteProducer<I, E>
 where
     T: Send + 'static,
@@ -134,6 +139,10 @@ where
                 StreamState::Closed
             }
         }))
+    }
+
+    fn origin(self: Pin<&mut Self>) -> Option<&mut dyn Any> {
+        Some(&mut self.get_mut().input)
     }
 }
 
@@ -176,6 +185,23 @@ where
             Err(error) => {
                 report.report(Err(error.into()));
                 StreamState::Closed
+            }
+        }))
+    }
+
+    fn poll_carry(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        origin: &mut dyn Any,
+    ) -> Poll<Result<Option<StreamState>>> {
+        let ByteConsumer { output, report } = &mut *self;
+        let Some(input) = origin.downcast_mut::<StandardInput>() else { return Poll::Ready(Ok(None)) };
+        Poll::Ready(Ok(match ready!(carry::poll_carry(cx, input, output)) {
+            Carried::Some => Some(StreamState::Open),
+            Carried::Not => None,
+            Carried::End => {
+                report.report(ready!(output.poll_finish(cx)).map_err(E::from));
+                Some(StreamState::Closed)
             }
         }))
     }

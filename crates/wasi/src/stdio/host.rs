@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{FileType, fstat};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, retry_on_intr};
 use rustix::pipe::PIPE_BUF;
 
@@ -92,6 +93,15 @@ impl Input for Reader {
                 })
             }
         }
+    }
+
+    fn pipe(&self) -> Option<Arc<OwnedFd>> {
+        self.0
+            .as_ref()
+            .ok()
+            .map(|source| &source.descriptor)
+            .filter(|descriptor| is_pipe(descriptor))
+            .cloned()
     }
 }
 
@@ -212,6 +222,20 @@ impl Output for Writer {
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.pooled.poll_finish(cx)
     }
+
+    fn pipe(&self) -> Option<Arc<OwnedFd>> {
+        self.target
+            .as_ref()
+            .ok()
+            .map(|target| &target.descriptor)
+            .filter(|descriptor| is_pipe(descriptor))
+            .cloned()
+    }
+}
+
+/// Whether it is a pipe, and not a socket, which would be watched in the same way.
+fn is_pipe(descriptor: impl AsFd) -> bool {
+    fstat(descriptor).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
 }
 
 impl Writer {

@@ -4,6 +4,8 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
+use rustix::fd::OwnedFd;
+
 use crate::bytes::{Input, Output};
 
 use super::{InputSource, OutputTarget};
@@ -89,6 +91,10 @@ impl<I: Input> Input for Shared<I> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, I::Error>> {
         self.poll(cx, |input, cx| input.poll_read(cx, buffer))
     }
+
+    fn pipe(&self) -> Option<Arc<OwnedFd>> {
+        self.0.stream.lock().unwrap_or_else(PoisonError::into_inner).pipe()
+    }
 }
 
 impl<O: Output> Output for Shared<O> {
@@ -104,6 +110,10 @@ impl<O: Output> Output for Shared<O> {
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), O::Error>> {
         self.poll(cx, |output, cx| output.poll_finish(cx))
+    }
+
+    fn pipe(&self) -> Option<Arc<OwnedFd>> {
+        self.0.stream.lock().unwrap_or_else(PoisonError::into_inner).pipe()
     }
 }
 
