@@ -1,0 +1,1 @@
+//! The client: requests over the network.
