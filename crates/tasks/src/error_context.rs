@@ -10,15 +10,28 @@ use crate::id::InstanceId;
 use crate::store::Store;
 use crate::trap::{HandleKind, Trap};
 
+/// An error context. Each handle to it is charged for its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorContext<T> {
+    /// The embedder's value.
+    pub value: T,
+    /// How many bytes the value takes up.
+    pub bytes: u64,
+}
+
 impl<E: Embedder> Store<E> {
     /// Creates an error context (`canon_error_context_new`).
     ///
     /// # Errors
     ///
     /// Traps when the instance cannot be left or holds too much.
-    pub fn error_context_new(&mut self, inst: InstanceId, context: E::ErrorContext) -> Result<u32, Trap> {
+    pub fn error_context_new(
+        &mut self,
+        inst: InstanceId,
+        context: impl Into<Arc<ErrorContext<E::ErrorContext>>>,
+    ) -> Result<u32, Trap> {
         self.check_may_leave(inst)?;
-        self.lower_error_context(inst, Arc::new(context))
+        self.lower_error_context(inst, context.into())
     }
 
     /// Finds an error context (`lift_error_context`, `canon_error_context_debug_message`).
@@ -26,7 +39,11 @@ impl<E: Embedder> Store<E> {
     /// # Errors
     ///
     /// Traps when the index is unknown or not an error context's.
-    pub fn lift_error_context(&self, inst: InstanceId, index: u32) -> Result<Arc<E::ErrorContext>, Trap> {
+    pub fn lift_error_context(
+        &self,
+        inst: InstanceId,
+        index: u32,
+    ) -> Result<Arc<ErrorContext<E::ErrorContext>>, Trap> {
         match self.handle(inst, index)? {
             Handle::ErrorContext(context) => Ok(Arc::clone(context)),
             _ => Err(self.wrong_handle(inst, index, HandleKind::ErrorContext)),
@@ -41,9 +58,11 @@ impl<E: Embedder> Store<E> {
     pub fn lower_error_context(
         &mut self,
         inst: InstanceId,
-        context: Arc<E::ErrorContext>,
+        context: Arc<ErrorContext<E::ErrorContext>>,
     ) -> Result<u32, Trap> {
-        self.instances.get_mut(inst)?.add_handle(Handle::ErrorContext(context))
+        let (instance, bytes) = (self.instances.get_mut(inst)?, context.bytes);
+        instance.charge(bytes)?;
+        instance.add_handle(Handle::ErrorContext(context)).inspect_err(|_| instance.uncharge(bytes))
     }
 
     /// Removes a handle to an error context (`canon_error_context_drop`).
@@ -54,8 +73,11 @@ impl<E: Embedder> Store<E> {
     pub fn error_context_drop(&mut self, inst: InstanceId, index: u32) -> Result<(), Trap> {
         self.check_may_leave(inst)?;
         match self.handle(inst, index)? {
-            Handle::ErrorContext(_) => {
-                self.instances.get_mut(inst)?.remove_handle(index)?;
+            Handle::ErrorContext(context) => {
+                let bytes = context.bytes;
+                let instance = self.instances.get_mut(inst)?;
+                instance.remove_handle(index)?;
+                instance.uncharge(bytes);
                 Ok(())
             }
             _ => Err(self.wrong_handle(inst, index, HandleKind::ErrorContext)),

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::embedder::Embedder;
+use crate::error_context::ErrorContext;
 use crate::id::{EndId, InstanceId, SetId, SubtaskId};
 use crate::resource::ResourceHandle;
 use crate::store::Store;
@@ -18,7 +19,7 @@ pub(crate) enum Handle<E: Embedder> {
     Subtask(SubtaskId),
     End(EndId),
     Set(SetId),
-    ErrorContext(Arc<E::ErrorContext>),
+    ErrorContext(Arc<ErrorContext<E::ErrorContext>>),
 }
 
 impl<E: Embedder> Store<E> {

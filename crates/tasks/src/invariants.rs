@@ -306,6 +306,7 @@ impl<E: Embedder> Store<E> {
                     Handle::End(_) => Cost::<E>::END,
                     Handle::Set(_) => Cost::<E>::SET,
                     Handle::Resource(resource) => Cost::<E>::LEND * u64::from(resource.num_lends),
+                    Handle::ErrorContext(context) => context.bytes,
                     _ => 0,
                 };
             }

@@ -120,6 +120,7 @@ pub use copy::{CopyStep, Transfer};
 pub use door::Door;
 pub use embedder::{Buffer, Element, Embedder, MAX_BUFFER_LENGTH};
 pub use end::{CancelStep, Delivered, EndKind, EndState};
+pub use error_context::ErrorContext;
 pub use event::{BLOCKED, CopyEvent, CopyResult, Event, EventCode};
 pub use host_end::HostNotification;
 pub use id::{EndId, Entity, InstanceId, SetId, SubtaskId, TaskId, ThreadId};

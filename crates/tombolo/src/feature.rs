@@ -27,6 +27,8 @@ pub enum Feature {
     Forward,
     /// 🔧 Lists whose type fixes their length.
     FixedLengthLists,
+    /// 📝 The type `error-context`.
+    ErrorContext,
 }
 
 impl Feature {
@@ -39,6 +41,7 @@ impl Feature {
         Feature::Threading,
         Feature::Forward,
         Feature::FixedLengthLists,
+        Feature::ErrorContext,
     ];
 
     /// Its name on a command line: `more-async-builtins`.
@@ -51,6 +54,7 @@ impl Feature {
             Feature::Threading => "threading",
             Feature::Forward => "forward",
             Feature::FixedLengthLists => "fixed-length-lists",
+            Feature::ErrorContext => "error-context",
         }
     }
 
@@ -64,6 +68,7 @@ impl Feature {
             Feature::Threading => WasmFeatures::CM_THREADING,
             Feature::Forward => WasmFeatures::CM_FORWARD,
             Feature::FixedLengthLists => WasmFeatures::CM_FIXED_LENGTH_LISTS,
+            Feature::ErrorContext => WasmFeatures::CM_ERROR_CONTEXT,
         }
     }
 

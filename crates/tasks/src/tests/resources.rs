@@ -94,6 +94,10 @@ fn borrows_must_be_dropped_before_the_task_returns() {
     store.finish(task, thread);
 }
 
+fn sunk() -> ErrorContext<String> {
+    ErrorContext { value: "sunk".into(), bytes: 4 }
+}
+
 #[test]
 fn built_ins_trap_inside_realloc_and_post_return() {
     let (mut store, a, _) = store();
@@ -104,7 +108,7 @@ fn built_ins_trap_inside_realloc_and_post_return() {
     assert_eq!(store.resource_rep(a, RT, index), Ok(40), "resource.rep may be called there");
     assert_eq!(store.waitable_set_new(a), Err(Trap::CannotLeave));
     assert_eq!(store.stream_new(Some(a), Type::Number), Err(Trap::CannotLeave));
-    assert_eq!(store.error_context_new(a, String::new()), Err(Trap::CannotLeave));
+    assert_eq!(store.error_context_new(a, sunk()), Err(Trap::CannotLeave));
     assert_eq!(store.subtask_drop(a, index), Err(Trap::CannotLeave));
     assert_eq!(store.waitable_join(a, index, 0), Err(Trap::CannotLeave));
 }
@@ -112,13 +116,13 @@ fn built_ins_trap_inside_realloc_and_post_return() {
 #[test]
 fn error_contexts_are_shared() {
     let (mut store, a, b) = store();
-    let index = store.error_context_new(a, "sunk".into()).unwrap();
+    let index = store.error_context_new(a, sunk()).unwrap();
     let context = store.lift_error_context(a, index).unwrap();
     let there = store.lower_error_context(b, context).unwrap();
     store.error_context_drop(a, index).unwrap();
     assert_eq!(store.lift_error_context(a, index), Err(Trap::UnknownHandle(index)));
     let context = store.lift_error_context(b, there).unwrap();
-    assert_eq!(*context, "sunk");
+    assert_eq!(*context, sunk());
     store.error_context_drop(b, there).unwrap();
     assert_eq!(Arc::strong_count(&context), 1);
     let own = store.resource_new(a, RT, 40).unwrap();

@@ -6,6 +6,7 @@ use super::flat::{FlatSink, FlatSource};
 use super::layout::{Case, Fields, flags_mask, wrong};
 use super::memory::{self, MAX_BYTE_LENGTH, REALLOC_MAX, Range, check_range, is_pause, list_bytes};
 use super::side::{Handle, LiftSide, LowerSide};
+use crate::async_value::ErrorContextAny;
 use crate::error::Result;
 use crate::resource::ResourceAny;
 
@@ -139,7 +140,7 @@ impl<'a> LiftContext<'a> {
     }
 
     /// Lifts an `error-context` by its index.
-    pub(crate) fn lift_error_context(&mut self, index: u32) -> Result<Handle> {
+    pub(crate) fn lift_error_context(&mut self, index: u32) -> Result<ErrorContextAny> {
         self.side.lift_error_context(index)
     }
 }
@@ -271,7 +272,7 @@ impl<'a> LowerContext<'a> {
     }
 
     /// Lowers an `error-context` and returns its index.
-    pub(crate) fn lower_error_context(&mut self, value: Handle) -> Result<u32> {
+    pub(crate) fn lower_error_context(&mut self, value: &ErrorContextAny) -> Result<u32> {
         self.side.lower_error_context(value)
     }
 }

@@ -7,7 +7,7 @@ use super::flat::FlatSource;
 use super::layout::{Case, TypeList, char_of, element, is_spilled, wrong};
 use super::memory::{Range, check_range, offset};
 use super::string::load_string;
-use crate::async_value::{ErrorContextAny, FutureAny, StreamAny};
+use crate::async_value::{FutureAny, StreamAny};
 use crate::error::Result;
 use crate::value::Val;
 
@@ -65,9 +65,7 @@ pub(crate) fn lift_flat(cx: &mut LiftContext<'_>, ty: TypeRef, src: &mut FlatSou
                 let (ptr, length) = (src.next_ptr(cx.width())?, src.next_ptr(cx.width())?);
                 Val::String(load_string(cx, ptr, length)?)
             }
-            TypeRef::ErrorContext => {
-                Val::ErrorContext(ErrorContextAny(cx.lift_error_context(src.next_u32()?)?))
-            }
+            TypeRef::ErrorContext => Val::ErrorContext(cx.lift_error_context(src.next_u32()?)?),
             TypeRef::Def(_) => return Err(wrong(cx.types(), ty, "a primitive")),
         });
     };
@@ -121,7 +119,7 @@ pub(crate) fn load(cx: &mut LiftContext<'_>, ty: TypeRef, ptr: u64) -> Result<Va
             }
             TypeRef::ErrorContext => {
                 let index = u32::from_le_bytes(cx.load(ptr)?);
-                Val::ErrorContext(ErrorContextAny(cx.lift_error_context(index)?))
+                Val::ErrorContext(cx.lift_error_context(index)?)
             }
             TypeRef::Def(_) => return Err(wrong(cx.types(), ty, "a primitive")),
         });

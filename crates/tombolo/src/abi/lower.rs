@@ -73,7 +73,7 @@ pub(crate) fn lower_flat(
             cx.push_pair(dst, pair)
         }
         (None, Val::ErrorContext(value)) if ty == TypeRef::ErrorContext => {
-            dst.push_u32(cx.lower_error_context(value.0)?)
+            dst.push_u32(cx.lower_error_context(value)?)
         }
         (None, _) => dst.push_u64(scalar(cx, ty, value)?.1),
         (Some(Def::List { element, length: Some(length) }), Val::List(list)) => {
@@ -117,7 +117,7 @@ pub(crate) fn store(cx: &mut LowerContext<'_>, ty: TypeRef, value: &Val, ptr: u6
             cx.store_pair(ptr, pair)
         }
         (None, Val::ErrorContext(value)) if ty == TypeRef::ErrorContext => {
-            let index = cx.lower_error_context(value.0)?;
+            let index = cx.lower_error_context(value)?;
             cx.store(ptr, index.to_le_bytes())
         }
         (None, _) => match scalar(cx, ty, value)? {

@@ -2,6 +2,7 @@
 
 use tombolo_types::component::{DefId, PtrWidth, ResourceIdx};
 
+use crate::async_value::ErrorContextAny;
 use crate::error::Result;
 use crate::resource::ResourceAny;
 
@@ -15,7 +16,7 @@ pub(crate) enum Encoding {
     CompactUtf16,
 }
 
-/// A stream, future or error context that has left one side and not yet entered another.
+/// A stream or future that has left one side and not yet entered another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Handle(pub u32, pub u32);
 
@@ -38,7 +39,7 @@ pub(crate) trait LiftSide {
     /// `lift_stream` and `lift_future`, told apart by the definition: takes the readable end out of the table.
     fn lift_async_value(&mut self, def: DefId, index: u32) -> Result<Handle>;
     /// `lift_error_context`.
-    fn lift_error_context(&mut self, index: u32) -> Result<Handle>;
+    fn lift_error_context(&mut self, index: u32) -> Result<ErrorContextAny>;
 }
 
 /// The guest that values are lowered into.
@@ -60,7 +61,7 @@ pub(crate) trait LowerSide {
     /// `lower_stream` and `lower_future`: puts the readable end into the table.
     fn lower_async_value(&mut self, def: DefId, value: Handle) -> Result<u32>;
     /// `lower_error_context`.
-    fn lower_error_context(&mut self, value: Handle) -> Result<u32>;
+    fn lower_error_context(&mut self, value: &ErrorContextAny) -> Result<u32>;
 }
 
 /// Two guests, the first lifted from and the second lowered into. They may be one instance with one memory.

@@ -159,7 +159,7 @@ fn decode_utf16(bytes: &[u8]) -> impl Iterator<Item = Result<char>> {
 }
 
 /// Loads the string that a pointer and a length stand for.
-pub(super) fn load_string(cx: &mut LiftContext<'_>, ptr: u64, length: u64) -> Result<String> {
+pub(crate) fn load_string(cx: &mut LiftContext<'_>, ptr: u64, length: u64) -> Result<String> {
     let (width, encoding) = (cx.width(), cx.side().encoding());
     let range = StringRange::new(cx.memory(), width, encoding, ptr, length)?;
     if range.units == Units::Utf8 {
@@ -192,7 +192,7 @@ fn load_utf8(cx: &mut LiftContext<'_>, range: StringRange) -> Result<String> {
 }
 
 /// Stores text of the host and returns its pointer and length.
-pub(super) fn store_string(cx: &mut LowerContext<'_>, text: &str) -> Result<(u64, u64)> {
+pub(crate) fn store_string(cx: &mut LowerContext<'_>, text: &str) -> Result<(u64, u64)> {
     if cx.side().encoding() == Encoding::Utf8 {
         let ptr = cx.allocate(1, text.len() as u64)?;
         memory::write(cx.side(), ptr, text.as_bytes())?;

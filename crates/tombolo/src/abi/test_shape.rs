@@ -155,7 +155,7 @@ fn primitive(ty: TypeRef) -> BoxedStrategy<Val> {
         TypeRef::Char => any::<char>().prop_map(Val::Char).boxed(),
         TypeRef::String => "\\PC{0,6}|[ -~é-þ]{0,6}".prop_map(Val::String).boxed(),
         TypeRef::ErrorContext => {
-            any::<(u32, u32)>().prop_map(|(a, b)| Val::ErrorContext(ErrorContextAny(Handle(a, b)))).boxed()
+            ".{0,8}".prop_map(|message| Val::ErrorContext(ErrorContextAny::new(&message))).boxed()
         }
         TypeRef::Def(_) => panic!("not a primitive"),
     }

@@ -8,6 +8,7 @@ use tombolo_types::component::{DefId, PtrWidth, ResourceIdx, Types};
 
 use super::context::{LiftContext, LowerContext};
 use super::side::{Bridge, Encoding, Handle, LiftSide, LowerSide};
+use crate::async_value::ErrorContextAny;
 use crate::error::{Error, Result};
 use crate::resource::{ResourceAny, ResourceType};
 
@@ -44,10 +45,11 @@ pub(super) struct Guest {
     pub(super) looks: Cell<u32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Held {
     Resource(ResourceAny),
     Async(Handle),
+    ErrorContext(ErrorContextAny),
 }
 
 impl Guest {
@@ -115,7 +117,7 @@ impl Guest {
     }
 
     fn held(&self, index: u32) -> Result<Held> {
-        self.handles.get(&index).copied().ok_or_else(|| Error::abi(format!("unknown handle index {index}")))
+        self.handles.get(&index).cloned().ok_or_else(|| Error::abi(format!("unknown handle index {index}")))
     }
 }
 
@@ -167,14 +169,14 @@ impl LiftSide for Guest {
         self.handles.remove(&index);
         match held {
             Held::Async(handle) => Ok(handle),
-            Held::Resource(_) => Err(Error::abi("not a stream or future")),
+            _ => Err(Error::abi("not a stream or future")),
         }
     }
 
-    fn lift_error_context(&mut self, index: u32) -> Result<Handle> {
+    fn lift_error_context(&mut self, index: u32) -> Result<ErrorContextAny> {
         match self.held(index)? {
-            Held::Async(handle) => Ok(handle),
-            Held::Resource(_) => Err(Error::abi("not an error context")),
+            Held::ErrorContext(context) => Ok(context),
+            _ => Err(Error::abi("not an error context")),
         }
     }
 }
@@ -233,8 +235,8 @@ impl LowerSide for Guest {
         Ok(self.hold(Held::Async(value)))
     }
 
-    fn lower_error_context(&mut self, value: Handle) -> Result<u32> {
-        Ok(self.hold(Held::Async(value)))
+    fn lower_error_context(&mut self, value: &ErrorContextAny) -> Result<u32> {
+        Ok(self.hold(Held::ErrorContext(value.clone())))
     }
 }
 

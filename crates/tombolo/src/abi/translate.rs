@@ -245,7 +245,7 @@ impl<'a> Translator<'a> {
             TypeRef::ErrorContext => {
                 let index = self.read(from, 4)?;
                 let context = self.lift().lift_error_context(index)?;
-                let index = self.lower().lower_error_context(context)?;
+                let index = self.lower().lower_error_context(&context)?;
                 self.write(to, 4, index)
             }
             TypeRef::Def(_) => Err(wrong(self.src, ty, "a primitive")),

@@ -458,6 +458,11 @@ fn builtin(
         F::StreamForward { ty } | F::FutureForward { ty } => {
             Builtin::Forward { ty: translator.async_value(types, ty)? }
         }
+        F::ErrorContextNew { options: list } => Builtin::ErrorContextNew { options: options(&list)? },
+        F::ErrorContextDebugMessage { options: list } => {
+            Builtin::ErrorContextDebugMessage { options: options(&list)? }
+        }
+        F::ErrorContextDrop => Builtin::ErrorContextDrop,
         F::ThreadIndex => Builtin::ThreadIndex,
         F::ThreadNewIndirect { func_ty_index, table_index } => {
             let ComponentCoreTypeId::Sub(id) = types.core_type_at_in_component(func_ty_index) else {

@@ -230,6 +230,13 @@ pub(crate) enum Builtin {
     ThreadResumeLater,
     ThreadSuspend,
     ThreadSwitch(Switch),
+    ErrorContextNew {
+        options: Options,
+    },
+    ErrorContextDebugMessage {
+        options: Options,
+    },
+    ErrorContextDrop,
 }
 
 /// The built-ins by which a thread hands over to another one of its instance.

@@ -11,6 +11,7 @@ use super::activation::Activation;
 use super::core::StoreCore;
 use super::env::{Element, Env};
 use crate::abi::{Bridge, Encoding, Handle, LiftSide, LowerSide, check_realloc};
+use crate::async_value::ErrorContextAny;
 use crate::error::{Error, Result};
 use crate::resource::{ResourceAny, ResourceType};
 
@@ -207,9 +208,9 @@ impl LiftSide for GuestLift<'_> {
         Ok(handle_of(end))
     }
 
-    fn lift_error_context(&mut self, index: u32) -> Result<Handle> {
-        let _ = index;
-        Err(Error::unsupported("error-context values", None))
+    fn lift_error_context(&mut self, index: u32) -> Result<ErrorContextAny> {
+        let context = self.core.tasks.borrow().lift_error_context(self.guest.instance, index)?;
+        Ok(ErrorContextAny(context))
     }
 }
 
@@ -280,9 +281,8 @@ impl LowerSide for GuestLower<'_> {
         Ok(tasks.lower_readable(self.guest.instance, end)?)
     }
 
-    fn lower_error_context(&mut self, value: Handle) -> Result<u32> {
-        let _ = value;
-        Err(Error::unsupported("error-context values", None))
+    fn lower_error_context(&mut self, value: &ErrorContextAny) -> Result<u32> {
+        Ok(self.core.tasks.borrow_mut().lower_error_context(self.guest.instance, value.0.clone())?)
     }
 }
 

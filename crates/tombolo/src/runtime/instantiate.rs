@@ -508,6 +508,11 @@ impl Instantiator<'_> {
                 readable: self.end_kind(*ty, Side::Readable),
                 writable: self.end_kind(*ty, Side::Writable),
             },
+            Builtin::ErrorContextNew { options } => BuiltinKind::ErrorContextNew(self.guest(options)?),
+            Builtin::ErrorContextDebugMessage { options } => {
+                BuiltinKind::ErrorContextDebugMessage(self.guest(options)?)
+            }
+            Builtin::ErrorContextDrop => BuiltinKind::ErrorContextDrop,
             Builtin::ThreadIndex => BuiltinKind::ThreadIndex,
             Builtin::ThreadNewIndirect { ty, table } => match at(&self.core_tables, *table)? {
                 Extern::Table(table) => BuiltinKind::ThreadNewIndirect { ty: *ty, table: *table },

@@ -413,7 +413,7 @@ impl World {
     pub(super) fn error_context(&mut self, inst: InstanceId) -> Step {
         if self.pick(2) == 0 {
             self.log("error-context.new");
-            let index = self.store.error_context_new(inst, ())?;
+            let index = self.store.error_context_new(inst, ErrorContext { value: (), bytes: 10 })?;
             self.log(format!("= {index}"));
         } else {
             let Some(index) = self.pick_handle(inst, &[HandleKind::ErrorContext], |_, _, _| true) else {

@@ -170,7 +170,7 @@ fn handles_move_or_are_lent() {
     let stream = types.intern(Def::Stream(Some(TypeRef::U8)));
     let mut pair = pair();
     let (a, b) = (Held::Resource(resource(7, true)), Held::Async(Handle(1, 2)));
-    let (r, s) = (u64::from(pair.source.hold(a)), u64::from(pair.source.hold(b)));
+    let (r, s) = (u64::from(pair.source.hold(a.clone())), u64::from(pair.source.hold(b.clone())));
     let flat = carry(&mut pair, &mut types, borrow, &[r]).unwrap();
     assert_eq!(pair.target.handles[&(flat.values()[0] as u32)], Held::Resource(resource(7, false)));
     let flat = carry(&mut pair, &mut types, own, &[r]).unwrap();

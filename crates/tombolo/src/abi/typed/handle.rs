@@ -83,6 +83,6 @@ handle!(
 
 handle!(
     [] ErrorContextAny, "error-context", (TypeRef::ErrorContext, _),
-    |cx, _ty, index| cx.lift_error_context(index).map(ErrorContextAny),
-    |value, cx, _ty| cx.lower_error_context(value.0)
+    |cx, _ty, index| cx.lift_error_context(index),
+    |value, cx, _ty| cx.lower_error_context(value)
 );

@@ -2,6 +2,7 @@
 //!
 //! A built-in is a core function of the guest; parameters and results share an array of values.
 
+mod error_context;
 mod resource;
 mod stream;
 mod task;
@@ -53,6 +54,9 @@ pub(crate) enum BuiltinKind {
     CancelCopy { element: Element, kind: EndKind, is_async: bool },
     DropEnd { element: Element, kind: EndKind },
     Forward { element: Element, readable: EndKind, writable: EndKind },
+    ErrorContextNew(Guest),
+    ErrorContextDebugMessage(Guest),
+    ErrorContextDrop,
     ThreadIndex,
     ThreadNewIndirect { ty: TypeId, table: TableHandle },
     ThreadResumeLater,
@@ -98,6 +102,13 @@ impl StoreCore {
             BuiltinKind::DropEnd { element, kind } => return self.drop_end(instance, element, *kind, arg(0)),
             BuiltinKind::Forward { element, readable, writable } => {
                 return self.forward(instance, element, (arg(0), *readable), (arg(1), *writable));
+            }
+            BuiltinKind::ErrorContextNew(guest) => self.error_context_new(guest, values)?,
+            BuiltinKind::ErrorContextDebugMessage(guest) => {
+                return self.error_context_debug_message(guest, values);
+            }
+            BuiltinKind::ErrorContextDrop => {
+                return Ok(self.tasks.borrow_mut().error_context_drop(instance, arg(0))?);
             }
             BuiltinKind::ThreadIndex => {
                 let thread = self.current_thread()?;
