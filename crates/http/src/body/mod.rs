@@ -12,9 +12,9 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 
-pub(crate) use channel::{BodyReceiver, ContentsSender, TrailersSender, channel};
+pub(crate) use channel::{BodyReceiver, ContentsSender, channel};
 pub(crate) use content_length::{ContentLength, Direction};
-pub(crate) use inflow::Inflow;
+pub(crate) use inflow::{Ending, Inflow};
 
 use crate::ErrorCode;
 

@@ -14,7 +14,7 @@ mod relay;
 use std::marker::PhantomData;
 
 pub use consumer::{Source, StreamConsumer};
-pub use future::FutureReader;
+pub use future::{FutureProducer, FutureReader};
 pub use producer::{Destination, StreamProducer};
 
 use consumer::ConsumerTask;
