@@ -28,11 +28,7 @@ pub(crate) enum Contents {
     /// They come from the host.
     Host { body: Body, length: ContentLength },
     /// A guest writes them.
-    Guest {
-        stream: Option<StreamReader<u8>>,
-        trailers: FutureReader<Trailers>,
-        sent: oneshot::Sender<Sent>,
-    },
+    Guest { stream: Option<StreamReader<u8>>, trailers: FutureReader<Trailers>, sent: oneshot::Sender<Sent> },
 }
 
 impl Contents {
@@ -162,9 +158,7 @@ fn taken<T: HttpView + 'static>(store: &mut StoreMut<'_, T>, trailers: Trailers)
     };
     let trailers = fields.into_headers();
     Ok(match trailers.keys().find(|name| is_forbidden_in_trailers(name)) {
-        Some(name) => {
-            Err(ErrorCode::InternalError(Some(format!("`{name}` must not be sent as a trailer"))))
-        }
+        Some(name) => Err(ErrorCode::InternalError(Some(format!("`{name}` must not be sent as a trailer")))),
         None => Ok(Some(trailers).filter(|trailers| !trailers.is_empty())),
     })
 }

@@ -11,4 +11,7 @@ pub enum Error {
     /// The component failed: it trapped, say.
     #[error(transparent)]
     Runtime(#[from] tombolo::Error),
+    /// Nobody drives the component's store any more.
+    #[error("the component is not running")]
+    Gone,
 }

@@ -128,7 +128,8 @@ impl FieldMap {
         let field = checked_name(name)?;
         let values =
             values.iter().map(|value| checked_value(value)).collect::<Result<Vec<HeaderValue>, _>>()?;
-        let (old, new) = (self.cost_of(&field), values.iter().map(|value| cost(&field, value)).sum::<usize>());
+        let (old, new) =
+            (self.cost_of(&field), values.iter().map(|value| cost(&field, value)).sum::<usize>());
         let count = self.headers.len().saturating_sub(self.headers.get_all(&field).iter().count());
         self.check(self.bytes.saturating_sub(old).saturating_add(new), count.saturating_add(values.len()))?;
         self.budget.take(new)?;
@@ -299,14 +300,18 @@ mod tests {
     #[test]
     fn forbidden_headers_are_refused_and_taken_out() {
         let mut map = FieldMap::new(&budget(10, 1000, 1000));
-        for name in ["Connection", "host", "TE", "Transfer-Encoding", "upgrade", "Keep-Alive", "HTTP2-Settings"] {
+        for name in
+            ["Connection", "host", "TE", "Transfer-Encoding", "upgrade", "Keep-Alive", "HTTP2-Settings"]
+        {
             assert_eq!(map.append(name, b"x"), Err(FieldError::Forbidden), "{name}");
         }
         for (name, value) in [("a b", &b"x"[..]), ("", b"x"), ("a", b"x\r\ny"), ("a", b"\0")] {
             assert_eq!(map.append(name, value), Err(FieldError::InvalidSyntax), "{name}");
         }
         let mut headers = HeaderMap::new();
-        for (name, value) in [("connection", "close, X-Hop"), ("x-hop", "1"), ("host", "here"), ("accept", "*/*")] {
+        for (name, value) in
+            [("connection", "close, X-Hop"), ("x-hop", "1"), ("host", "here"), ("accept", "*/*")]
+        {
             headers.append(name, HeaderValue::from_static(value));
         }
         let map = FieldMap::incoming(headers, &budget(10, 1000, 1000)).unwrap();

@@ -6,10 +6,9 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, StatusCode, Uri};
-use tokio::sync::oneshot;
 
 use crate::body::{Body, ContentLength, Direction};
-use crate::contents::{Contents, Sent};
+use crate::contents::Contents;
 use crate::fields::{FieldBudget, FieldMap};
 use crate::{ErrorCode, RequestOptions};
 
@@ -40,9 +39,9 @@ impl Request {
         let authority = match uri.authority {
             Some(authority) => Some(authority),
             None => match headers.get(HOST) {
-                Some(host) if !host.is_empty() => Some(
-                    Authority::try_from(host.as_bytes()).map_err(|_| ErrorCode::HttpRequestUriInvalid)?,
-                ),
+                Some(host) if !host.is_empty() => {
+                    Some(Authority::try_from(host.as_bytes()).map_err(|_| ErrorCode::HttpRequestUriInvalid)?)
+                }
                 _ => None,
             },
         };
@@ -101,6 +100,3 @@ pub(crate) fn has_no_body(method: &Method, status: StatusCode) -> bool {
         || status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
-
-/// Where a guest learns what became of its message.
-pub(crate) type Fate = oneshot::Receiver<Sent>;

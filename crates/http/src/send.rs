@@ -44,8 +44,7 @@ async fn send<T: HttpView + 'static>(
     };
     store.with(|mut store| {
         let http = store.data_mut().http();
-        let response =
-            response.and_then(|response| Response::incoming(response, &method, &http.ctx.fields));
+        let response = response.and_then(|response| Response::incoming(response, &method, &http.ctx.fields));
         match response {
             Ok(response) => http.table.push(response).map(Ok).map_err(Error::host),
             Err(error) => Ok(Err(error)),

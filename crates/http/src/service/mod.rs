@@ -1,9 +1,13 @@
 //! Components that serve: those that export `wasi:http/handler`.
 
+mod handler;
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tombolo::{Accessor, AsStoreMut, Component, ErrorKind, Instance, Linker, Resource, StoreMut, TypedFunc};
+
+pub use handler::Handler;
 
 use crate::body::{Body, Direction};
 use crate::message::{Request, Response, has_no_body};
@@ -97,8 +101,8 @@ impl Service {
             http.table.push(request).map_err(tombolo::Error::host).map_err(Error::Runtime)
         })?;
         let response = self.handle.call_concurrent(store, (request,)).await?.map_err(Error::Response)?;
-        let response = store.with(|store| outgoing(store, response, &method))?;
-        settled(response.body()).await;
+        let mut response = store.with(|store| outgoing(store, response, &method))?;
+        settle(response.body_mut()).await;
         Ok(response)
     }
 }
@@ -123,13 +127,13 @@ fn outgoing<T: HttpView + 'static>(
     Ok(response)
 }
 
-/// Turns of the store in which a guest may write a short body whole: it is sent with the headers then.
+/// Turns of the store in which a guest may write a short body whole: it is sent together with the headers then.
 const TURNS: u32 = 4;
 
 /// Lets the guest go on writing for a moment.
-async fn settled(body: &Body) {
+async fn settle(body: &mut Body) {
     for _ in 0..TURNS {
-        if http_body::Body::size_hint(body).exact().is_some() {
+        if body.is_settled() {
             break;
         }
         Turn(false).await;

@@ -57,8 +57,7 @@ pub(crate) fn into_headers(map: Arc<FieldMap>) -> HeaderMap {
 /// Why fields cannot be set (`header-error`).
 #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
 #[component(variant)]
-#[expect(missing_docs, reason = "the names are the standard's")]
-pub enum HeaderError {
+pub(crate) enum HeaderError {
     InvalidSyntax,
     Forbidden,
     Immutable,

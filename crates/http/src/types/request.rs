@@ -46,12 +46,8 @@ pub(super) fn add<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> R
     add_target(types)
 }
 
-type Parameters = (
-    Resource<Fields>,
-    Option<StreamReader<u8>>,
-    FutureReader<Trailers>,
-    Option<Resource<Options>>,
-);
+type Parameters =
+    (Resource<Fields>, Option<StreamReader<u8>>, FutureReader<Trailers>, Option<Resource<Options>>);
 
 fn new<T: HttpView + 'static>(
     mut store: StoreMut<'_, T>,
@@ -84,10 +80,13 @@ fn add_method_and_scheme<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T
     types.func("[method]request.get-scheme", |mut store, (this,): (This,)| {
         Ok(find(&mut store, &this)?.scheme.as_ref().map(Scheme::from))
     })?;
-    types.func("[method]request.set-scheme", |mut store, (this, scheme): (This, Option<Scheme>)| -> Answer {
-        let request = find(&mut store, &this)?;
-        Ok(scheme.map(TryInto::try_into).transpose().map(|scheme| request.scheme = scheme))
-    })?;
+    types.func(
+        "[method]request.set-scheme",
+        |mut store, (this, scheme): (This, Option<Scheme>)| -> Answer {
+            let request = find(&mut store, &this)?;
+            Ok(scheme.map(TryInto::try_into).transpose().map(|scheme| request.scheme = scheme))
+        },
+    )?;
     Ok(())
 }
 

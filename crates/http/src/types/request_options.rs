@@ -17,8 +17,7 @@ pub(super) struct Options {
 /// Why an option cannot be set (`request-options-error`).
 #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
 #[component(variant)]
-#[expect(missing_docs, reason = "the names are the standard's")]
-pub enum RequestOptionsError {
+pub(crate) enum RequestOptionsError {
     NotSupported,
     Immutable,
     Other(Option<String>),

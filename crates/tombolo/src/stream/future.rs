@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tombolo_tasks::EndId;
 
-use super::close;
+use super::{close, store_of};
 use crate::abi::{Handle, LiftContext, LowerContext};
 use crate::error::Result;
 use crate::runtime::{CopyBuffer, Element, HostTask, Scope, StoreCore, end_of, handle_of};
@@ -189,16 +189,6 @@ impl<V: Send + 'static> FutureReader<V> {
     /// If the future was closed or given away.
     pub fn close(self, mut store: impl AsStoreMut) -> Result<()> {
         close(store.as_store_mut().core(), self.handle)
-    }
-}
-
-/// The store that a core belongs to.
-fn store_of<T: Send + 'static>(core: &StoreCore) -> StoreMut<'_, T> {
-    // SAFETY: producers and consumers are attached to stores of their data type, and called while no other host code
-    // runs.
-    #[allow(unsafe_code, reason = "see above")]
-    unsafe {
-        StoreMut::from_core(core)
     }
 }
 
