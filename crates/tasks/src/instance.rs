@@ -2,8 +2,9 @@
 //!
 //! Invariants: `exclusive_thread` names a live thread of this instance; `num_waiting_to_enter` counts the
 //! threads that wait to enter or were just resumed from it; `charged` is the sum of the costs of all that the
-//! instance holds, and never exceeds `limits.bytes`.
+//! instance holds, and a part of what is used of its budget.
 
+use crate::budget::Budget;
 use crate::door::Door;
 use crate::embedder::Embedder;
 use crate::end::End;
@@ -27,7 +28,7 @@ pub struct Limits {
     pub threads: u32,
     /// Tasks that have not ended, including those that wait to enter.
     pub tasks: u32,
-    /// Bytes that all of it may take: see [`Instance::charged_bytes`].
+    /// Bytes that all of it may take, if it has a budget of its own: see [`Instance::charged_bytes`].
     pub bytes: u64,
 }
 
@@ -63,6 +64,7 @@ pub struct Instance<E: Embedder> {
     pub(crate) tasks: Vec<TaskId>,
     pub(crate) subtasks: Vec<SubtaskId>,
     pub(crate) limits: Limits,
+    pub(crate) budget: Budget,
     pub(crate) charged: u64,
 }
 
@@ -114,22 +116,22 @@ impl<E: Embedder> Instance<E> {
     ///
     /// # Errors
     ///
-    /// [`Trap::BudgetExceeded`] when the instance would hold more than [`Limits::bytes`].
+    /// [`Trap::BudgetExceeded`] when the instance, and those that share its budget, would hold more than that.
     #[inline]
     pub fn charge(&mut self, bytes: u64) -> Result<(), Trap> {
-        match self.charged.checked_add(bytes) {
-            Some(charged) if charged <= self.limits.bytes => {
-                self.charged = charged;
-                Ok(())
-            }
-            _ => Err(Trap::BudgetExceeded(self.limits.bytes)),
+        if !self.budget.take(bytes) {
+            return Err(Trap::BudgetExceeded(self.budget.limit()));
         }
+        // No more than is used of the budget, so it does not saturate.
+        self.charged = self.charged.saturating_add(bytes);
+        Ok(())
     }
 
     /// Undoes a [`Instance::charge`].
     #[inline]
     pub fn uncharge(&mut self, bytes: u64) {
         self.charged = self.charged.saturating_sub(bytes);
+        self.budget.give_back(bytes);
     }
 
     /// Adds a handle, charging for it (`inst.handles.add`).
@@ -169,12 +171,26 @@ impl<E: Embedder> Cost<E> {
 }
 
 impl<E: Embedder> Store<E> {
-    /// Adds an instance.
+    /// Adds an instance, with a budget of its own.
     ///
     /// # Errors
     ///
     /// [`Trap::StoreFull`] when the store holds 2³² - 1 instances.
     pub fn new_instance(&mut self, data: E::Instance, limits: Limits) -> Result<InstanceId, Trap> {
+        self.new_instance_sharing(data, limits, Budget::new(limits.bytes))
+    }
+
+    /// Adds an instance, with a budget that others may share.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::StoreFull`] when the store holds 2³² - 1 instances.
+    pub fn new_instance_sharing(
+        &mut self,
+        data: E::Instance,
+        limits: Limits,
+        budget: Budget,
+    ) -> Result<InstanceId, Trap> {
         self.instances.insert(Instance {
             data,
             door: Door::default(),
@@ -191,6 +207,7 @@ impl<E: Embedder> Store<E> {
             tasks: Vec::new(),
             subtasks: Vec::new(),
             limits,
+            budget,
             charged: 0,
         })
     }
@@ -236,7 +253,7 @@ impl<E: Embedder> Store<E> {
             for thread in std::mem::take(&mut task.threads) {
                 self.detach_thread(thread);
                 if let Ok(thread_state) = self.threads.remove(thread) {
-                    removed_threads.push((thread, thread_state.data));
+                    removed_threads.push((thread, id, thread_state.data));
                 }
             }
             if let Ok(task) = self.tasks.remove(id) {
@@ -257,7 +274,8 @@ impl<E: Embedder> Store<E> {
         for handle in handles.into_values() {
             match handle {
                 Handle::Resource(resource) if resource.is_own() => {
-                    resources.push((resource.rt, resource.rep))
+                    let lent = resource.num_lends > 0;
+                    resources.push(RemovedResource { ty: resource.rt, rep: resource.rep, lent });
                 }
                 Handle::End(end) => self.tear_down_end(end),
                 Handle::Set(set) => sets.push(set),
@@ -269,6 +287,7 @@ impl<E: Embedder> Store<E> {
         }
 
         let instance = self.instances.remove(inst)?;
+        instance.budget.give_back(instance.charged);
         Ok(RemovedInstance {
             data: instance.data,
             tasks: removed_tasks,
@@ -276,6 +295,29 @@ impl<E: Embedder> Store<E> {
             subtasks: removed_subtasks,
             resources,
         })
+    }
+
+    /// Removes a task in whatever state it is, with its threads and the handles it has borrowed: a call of which nothing
+    /// is left to run, as it was cut off before its callee began, or after it ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when it has ended.
+    pub fn abandon_task(&mut self, id: TaskId) -> Result<(), Trap> {
+        let task = self.tasks.get_mut(id)?;
+        let (inst, threads) = (task.inst, std::mem::take(&mut task.threads));
+        for thread in threads {
+            self.detach_thread(thread);
+            let _ = self.threads.remove(thread);
+        }
+        if let Some(instance) = self.instances.find_mut(inst) {
+            let borrowed =
+                |handle: &Handle<E>| matches!(handle, Handle::Resource(r) if r.borrow_scope == Some(id));
+            for index in instance.handles.indices_of(borrowed) {
+                let _ = instance.remove_handle(index);
+            }
+        }
+        self.remove_task(id).map(drop)
     }
 
     /// Holds back new calls (`canon_backpressure_inc`).
@@ -313,11 +355,22 @@ pub struct RemovedInstance<E: Embedder> {
     pub data: E::Instance,
     /// Calls into the instance that had not ended; their callers need an answer if they have not resolved.
     pub tasks: Vec<(TaskId, E::Task)>,
-    /// Threads, to be destroyed with their stacks.
-    pub threads: Vec<(ThreadId, E::Thread)>,
+    /// Threads and the tasks that they belonged to, to be destroyed with their stacks.
+    pub threads: Vec<(ThreadId, TaskId, E::Thread)>,
     /// Calls out of the instance. Those that have not resolved run on unheard, or are cancelled; those that
     /// have not started must be cancelled, as their arguments are gone.
     pub subtasks: Vec<(SubtaskId, E::Subtask)>,
-    /// Resources that the instance owned: type and representation.
-    pub resources: Vec<(E::Resource, u32)>,
+    /// Resources that the instance owned.
+    pub resources: Vec<RemovedResource<E::Resource>>,
+}
+
+/// A resource that an instance leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemovedResource<R> {
+    /// Its type.
+    pub ty: R,
+    /// Its representation.
+    pub rep: u32,
+    /// Whether calls that the instance made have it as a borrow, and so its destructor must wait for their ends.
+    pub lent: bool,
 }

@@ -311,7 +311,8 @@ impl<E: Embedder> Store<E> {
                 };
             }
             assert_eq!(instance.charged, bytes);
-            assert!(instance.charged <= instance.limits.bytes);
+            assert!(instance.charged <= instance.budget.used());
+            assert!(instance.budget.used() <= instance.budget.limit());
         }
     }
 }

@@ -16,7 +16,8 @@
 //! - **Readiness is an event.** No waiting thread is ever polled: what may make it ready puts it into the ready
 //!   queue, and [`Store::next_ready`] takes the next one out in O(1). See `scheduler.rs`.
 //! - **Events are computed when they are delivered**, as in the specification, from the state of the waitable.
-//! - **Everything is charged.** An instance's [`Limits`] bound its tables, and the bytes of all it holds.
+//! - **Everything is charged.** An instance's [`Limits`] bound its tables, and a [`Budget`], which several instances
+//!   may share, the bytes of all it holds.
 //!
 //! # A call
 //!
@@ -88,6 +89,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod async_value;
+mod budget;
 mod callback;
 mod copy;
 mod door;
@@ -115,6 +117,7 @@ mod trap;
 mod waitable;
 mod waitable_set;
 
+pub use budget::Budget;
 pub use callback::{CallbackCode, CallbackStep};
 pub use copy::{CopyStep, Transfer};
 pub use door::Door;
@@ -124,7 +127,7 @@ pub use error_context::ErrorContext;
 pub use event::{BLOCKED, CopyEvent, CopyResult, Event, EventCode};
 pub use host_end::HostNotification;
 pub use id::{EndId, Entity, InstanceId, SetId, SubtaskId, TaskId, ThreadId};
-pub use instance::{Instance, Limits, RemovedInstance};
+pub use instance::{Instance, Limits, RemovedInstance, RemovedResource};
 pub use resource::{Dropped, LendScope, Lenders};
 pub use store::{Census, Store};
 pub use subtask::{SubtaskCancel, SubtaskState};

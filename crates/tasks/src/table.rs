@@ -96,6 +96,15 @@ impl<T> Table<T> {
         })
     }
 
+    /// Lists the entries that fit.
+    pub(crate) fn indices_of(&self, fits: impl Fn(&T) -> bool) -> Vec<u32> {
+        let entries = self.entries.iter().zip(1..);
+        entries
+            .filter(|(entry, _)| matches!(entry, Entry::Full(value) if fits(value)))
+            .map(|(_, i)| i)
+            .collect()
+    }
+
     pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
         self.entries.into_iter().filter_map(|entry| match entry {
             Entry::Full(value) => Some(value),

@@ -385,7 +385,7 @@ impl<E: Embedder> Store<E> {
         Ok(ThreadExit { thread: thread.data, task })
     }
 
-    fn remove_task(&mut self, id: TaskId) -> Result<E::Task, Trap> {
+    pub(crate) fn remove_task(&mut self, id: TaskId) -> Result<E::Task, Trap> {
         let task = self.tasks.remove(id)?;
         if let Some(instance) = self.instances.find_mut(task.inst) {
             instance.uncharge(Cost::<E>::TASK);

@@ -29,8 +29,6 @@ pub enum Feature {
     FixedLengthLists,
     /// 📝 The type `error-context`.
     ErrorContext,
-    /// 🐘 64-bit memories and tables at the boundary of a component.
-    Memory64,
 }
 
 impl Feature {
@@ -44,7 +42,6 @@ impl Feature {
         Feature::Forward,
         Feature::FixedLengthLists,
         Feature::ErrorContext,
-        Feature::Memory64,
     ];
 
     /// Its name on a command line: `more-async-builtins`.
@@ -58,7 +55,6 @@ impl Feature {
             Feature::Forward => "forward",
             Feature::FixedLengthLists => "fixed-length-lists",
             Feature::ErrorContext => "error-context",
-            Feature::Memory64 => "memory64",
         }
     }
 
@@ -73,7 +69,6 @@ impl Feature {
             Feature::Forward => WasmFeatures::CM_FORWARD,
             Feature::FixedLengthLists => WasmFeatures::CM_FIXED_LENGTH_LISTS,
             Feature::ErrorContext => WasmFeatures::CM_ERROR_CONTEXT,
-            Feature::Memory64 => WasmFeatures::CM64,
         }
     }
 

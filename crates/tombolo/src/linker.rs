@@ -138,8 +138,10 @@ impl<T: Send + 'static> Linker<T> {
         }
         core.check_alive()?;
         let component = ComponentValue::root(component.inner().clone());
-        let value =
-            instantiate(core, &component, &mut |name, ty, env| self.resolve(name, ty, env, Some(core)))?;
+        let island = core.new_island(&core.limits);
+        let value = instantiate(core, &island, &component, &mut |name, ty, env| {
+            self.resolve(name, ty, env, Some(core))
+        })?;
         Ok(Instance::new(Arc::new(value), core.id))
     }
 

@@ -17,8 +17,10 @@ pub(crate) enum ResourceType {
     Host(TypeId),
     /// Defined by a component instance of a store: instance and position.
     Guest {
-        /// The store's number for the type.
-        id: u32,
+        /// The place of the type in its store …
+        slot: u32,
+        /// … and which of those it is that had this place.
+        generation: u32,
     },
 }
 

@@ -3,7 +3,8 @@
 //! Invariants, on which every raw access in this crate rests:
 //!
 //! * A store's context and all that its instances point at (contexts, definitions, globals, host contexts) lie in
-//!   allocations that never move and live until the store is dropped. A store is dropped only when nothing of it runs.
+//!   allocations that never move and live until the store is dropped, or until their group is freed and nothing of it is
+//!   used any more. A store is dropped only when nothing of it runs.
 //! * One thread at a time runs a store. Compiled code and the host take turns, they never run at once, so what one of
 //!   them does with a field is done before the other looks. Fields are reached through raw pointers, never through
 //!   references that outlive a call.

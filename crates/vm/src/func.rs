@@ -60,6 +60,11 @@ impl FuncHandle {
 }
 
 impl Store {
+    /// The callee context of a function: another for each that the host provides.
+    pub fn context_of(&self, func: FuncHandle) -> *mut std::ffi::c_void {
+        func.entity(self).vmctx
+    }
+
     /// Calls a function with arguments that are checked against its type.
     ///
     /// # Errors

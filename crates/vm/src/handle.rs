@@ -1,8 +1,9 @@
 //! Handles: how the host names what is in a store.
 //!
 //! A handle is an address and the number of the store that owns what is there. What a store owns is freed only with the
-//! store, and numbers are not used again. So whoever has the handle and a reference to a store of that number may follow
-//! the address.
+//! store, whose number is not used again, or with its group, whose handles nobody uses then (see
+//! [`Store::free_group`](crate::Store::free_group)). So whoever has the handle and a reference to a store of that number
+//! may follow the address.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,7 +40,8 @@ macro_rules! handle {
             #[track_caller]
             pub(crate) fn entity(self, store: &crate::Store) -> &$entity {
                 store.check(self.store);
-                // SAFETY: the store is the one that owns the entity, which it keeps while it lives.
+                // SAFETY: the store is the one that owns the entity, which it keeps: nobody uses handles of what was
+                // freed with its group.
                 unsafe { self.pointer.as_ref() }
             }
         }

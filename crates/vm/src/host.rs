@@ -1,7 +1,7 @@
 //! Functions that the host provides.
 //!
 //! Such a function is a [`FuncRef`] whose code is the exit trampoline of its type and whose callee context is a
-//! [`HostContext`] with data words behind it. Both live as long as the store. The trampoline calls
+//! [`HostContext`] with data words behind it. Both live as long as their group. The trampoline calls
 //! [`HostContext::call`], which must neither unwind nor leave values of other types than the results'.
 
 use std::ffi::c_void;
@@ -11,7 +11,7 @@ use tombolo_types::TypeId;
 use tombolo_types::core::ValType;
 
 use crate::context::{FuncRef, HostContext, HostFn};
-use crate::{CodeError, FuncHandle, RawVal, Store, Trap, entry};
+use crate::{CodeError, FuncHandle, GroupRef, RawVal, Store, Trap, entry};
 
 /// A call of a host function: the store it came from, and its parameters, which the results replace.
 #[derive(Debug)]
@@ -72,11 +72,39 @@ impl Store {
     ) -> Result<FuncHandle, CodeError> {
         let slots = self.trampolines().exit(type_id)?.slots();
         // In a box of its own, so that one word names it.
-        let closure = self.keep_closure(Box::new(function));
+        let closure = self.own_group().keep_closure(Box::new(function));
         // SAFETY: `call_closure` finds what it expects in the two words; the store keeps the closure.
         unsafe { self.raw_host_func(type_id, call_closure, &[closure.as_ptr() as usize, slots]) }
     }
 
+    /// Makes a function in the store's own group: see [`GroupRef::raw_host_func`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn raw_host_func(
+        &self,
+        type_id: TypeId,
+        call: HostFn,
+        data: &[usize],
+    ) -> Result<FuncHandle, CodeError> {
+        // SAFETY: the caller's promise.
+        unsafe { self.own_group().raw_host_func(type_id, call, data) }
+    }
+
+    /// Makes a function in the store's own group: see [`GroupRef::raw_func`].
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn raw_func(&self, func_ref: FuncRef) -> FuncHandle {
+        // SAFETY: the caller's promise.
+        unsafe { self.own_group().raw_func(func_ref) }
+    }
+}
+
+impl GroupRef<'_> {
     /// Makes a function of the lowest form: `call` gets its [`HostContext`], behind which it finds `data`. Nothing else
     /// is allocated, and nothing is wrapped around `call`: see [`guard`](crate::guard).
     ///
@@ -88,42 +116,42 @@ impl Store {
     /// non-zero only with a trap set by [`guard`](crate::guard) or [`Store::set_pending`], and leaves references that
     /// are null or of this store and of the result's type.
     pub unsafe fn raw_host_func(
-        &self,
+        self,
         type_id: TypeId,
         call: HostFn,
         data: &[usize],
     ) -> Result<FuncHandle, CodeError> {
-        let trampoline = self.trampolines().exit(type_id)?;
+        let trampoline = self.store.trampolines().exit(type_id)?;
         let mut words = Vec::with_capacity(HEADER_WORDS + data.len());
-        words.extend([call as usize, self.context().as_ptr() as usize]);
+        words.extend([call as usize, self.store.context().as_ptr() as usize]);
         words.extend_from_slice(data);
         let context = self.keep_words(words);
         let func_ref =
             FuncRef { code: trampoline.code(), vmctx: context.as_ptr().cast::<c_void>(), type_id: type_id.0 };
-        // SAFETY: code and context belong together, and both live as long as the store, which keeps the cache.
+        // SAFETY: code and context belong together, and both live as long as the group; the store keeps the cache.
         Ok(unsafe { self.raw_func(func_ref) })
     }
 
     /// Makes a link, a function of the form that [`link`] describes: at first, `call` makes the calls, as in
-    /// [`Store::raw_host_func`]. The context has the two `data` words, the two of where the link leads to, and then
+    /// [`GroupRef::raw_host_func`]. The context has the two `data` words, the two of where the link leads to, and then
     /// `more`.
     ///
     /// # Errors
     /// When a trampoline cannot be made.
     ///
     /// # Safety
-    /// As for [`Store::raw_host_func`]. Whoever has the link lead elsewhere sees to it that there is a function of the
+    /// As for [`GroupRef::raw_host_func`]. Whoever has the link lead elsewhere sees to it that there is a function of the
     /// type, which takes this context.
     pub unsafe fn raw_link(
-        &self,
+        self,
         type_id: TypeId,
         call: HostFn,
         data: [usize; 2],
         more: &[usize],
     ) -> Result<FuncHandle, CodeError> {
-        let trampoline = self.trampolines().link(type_id)?;
-        let interpreter = self.trampolines().exit(type_id)?.code() as usize;
-        let mut words = vec![call as usize, self.context().as_ptr() as usize];
+        let trampoline = self.store.trampolines().link(type_id)?;
+        let interpreter = self.store.trampolines().exit(type_id)?.code() as usize;
+        let mut words = vec![call as usize, self.store.context().as_ptr() as usize];
         words.extend(data);
         debug_assert!(words.len() * size_of::<usize>() == link::CODE as usize);
         words.extend([interpreter, interpreter]);
@@ -131,7 +159,7 @@ impl Store {
         let context = self.keep_words(words);
         let func_ref =
             FuncRef { code: trampoline.code(), vmctx: context.as_ptr().cast::<c_void>(), type_id: type_id.0 };
-        // SAFETY: code and context belong together, and both live as long as the store, which keeps the cache.
+        // SAFETY: code and context belong together, and both live as long as the group; the store keeps the cache.
         Ok(unsafe { self.raw_func(func_ref) })
     }
 
@@ -139,9 +167,9 @@ impl Store {
     ///
     /// # Safety
     /// `func_ref` is a function in the convention of compiled code, of the type it says; code and context live as long
-    /// as the store.
-    pub unsafe fn raw_func(&self, func_ref: FuncRef) -> FuncHandle {
-        FuncHandle { pointer: self.keep_func_ref(func_ref), store: self.id() }
+    /// as the group.
+    pub unsafe fn raw_func(self, func_ref: FuncRef) -> FuncHandle {
+        FuncHandle { pointer: self.keep_func_ref(func_ref), store: self.store.id() }
     }
 }
 

@@ -17,8 +17,8 @@ use crate::instance::{Context, InstanceRecord};
 use crate::memory::MemoryEntity;
 use crate::table::TableEntity;
 use crate::{
-    Extern, GlobalHandle, InstanceHandle, LimitExceeded, LimitKind, MemoryHandle, Module, SetError, Store,
-    TableHandle, TagHandle, Trap, Val, builtins,
+    Extern, GlobalHandle, GroupRef, InstanceHandle, LimitExceeded, LimitKind, MemoryHandle, Module, SetError,
+    Store, TableHandle, TagHandle, Trap, Val, builtins,
 };
 
 /// Why a module was not instantiated.
@@ -88,21 +88,22 @@ pub enum ResourceError {
 const DAMAGED: InstantiationError =
     InstantiationError::Damaged("an index or constant expression is not valid");
 
-impl Store {
+impl GroupRef<'_> {
     /// Instantiates a module with an import for each that it declares, in order. Its start function is not run: see
     /// [`Store::start`].
     ///
     /// # Errors
     /// When imports do not fit, there is no room for its memories or tables, or a segment is out of bounds.
     pub fn instantiate(
-        &self,
+        self,
         module: &Arc<Module>,
         imports: &[Extern],
     ) -> Result<InstanceHandle, InstantiationError> {
-        if module.is_foreign(self.trampolines().registry()) {
+        let store = self.store;
+        if module.is_foreign(store.trampolines().registry()) {
             return Err(InstantiationError::OtherEngine);
         }
-        self.check_imports(module, imports)?;
+        store.check_imports(module, imports)?;
         self.spend(LimitKind::Instances, 1).map_err(ResourceError::Limit)?;
         let context = Context::new(module.layout().size);
         let context = context.ok_or(InstantiationError::Damaged("there is no memory for its context"))?;
@@ -120,19 +121,61 @@ impl Store {
         });
         // SAFETY: the store keeps the record, and nobody else knows of it before this returns.
         let instance = unsafe { &mut *record.as_ptr() };
-        self.write_header(instance, record);
-        self.link(instance, imports);
+        store.write_header(instance, record);
+        store.link(instance, imports);
         self.define(instance)?;
         instance.write_func_refs().ok_or(DAMAGED)?;
-        self.initialise_globals(instance).ok_or(DAMAGED)?;
-        self.initialise_tables(instance)?;
+        store.initialise_globals(instance).ok_or(DAMAGED)?;
+        store.initialise_tables(instance)?;
         instance.evaluate_elements().ok_or(DAMAGED)?;
         // From here on others may know of the instance, through tables that it shares with them.
         // SAFETY: the store keeps the record; what changes from now on is in cells.
         let instance = unsafe { record.as_ref() };
-        instance.copy_elements(self)?;
-        instance.copy_data(self)?;
-        Ok(InstanceHandle { pointer: record, store: self.id() })
+        instance.copy_elements(store)?;
+        instance.copy_data(store)?;
+        Ok(InstanceHandle { pointer: record, store: store.id() })
+    }
+
+    /// Makes what the module defines: tables, memories, tags, and globals, which are zero still.
+    fn define(self, instance: &mut InstanceRecord) -> Result<(), InstantiationError> {
+        let info = instance.module.info().clone();
+        let layout = *instance.module.layout();
+        for (defined, ty) in (0..).zip(info.tables.iter().skip(info.imported_tables as usize)) {
+            let definition = instance.table_definition(defined);
+            // SAFETY: the definition is in the instance's context, which lives as long as the group.
+            let table = unsafe { TableEntity::new(self, *ty, definition)? };
+            instance.tables.push(self.keep_table(table));
+        }
+        for (defined, ty) in (0..).zip(info.memories.iter().skip(info.imported_memories as usize)) {
+            let definition = instance.memory_definition(defined);
+            // SAFETY: the definition is in the instance's context, which lives as long as the group.
+            let memory = unsafe { MemoryEntity::new(self, *ty, definition)? };
+            instance.memories.push(self.keep_memory(memory));
+        }
+        for (defined, ty) in (0..).zip(info.tags.iter().skip(info.imported_tags as usize)) {
+            let cell = instance.context.array(layout.tags, defined, 8);
+            let name = TagName::Index(info.clone(), info.imported_tags + defined);
+            instance.tags.push(self.keep_tag(TagEntity { cell, ty: *ty, name }));
+        }
+        for (defined, ty) in (0..).zip(info.globals.iter().skip(info.imported_globals as usize)) {
+            let cell = instance.context.array(layout.globals, defined, VALUE_SIZE);
+            instance.globals.push(self.keep_global(GlobalEntity { cell, ty: *ty }));
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Instantiates a module in the store's own group: see [`GroupRef::instantiate`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn instantiate(
+        &self,
+        module: &Arc<Module>,
+        imports: &[Extern],
+    ) -> Result<InstanceHandle, InstantiationError> {
+        self.own_group().instantiate(module, imports)
     }
 
     fn check_imports(&self, module: &Module, imports: &[Extern]) -> Result<(), InstantiationError> {
@@ -211,34 +254,6 @@ impl Store {
         }
     }
 
-    /// Makes what the module defines: tables, memories, tags, and globals, which are zero still.
-    fn define(&self, instance: &mut InstanceRecord) -> Result<(), InstantiationError> {
-        let info = instance.module.info().clone();
-        let layout = *instance.module.layout();
-        for (defined, ty) in (0..).zip(info.tables.iter().skip(info.imported_tables as usize)) {
-            let definition = instance.table_definition(defined);
-            // SAFETY: the definition is in the instance's context, which lives as long as the store.
-            let table = unsafe { TableEntity::new(self, *ty, definition)? };
-            instance.tables.push(self.keep_table(table));
-        }
-        for (defined, ty) in (0..).zip(info.memories.iter().skip(info.imported_memories as usize)) {
-            let definition = instance.memory_definition(defined);
-            // SAFETY: the definition is in the instance's context, which lives as long as the store.
-            let memory = unsafe { MemoryEntity::new(self, *ty, definition)? };
-            instance.memories.push(self.keep_memory(memory));
-        }
-        for (defined, ty) in (0..).zip(info.tags.iter().skip(info.imported_tags as usize)) {
-            let cell = instance.context.array(layout.tags, defined, 8);
-            let name = TagName::Index(info.clone(), info.imported_tags + defined);
-            instance.tags.push(self.keep_tag(TagEntity { cell, ty: *ty, name }));
-        }
-        for (defined, ty) in (0..).zip(info.globals.iter().skip(info.imported_globals as usize)) {
-            let cell = instance.context.array(layout.globals, defined, VALUE_SIZE);
-            instance.globals.push(self.keep_global(GlobalEntity { cell, ty: *ty }));
-        }
-        Ok(())
-    }
-
     fn initialise_globals(&self, instance: &InstanceRecord) -> Option<()> {
         let info = instance.module.info();
         let defined = instance.globals.iter().skip(info.imported_globals as usize);
@@ -299,10 +314,11 @@ impl Store {
     /// # Errors
     /// When there is no room for it.
     pub fn new_memory(&self, ty: MemoryType) -> Result<MemoryHandle, ResourceError> {
-        let definition = self.keep_words(vec![0; DEFINITION_WORDS]).cast::<Definition>();
-        // SAFETY: the store keeps the words, which nobody else uses.
-        let memory = unsafe { MemoryEntity::new(self, ty, definition)? };
-        Ok(MemoryHandle { pointer: self.keep_memory(memory), store: self.id() })
+        let group = self.own_group();
+        let definition = group.keep_words(vec![0; DEFINITION_WORDS]).cast::<Definition>();
+        // SAFETY: the group keeps the words, which nobody else uses.
+        let memory = unsafe { MemoryEntity::new(group, ty, definition)? };
+        Ok(MemoryHandle { pointer: group.keep_memory(memory), store: self.id() })
     }
 
     /// Makes a table of the host's, all elements the same.
@@ -311,11 +327,12 @@ impl Store {
     /// When there is no room for it, or the value is of another type.
     pub fn new_table(&self, ty: TableType, value: Val) -> Result<TableHandle, ResourceError> {
         let word = self.word_of(ty.element, value).ok_or(SetError::Type)?;
-        let definition = self.keep_words(vec![0; DEFINITION_WORDS]).cast::<Definition>();
-        // SAFETY: the store keeps the words, which nobody else uses.
-        let table = unsafe { TableEntity::new(self, ty, definition)? };
+        let group = self.own_group();
+        let definition = group.keep_words(vec![0; DEFINITION_WORDS]).cast::<Definition>();
+        // SAFETY: the group keeps the words, which nobody else uses.
+        let table = unsafe { TableEntity::new(group, ty, definition)? };
         table.fill(0, ty.minimum, word);
-        Ok(TableHandle { pointer: self.keep_table(table), store: self.id() })
+        Ok(TableHandle { pointer: group.keep_table(table), store: self.id() })
     }
 
     /// Makes a global of the host's.
@@ -324,15 +341,18 @@ impl Store {
     /// When the value is of another type.
     pub fn new_global(&self, ty: GlobalType, value: Val) -> Result<GlobalHandle, ResourceError> {
         let value = self.raw(ty.value, value).ok_or(SetError::Type)?;
-        let cell = self.keep_value(value);
-        Ok(GlobalHandle { pointer: self.keep_global(GlobalEntity { cell, ty }), store: self.id() })
+        let cell = self.own_group().keep_value(value);
+        Ok(GlobalHandle {
+            pointer: self.own_group().keep_global(GlobalEntity { cell, ty }),
+            store: self.id(),
+        })
     }
 
     /// Makes an exception tag of the host's, with a name for messages.
     pub fn new_tag(&self, ty: TypeId, name: &str) -> TagHandle {
-        let cell = self.keep_words(vec![0]).cast();
+        let cell = self.own_group().keep_words(vec![0]).cast();
         TagHandle {
-            pointer: self.keep_tag(TagEntity { cell, ty, name: TagName::Host(name.into()) }),
+            pointer: self.own_group().keep_tag(TagEntity { cell, ty, name: TagName::Host(name.into()) }),
             store: self.id(),
         }
     }

@@ -5,7 +5,7 @@
 //! A [`TrampolineCache`] is an engine: a compiler, its function types, and what lies between host and guest for each
 //! type. A [`Module`] is compiled code in place, and belongs to no store. A [`Store`] owns everything that runs
 //! together: [instances](InstanceHandle) and their functions, memories, tables and globals, which the host names by
-//! handles.
+//! handles. They live as long as the store, or as the [group](GroupRef) of it that they were made in.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -54,11 +54,11 @@
 //! | what compiled code and runtime both see | `context`, `value` |
 //! | machine code and what is known of its addresses | `code`, `module`, `trampoline` |
 //! | in and out of compiled code | `entry`, `signals`, `trap`, `exception`, `backtrace`, `fiber` |
-//! | what instances are made of | `store`, `instance`, `instantiate`, `memory`, `table`, `global`, `func`, `host` |
+//! | what instances are made of, and freed with | `store`, `group`, `instance`, `instantiate`, `memory`, `table`, `global`, `func`, `host` |
 //! | what compiled code calls | `builtins`, `bulk`, `copy` |
 //! | what depends on processor and system | `arch`, `os` |
 //!
-//! Lazily compiled functions, pooled memories and the dropping of single instances are not here yet.
+//! Lazily compiled functions and pooled memories are not here yet.
 
 #![expect(
     unsafe_code,
@@ -78,6 +78,7 @@ mod exception;
 mod fiber;
 mod func;
 mod global;
+mod group;
 mod handle;
 mod host;
 mod instance;
@@ -103,6 +104,7 @@ pub use exception::Thrown;
 pub use fiber::{Fiber, Step, SuspendError};
 pub use func::{CallError, FuncHandle};
 pub use global::{GlobalHandle, TagHandle};
+pub use group::{GroupHandle, GroupRef};
 pub use host::HostCall;
 pub use instance::{Extern, InstanceHandle};
 pub use instantiate::{InstantiationError, ResourceError};

@@ -1,8 +1,8 @@
-//! What a store may hold.
+//! What a store, or a group in it, may hold.
 
 use std::cell::Cell;
 
-/// How much a store may hold, all of it together.
+/// How much a store or a [group](crate::GroupHandle) may hold, all of it together.
 ///
 /// Asked before anything is made or grown: a refused growth is the instruction's failure value, a refused creation a
 /// [`LimitExceeded`].
@@ -39,7 +39,7 @@ pub enum LimitKind {
     Instances,
 }
 
-/// A store's guests asked for more than its limits let them have.
+/// Guests asked for more than the limits of their store or group let them have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("limit of {limit} {kind} exceeded: {wanted} would be needed")]
 pub struct LimitExceeded {
@@ -64,6 +64,7 @@ impl std::fmt::Display for LimitKind {
 }
 
 /// Limits, and what is used of them.
+#[derive(Debug)]
 pub(crate) struct Budget {
     limits: Limits,
     used: [Cell<u64>; 5],
@@ -97,6 +98,13 @@ impl Budget {
     pub(crate) fn unspend(&self, kind: LimitKind, amount: u64) {
         let used = self.used_of(kind);
         used.set(used.get().saturating_sub(amount));
+    }
+
+    /// Takes back all that another budget has spent, which this one has spent too.
+    pub(crate) fn unspend_all(&self, other: &Budget) {
+        for (used, freed) in self.used.iter().zip(&other.used) {
+            used.set(used.get().saturating_sub(freed.get()));
+        }
     }
 
     fn used_of(&self, kind: LimitKind) -> &Cell<u64> {

@@ -16,6 +16,7 @@ use tombolo_types::core::MemoryType;
 
 use crate::context::Definition;
 use crate::copy::copy_bytes;
+use crate::group::{Group, GroupRef};
 use crate::handle::handle;
 use crate::os::{Reservation, round_to_pages};
 use crate::{LimitKind, ResourceError, Store};
@@ -29,6 +30,7 @@ handle! {
 #[derive(Debug)]
 pub(crate) struct MemoryEntity {
     definition: NonNull<Definition>,
+    group: NonNull<Group>,
     ty: MemoryType,
     mapping: RefCell<Mapping>,
 }
@@ -142,23 +144,23 @@ impl MemoryEntity {
     /// Makes a memory and writes its definition.
     ///
     /// # Safety
-    /// `definition` can be written, and will live as long as the store; nobody else writes it.
+    /// `definition` can be written, and will live as long as the group; nobody else writes it.
     pub(crate) unsafe fn new(
-        store: &Store,
+        within: GroupRef<'_>,
         ty: MemoryType,
         definition: NonNull<Definition>,
     ) -> Result<MemoryEntity, ResourceError> {
         let refused = |source| ResourceError::Memory { pages: ty.minimum, source };
         let bytes = bytes_of(&ty, ty.minimum).ok_or_else(|| refused(io::ErrorKind::OutOfMemory.into()))?;
         let maximum = ty.maximum.and_then(|pages| bytes_of(&ty, pages));
-        store.spend(LimitKind::Memories, 1)?;
-        store.spend(LimitKind::MemoryBytes, bytes as u64)?;
+        within.spend(LimitKind::Memories, 1)?;
+        within.spend(LimitKind::MemoryBytes, bytes as u64)?;
         let mapping = Mapping::new(&ty, bytes, maximum).map_err(refused)?;
         // SAFETY: the caller's promise.
         unsafe {
             definition.write(Definition { base: mapping.reservation.base().as_ptr(), length: bytes as u64 });
         }
-        Ok(MemoryEntity { definition, ty, mapping: RefCell::new(mapping) })
+        Ok(MemoryEntity { definition, group: within.pointer(), ty, mapping: RefCell::new(mapping) })
     }
 
     pub(crate) fn base(&self) -> *mut u8 {
@@ -202,9 +204,11 @@ impl MemoryEntity {
         }
         let desired = bytes_of(&self.ty, desired)?;
         let more = (desired - current) as u64;
-        store.spend(LimitKind::MemoryBytes, more).ok()?;
+        // SAFETY: the memory lives, and so does its group, which is one of the store's.
+        let within = unsafe { Group::of(store, self.group) };
+        within.spend(LimitKind::MemoryBytes, more).ok()?;
         if self.mapping.borrow_mut().grow(desired).is_err() {
-            store.unspend(LimitKind::MemoryBytes, more);
+            within.unspend(LimitKind::MemoryBytes, more);
             return None;
         }
         // SAFETY: the definition lives as long as the store.

@@ -10,17 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tombolo_compile::vmctx::{HOST_STACK, TrapCode};
 
-use crate::context::{FuncRef, HostContext, StoreContext};
+use crate::context::{HostContext, StoreContext};
 use crate::exception::heap::Exceptions;
 use crate::fiber::Fibers;
-use crate::global::{GlobalEntity, TagEntity};
+use crate::group::Group;
 use crate::handle::StoreId;
-use crate::host::Closure;
-use crate::instance::InstanceRecord;
 use crate::limits::Budget;
-use crate::memory::MemoryEntity;
-use crate::table::TableEntity;
-use crate::{LimitExceeded, LimitKind, Limits, RawVal, TrampolineCache, Trap, arch, entry, signals};
+use crate::{Limits, TrampolineCache, Trap, arch, entry, signals};
 
 /// How a store is made.
 pub struct StoreConfig {
@@ -100,25 +96,13 @@ pub(crate) struct StoreInner {
     pub(crate) exceptions: Exceptions,
     id: StoreId,
     trampolines: Arc<TrampolineCache>,
-    budget: Budget,
+    pub(crate) budget: Budget,
     interruptible: bool,
     interrupted: Option<InterruptFn>,
     interrupt: InterruptHandle,
-    owned: Owned,
-}
-
-/// What lives as long as the store. Boxes are kept as pointers, since compiled code points to their contents too.
-#[derive(Default)]
-struct Owned {
-    instances: RefCell<Vec<NonNull<InstanceRecord>>>,
-    memories: RefCell<Vec<NonNull<MemoryEntity>>>,
-    tables: RefCell<Vec<NonNull<TableEntity>>>,
-    globals: RefCell<Vec<NonNull<GlobalEntity>>>,
-    tags: RefCell<Vec<NonNull<TagEntity>>>,
-    func_refs: RefCell<Vec<NonNull<FuncRef>>>,
-    words: RefCell<Vec<NonNull<[usize]>>>,
-    values: RefCell<Vec<NonNull<RawVal>>>,
-    closures: RefCell<Vec<NonNull<Closure>>>,
+    pub(crate) groups: RefCell<Vec<NonNull<Group>>>,
+    /// The group that lives as long as the store: the first.
+    pub(crate) own: NonNull<Group>,
 }
 
 impl Store {
@@ -137,6 +121,7 @@ impl Store {
             host_data: ptr::null_mut(),
         };
         let host_stack = config.host_stack.max(HOST_STACK);
+        let own = Group::new(Limits::default());
         let inner = Box::new(StoreInner {
             context: UnsafeCell::new(context),
             pending: Cell::new(None),
@@ -150,7 +135,8 @@ impl Store {
             interrupted: config.interrupted,
             trampolines,
             interrupt: InterruptHandle::default(),
-            owned: Owned::default(),
+            groups: RefCell::new(vec![own]),
+            own,
         });
         let inner = NonNull::from(Box::leak(inner));
         let store = Store { inner };
@@ -246,20 +232,6 @@ impl Store {
         assert!(self.inner().id == store, "a handle was used with another store than its own");
     }
 
-    /// Takes account of something that is about to be made for the store's guests: also by whoever embeds this crate, of
-    /// instances of another kind.
-    ///
-    /// # Errors
-    /// When the store's [limits](StoreConfig::limits) do not allow it.
-    pub fn spend(&self, kind: LimitKind, amount: u64) -> Result<(), LimitExceeded> {
-        self.inner().budget.spend(kind, amount)
-    }
-
-    /// Takes back what was not made after all.
-    pub(crate) fn unspend(&self, kind: LimitKind, amount: u64) {
-        self.inner().budget.unspend(kind, amount);
-    }
-
     /// Whether compiled code looks for interrupts.
     pub(crate) fn is_interruptible(&self) -> bool {
         self.inner().interruptible
@@ -297,91 +269,6 @@ impl Store {
         // An interrupt has no say in when fuel runs out.
         if self.fuel() < 0 { decide(TrapCode::OutOfFuel) } else { Ok(()) }
     }
-
-    /// Whether an address lies in the address space of one of the store's memories.
-    pub(crate) fn guards(&self, address: usize) -> bool {
-        // SAFETY: what the store owns lives as long as it.
-        self.inner().owned.memories.borrow().iter().any(|memory| unsafe { memory.as_ref() }.guards(address))
-    }
-
-    pub(crate) fn keep_instance(&self, instance: InstanceRecord) -> NonNull<InstanceRecord> {
-        keep(&self.inner().owned.instances, instance)
-    }
-
-    pub(crate) fn keep_memory(&self, memory: MemoryEntity) -> NonNull<MemoryEntity> {
-        keep(&self.inner().owned.memories, memory)
-    }
-
-    pub(crate) fn keep_table(&self, table: TableEntity) -> NonNull<TableEntity> {
-        keep(&self.inner().owned.tables, table)
-    }
-
-    pub(crate) fn keep_global(&self, global: GlobalEntity) -> NonNull<GlobalEntity> {
-        keep(&self.inner().owned.globals, global)
-    }
-
-    pub(crate) fn keep_tag(&self, tag: TagEntity) -> NonNull<TagEntity> {
-        let cell = tag.cell;
-        let tag = keep(&self.inner().owned.tags, tag);
-        // SAFETY: the cell lives as long as the store and is the tag's alone; compiled code only has its address.
-        unsafe { cell.write(tag.as_ptr()) };
-        tag
-    }
-
-    pub(crate) fn each_instance(&self, mut show: impl FnMut(&InstanceRecord)) {
-        each(&self.inner().owned.instances, &mut show);
-    }
-
-    pub(crate) fn each_table(&self, mut show: impl FnMut(&TableEntity)) {
-        each(&self.inner().owned.tables, &mut show);
-    }
-
-    pub(crate) fn each_global(&self, mut show: impl FnMut(&GlobalEntity)) {
-        each(&self.inner().owned.globals, &mut show);
-    }
-
-    pub(crate) fn keep_func_ref(&self, func_ref: FuncRef) -> NonNull<FuncRef> {
-        keep(&self.inner().owned.func_refs, func_ref)
-    }
-
-    /// Keeps words that compiled code and host functions reach, and gives their address.
-    pub(crate) fn keep_words(&self, words: Vec<usize>) -> NonNull<usize> {
-        let words = NonNull::from(Box::leak(words.into_boxed_slice()));
-        self.inner().owned.words.borrow_mut().push(words);
-        words.cast()
-    }
-
-    pub(crate) fn keep_value(&self, value: RawVal) -> NonNull<RawVal> {
-        keep(&self.inner().owned.values, value)
-    }
-
-    pub(crate) fn keep_closure(&self, closure: Closure) -> NonNull<Closure> {
-        keep(&self.inner().owned.closures, closure)
-    }
-}
-
-fn keep<T>(owned: &RefCell<Vec<NonNull<T>>>, value: T) -> NonNull<T> {
-    let pointer = NonNull::from(Box::leak(Box::new(value)));
-    owned.borrow_mut().push(pointer);
-    pointer
-}
-
-fn each<T>(owned: &RefCell<Vec<NonNull<T>>>, show: &mut dyn FnMut(&T)) {
-    for pointer in owned.borrow().iter() {
-        // SAFETY: what the store owns lives as long as it, and is not borrowed mutably while compiled code runs.
-        show(unsafe { pointer.as_ref() });
-    }
-}
-
-/// Frees what [`keep`] kept.
-///
-/// # Safety
-/// Nobody follows the pointers any more.
-unsafe fn free<T: ?Sized>(owned: &RefCell<Vec<NonNull<T>>>) {
-    for pointer in owned.take() {
-        // SAFETY: it was leaked from a box once, and nobody else uses it.
-        drop(unsafe { Box::from_raw(pointer.as_ptr()) });
-    }
 }
 
 impl Drop for Store {
@@ -389,18 +276,9 @@ impl Drop for Store {
         // Ends the fibers that were given up, whose frames use the store.
         self.close_fibers();
         self.inner().interrupt.disconnect();
-        let owned = &self.inner().owned;
         // SAFETY: this is the store's owner, so nothing of it runs; handles cannot be used without a store.
         unsafe {
-            free(&owned.closures);
-            free(&owned.instances);
-            free(&owned.memories);
-            free(&owned.tables);
-            free(&owned.globals);
-            free(&owned.tags);
-            free(&owned.func_refs);
-            free(&owned.words);
-            free(&owned.values);
+            self.free_groups();
             drop(Box::from_raw(self.inner.as_ptr()));
         }
     }

@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 use tombolo_types::core::{TableType, ValType};
 
 use crate::context::Definition;
+use crate::group::{Group, GroupRef};
 use crate::handle::handle;
 use crate::os::{Reservation, page_size};
 use crate::{LimitKind, ResourceError, Store, Val};
@@ -27,6 +28,7 @@ handle! {
 #[derive(Debug)]
 pub(crate) struct TableEntity {
     definition: NonNull<Definition>,
+    group: NonNull<Group>,
     ty: TableType,
     storage: Storage,
 }
@@ -121,9 +123,9 @@ impl TableEntity {
     /// Makes a table with null elements and writes its definition.
     ///
     /// # Safety
-    /// `definition` can be written, and will live as long as the store; nobody else writes it.
+    /// `definition` can be written, and will live as long as the group; nobody else writes it.
     pub(crate) unsafe fn new(
-        store: &Store,
+        within: GroupRef<'_>,
         ty: TableType,
         definition: NonNull<Definition>,
     ) -> Result<TableEntity, ResourceError> {
@@ -132,11 +134,11 @@ impl TableEntity {
             return Err(refused());
         }
         let length = usize::try_from(ty.minimum).map_err(|_| refused())?;
-        store.spend(LimitKind::Tables, 1)?;
-        store.spend(LimitKind::TableElements, ty.minimum)?;
+        within.spend(LimitKind::Tables, 1)?;
+        within.spend(LimitKind::TableElements, ty.minimum)?;
         let most = ty.maximum.unwrap_or(u64::MAX).clamp(ty.minimum, MAX_TABLE_ELEMENTS) as usize;
         let storage = Storage::new(length, most).map_err(|_| refused())?;
-        let table = TableEntity { definition, ty, storage };
+        let table = TableEntity { definition, group: within.pointer(), ty, storage };
         let definition = Definition { base: table.storage.base().cast(), length: ty.minimum };
         // SAFETY: the caller's promise.
         unsafe { table.definition.write(definition) };
@@ -194,9 +196,11 @@ impl TableEntity {
             return None;
         }
         let length = usize::try_from(desired).ok()?;
-        store.spend(LimitKind::TableElements, delta).ok()?;
+        // SAFETY: the table lives, and so does its group, which is one of the store's.
+        let within = unsafe { Group::of(store, self.group) };
+        within.spend(LimitKind::TableElements, delta).ok()?;
         if self.storage.grow(current as usize, length).is_err() {
-            store.unspend(LimitKind::TableElements, delta);
+            within.unspend(LimitKind::TableElements, delta);
             return None;
         }
         // SAFETY: the definition lives as long as the store.

@@ -24,9 +24,9 @@ fn an_instance_ends_with_all_it_holds() {
     let removed = store.remove_instance(a).unwrap();
     store.check_invariants();
     assert_eq!(removed.data, "A");
-    assert_eq!(removed.resources, [(1, 40)]);
+    assert_eq!(removed.resources, [RemovedResource { ty: 1, rep: 40, lent: false }]);
     assert_eq!(removed.tasks, [(task, "task"), (waiting, "task")]);
-    assert_eq!(removed.threads, [(thread, "thread"), (waiting_thread, "thread")]);
+    assert_eq!(removed.threads, [(thread, task, "thread"), (waiting_thread, waiting, "thread")]);
     assert_eq!(removed.subtasks, [(subtask, "call")]);
     assert_eq!(store.next_ready(), None);
     // The others go on, and see that the writer is gone.
@@ -128,6 +128,40 @@ fn everything_is_charged_to_a_budget() {
     assert_eq!(instance.charge(97), Err(Trap::BudgetExceeded(4096)));
     instance.uncharge(4000);
     assert_eq!(instance.charged_bytes(), 0);
+}
+
+#[test]
+fn instances_share_a_budget() {
+    let mut store = TestStore::new();
+    let budget = Budget::new(4096);
+    let add =
+        |store: &mut TestStore| store.new_instance_sharing("A", Limits::default(), budget.clone()).unwrap();
+    let (a, b) = (add(&mut store), add(&mut store));
+    store.instance_mut(a).unwrap().charge(4000).unwrap();
+    assert_eq!(store.instance_mut(b).unwrap().charge(97), Err(Trap::BudgetExceeded(4096)));
+    store.instance_mut(b).unwrap().charge(96).unwrap();
+    store.instance_mut(a).unwrap().uncharge(1);
+    store.waitable_set_new(b).unwrap_err();
+    store.remove_instance(a).unwrap();
+    assert_eq!(budget.used(), 96, "what an instance held is given back with it");
+    store.waitable_set_new(b).unwrap();
+    store.remove_instance(b).unwrap();
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn a_task_that_was_cut_off_leaves_nothing_behind() {
+    let (mut store, _, b) = store();
+    let (task, _) = store.begin_sync(b, "task", "thread").unwrap();
+    store.lower_borrow(b, 1, 41, task).unwrap();
+    store.lower_own(b, 1, 42).unwrap();
+    let other = store.call(b, STACKFUL).0;
+    store.lower_borrow(b, 1, 43, other).unwrap();
+    store.abandon_task(task).unwrap();
+    store.check_invariants();
+    let instance = store.instance(b).unwrap();
+    assert_eq!((instance.handle_count(), instance.task_count()), (2, 1));
+    assert_eq!(store.abandon_task(task), Err(Trap::Gone(Entity::Task)));
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(super) struct Decoded {
     pub modules: Vec<Range<usize>>,
     /// What the names of components say of each module.
     pub origins: Vec<Origin>,
+    /// The component's own name.
+    pub name: Option<Arc<str>>,
 }
 
 /// Validates and decodes a component.
@@ -63,8 +65,10 @@ pub(super) fn decode(bytes: &[u8], features: WasmFeatures, registry: &TypeRegist
             _ => decoder.payload(payload)?,
         }
     }
+    let name = decoder.names.own().map(Arc::from);
     let origins = decoder.names.finish(decoder.modules.len());
-    Ok(Decoded { plan: decoder.plan, types: decoder.translator.types, modules: decoder.modules, origins })
+    let (plan, types) = (decoder.plan, decoder.translator.types);
+    Ok(Decoded { plan, types, modules: decoder.modules, origins, name })
 }
 
 /// An error of the parser or validator as ours.
@@ -254,10 +258,7 @@ impl Decoder<'_> {
         let types = types!(self);
         let first = types.component_type_count() - section.count();
         for (index, ty) in (first..).zip(section) {
-            if let wasmparser::ComponentType::Resource { dtor, rep } = ty.map_err(malformed)? {
-                if rep != wasmparser::ValType::I32 {
-                    return Err(Error::unsupported("a resource that is represented by an `i64`", None));
-                }
+            if let wasmparser::ComponentType::Resource { dtor, .. } = ty.map_err(malformed)? {
                 let types = types!(self);
                 if let Some(id) = self.translator.resource_at(types, index) {
                     self.plan.steps.push(Step::Resource { id, dtor });

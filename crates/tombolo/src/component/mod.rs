@@ -27,6 +27,8 @@ pub(crate) struct ComponentInner {
     pub plan: Arc<ComponentPlan>,
     pub types: Arc<Types>,
     pub modules: Vec<Arc<Module>>,
+    /// What the component calls itself.
+    pub name: Option<Arc<str>>,
 }
 
 impl Component {
@@ -56,6 +58,7 @@ impl Component {
                 plan: Arc::new(decoded.plan),
                 types: Arc::new(decoded.types),
                 modules,
+                name: decoded.name,
             }),
         })
     }

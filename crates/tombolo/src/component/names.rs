@@ -32,6 +32,11 @@ enum Place {
 }
 
 impl Names {
+    /// The component's own name.
+    pub(super) fn own(&self) -> Option<&str> {
+        self.own.as_deref()
+    }
+
     /// Takes the names from a custom section, if it is that of names.
     pub(super) fn read(&mut self, section: &CustomSectionReader<'_>) {
         let KnownCustom::ComponentName(names) = section.as_known() else { return };

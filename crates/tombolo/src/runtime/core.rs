@@ -1,30 +1,20 @@
 //! The part of a store that does not depend on the host's data.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, OnceLock};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use tombolo_tasks::{EndId, InstanceId, TaskId, ThreadId};
-use tombolo_vm::{CodeObject, Fiber};
+use tombolo_vm::Fiber;
 
-use super::blocking::CoreCode;
-use super::guest::Callable;
 use super::host_task::{HostTaskId, HostTasks};
-use super::{LoweredFunc, Runtime, TaskData, ThreadData, builtins::BuiltinFunc};
-use crate::component::ComponentInner;
+use super::island::Islands;
+use super::resource_type::ResourceTypes;
+use super::{Runtime, TaskData, ThreadData};
 use crate::engine::Engine;
 use crate::error::{Error, Result, TrapReason};
 use crate::resource::ResourceType;
 use crate::store::{Deadlines, Limits, next_store_id};
-
-/// A resource type that a guest defined.
-pub(crate) struct GuestResource {
-    pub code: Arc<CoreCode>,
-    pub instance: InstanceId,
-    pub dtor: Option<Callable>,
-    /// Whether the destructor may block, once it was asked.
-    pub known_to_block: OnceLock<bool>,
-}
 
 /// Everything in a store but the host's data.
 ///
@@ -40,12 +30,8 @@ pub(crate) struct StoreCore {
     pub host_tasks: HostTasks,
     /// What works on each stream or future end that the host owns.
     pub host_ends: RefCell<HashMap<EndId, HostTaskId>>,
-    pub resources: RefCell<Vec<Arc<GuestResource>>>,
-    /// Keeps alive what core code's contexts point to.
-    pub lowered: RefCell<Vec<Arc<LoweredFunc>>>,
-    pub builtins: RefCell<Vec<Arc<BuiltinFunc>>>,
-    pub components: RefCell<Vec<Arc<ComponentInner>>>,
-    pub instances: RefCell<Vec<InstanceId>>,
+    pub resources: RefCell<ResourceTypes>,
+    pub islands: RefCell<Islands>,
     /// The error that a thread ended with, on its way from its fiber to whoever resumed it.
     pub failure: RefCell<Option<Error>>,
     /// Why nothing may run in this store any more.
@@ -58,10 +44,6 @@ pub(crate) struct StoreCore {
     pub sliced: RefCell<Option<Fiber>>,
     /// Whether nothing may run: it is poisoned, or suspended.
     stopped: Cell<bool>,
-    /// Contexts of the core functions that may block whoever calls them.
-    pub waiting: RefCell<HashSet<usize>>,
-    /// The code of adapters that links lead to.
-    pub adapters: RefCell<Vec<Arc<CodeObject>>>,
     /// What to do when the last handle to a host's resource is dropped.
     pub host_drops: RefCell<HashMap<ResourceType, HostDrop>>,
 }
@@ -89,10 +71,7 @@ impl StoreCore {
             host_tasks: HostTasks::default(),
             host_ends: RefCell::default(),
             resources: RefCell::default(),
-            lowered: RefCell::default(),
-            builtins: RefCell::default(),
-            components: RefCell::default(),
-            instances: RefCell::default(),
+            islands: RefCell::default(),
             failure: RefCell::default(),
             poisoned: RefCell::default(),
             limits,
@@ -100,8 +79,6 @@ impl StoreCore {
             jobs: RefCell::default(),
             sliced: RefCell::default(),
             stopped: Cell::new(false),
-            waiting: RefCell::default(),
-            adapters: RefCell::default(),
             host_drops: RefCell::default(),
         }
     }
@@ -148,8 +125,8 @@ impl StoreCore {
         }
         *poisoned = Some(error.to_string().lines().next().unwrap_or_default().to_owned());
         let tasks = self.tasks.borrow();
-        for instance in &*self.instances.borrow() {
-            if let Ok(instance) = tasks.instance(*instance) {
+        for instance in self.islands.borrow().instances() {
+            if let Ok(instance) = tasks.instance(instance) {
                 instance.door().kill();
             }
         }
@@ -158,8 +135,7 @@ impl StoreCore {
     /// Whether an instance implements a resource type, and so is passed what its borrows stand for.
     #[inline]
     pub fn implements(&self, instance: InstanceId, ty: ResourceType) -> bool {
-        let ResourceType::Guest { id } = ty else { return false };
-        self.resources.borrow().get(id as usize).is_some_and(|resource| resource.instance == instance)
+        self.resources.borrow().get(ty).is_some_and(|resource| resource.instance == instance)
     }
 
     /// The data of a task, taken out of it.
@@ -179,10 +155,11 @@ impl StoreCore {
         }
         drop(self.jobs.take());
         self.host_tasks.clear();
-        for instance in self.instances.take() {
-            let removed = self.tasks.borrow_mut().remove_instance(instance);
+        let islands: Vec<_> = self.islands.borrow_mut().take_all().collect();
+        for instance in islands.iter().flat_map(|parts| parts.instances.iter()) {
+            let removed = self.tasks.borrow_mut().remove_instance(*instance);
             let threads = removed.map(|removed| removed.threads).unwrap_or_default();
-            for (_, thread) in threads {
+            for (_, _, thread) in threads {
                 if let ThreadData::Fiber(fiber) = thread {
                     self.vm.cancel(fiber);
                 }

@@ -8,10 +8,10 @@ use tombolo_compile::vmctx::{TrapCode, link};
 use tombolo_types::TypeId;
 use tombolo_vm::{FuncHandle, HostContext, InstanceHandle, RawVal};
 
-use super::LoweredFunc;
 use super::builtins::BuiltinFunc;
 use super::core::StoreCore;
 use super::guest::Callable;
+use super::{Island, LoweredFunc};
 use crate::error::{Error, Result};
 
 impl StoreCore {
@@ -56,41 +56,29 @@ impl StoreCore {
 
     /// Makes a core function of a lowered one.
     pub fn lower_to_core(&self, lowered: LoweredFunc, ty: TypeId) -> Result<FuncHandle> {
-        let waits = !lowered.is_async && lowered.sig.is_async;
         let lowered = Arc::new(lowered);
+        let island = &lowered.guest.island;
+        let group = self.vm.within(island.group);
         let data = [std::ptr::from_ref(self) as usize, Arc::as_ptr(&lowered) as usize];
-        // SAFETY: `enter_lowered` reads just these words; the store keeps what they point to.
+        // SAFETY: `enter_lowered` reads just these words; the island keeps what they point to.
         let func = unsafe {
             match self.link_words(&lowered) {
-                Some(words) => self.vm.raw_link(ty, enter_lowered, data, &words),
-                None => self.vm.raw_host_func(ty, enter_lowered, &data),
+                Some(words) => group.raw_link(ty, enter_lowered, data, &words),
+                None => group.raw_host_func(ty, enter_lowered, &data),
             }
         };
-        let func = func.map_err(Error::code)?;
-        self.lowered.borrow_mut().push(lowered);
-        self.note_waiting(func, waits);
-        Ok(func)
+        self.add_part(island, |parts| parts.lowered.push(lowered.clone()));
+        func.map_err(Error::code)
     }
 
     /// Makes a core function of a built-in.
-    pub fn builtin_to_core(&self, builtin: BuiltinFunc, ty: TypeId) -> Result<FuncHandle> {
-        let waits = builtin.waits;
+    pub fn builtin_to_core(&self, island: &Island, builtin: BuiltinFunc, ty: TypeId) -> Result<FuncHandle> {
         let builtin = Arc::new(builtin);
         let data = [std::ptr::from_ref(self) as usize, Arc::as_ptr(&builtin) as usize];
-        self.builtins.borrow_mut().push(builtin);
-        // SAFETY: `enter_builtin` reads just these words; the store keeps what they point to.
-        let func = unsafe { self.vm.raw_host_func(ty, enter_builtin, &data) }.map_err(Error::code)?;
-        self.note_waiting(func, waits);
-        Ok(func)
-    }
-
-    /// Notes whether a core function of the host may block its caller.
-    fn note_waiting(&self, func: FuncHandle, waits: bool) {
-        if waits {
-            // SAFETY: the store lives.
-            let context = unsafe { func.func_ref(&self.vm).as_ref() }.vmctx;
-            self.waiting.borrow_mut().insert(context as usize);
-        }
+        self.add_part(island, |parts| parts.builtins.push(builtin));
+        let group = self.vm.within(island.group);
+        // SAFETY: `enter_builtin` reads just these words; the island keeps what they point to.
+        unsafe { group.raw_host_func(ty, enter_builtin, &data) }.map_err(Error::code)
     }
 }
 

@@ -7,6 +7,7 @@ use tombolo_tasks::{Door, EndId, InstanceId, Lenders, SubtaskId, TaskId};
 use tombolo_types::component::{Def, DefId, PtrWidth, ResourceIdx};
 use tombolo_vm::{FuncHandle, MemoryHandle, RawVal, Trampoline};
 
+use super::Island;
 use super::activation::Activation;
 use super::core::StoreCore;
 use super::env::{Element, Env};
@@ -25,6 +26,7 @@ pub(crate) struct Callable {
 /// A component instance as one function's canonical options see it.
 #[derive(Clone)]
 pub(crate) struct Guest {
+    pub island: Arc<Island>,
     pub instance: InstanceId,
     pub door: Door,
     pub env: Arc<Env>,

@@ -10,10 +10,12 @@ use tombolo_vm::{Extern, FuncHandle, LimitKind, Module};
 
 use super::blocking::CoreCode;
 use super::builtins::{BuiltinFunc, BuiltinKind};
-use super::core::{GuestResource, StoreCore};
+use super::core::StoreCore;
 use super::env::{Element, Env};
 use super::func::{FuncSig, FuncValue, LiftedFunc, LoweredFunc};
 use super::guest::Guest;
+use super::island::Island;
+use super::resource_type::GuestResource;
 use super::same_func;
 use super::thread::Code;
 use crate::component::{
@@ -66,17 +68,22 @@ struct Scope {
 /// Instantiates a component with its imports, found by `import`.
 pub(crate) fn instantiate(
     core: &StoreCore,
+    island: &Arc<Island>,
     component: &ComponentValue,
     import: &mut dyn FnMut(&str, &ItemType, &Env) -> Result<ExportItem>,
 ) -> Result<InstanceValue> {
-    core.components.borrow_mut().push(component.file.clone());
+    core.add_part(island, |parts| parts.components.push(component.file.clone()));
     let code = Arc::new(CoreCode::new(component.plan.blocks));
-    core.vm.spend(LimitKind::Instances, 1).map_err(|exceeded| Error::new(ErrorKind::Limit(exceeded)))?;
-    let instance = core.tasks.borrow_mut().new_instance((), core.limits.of_instance())?;
-    core.instances.borrow_mut().push(instance);
+    let spent = core.vm.within(island.group).spend(LimitKind::Instances, 1);
+    spent.map_err(|exceeded| Error::new(ErrorKind::Limit(exceeded)))?;
+    let limits = tombolo_tasks::Limits::default();
+    let instance =
+        core.tasks.borrow_mut().new_instance_sharing(island.clone(), limits, island.budget.clone())?;
+    core.add_part(island, |parts| parts.instances.push(instance));
     let door = core.tasks.borrow().instance(instance)?.door().clone();
     let mut instantiator = Instantiator {
         core,
+        island,
         component,
         instance,
         door,
@@ -109,6 +116,7 @@ enum CoreInstance {
 
 struct Instantiator<'a> {
     core: &'a StoreCore,
+    island: &'a Arc<Island>,
     component: &'a ComponentValue,
     instance: InstanceId,
     door: Door,
@@ -201,15 +209,14 @@ impl Instantiator<'_> {
             Step::Alias { instance, name, kind, binding } => self.alias(*instance, name, *kind, *binding)?,
             Step::Resource { id, dtor } => {
                 let dtor = dtor.map(|index| self.core.callable(*at(&self.core_funcs, index)?)).transpose()?;
-                let mut resources = self.core.resources.borrow_mut();
-                let number = resources.len() as u32;
-                resources.push(Arc::new(GuestResource {
+                let ty = self.core.resources.borrow_mut().add(GuestResource {
                     code: self.code.clone(),
                     instance: self.instance,
                     dtor,
                     known_to_block: OnceLock::new(),
-                }));
-                self.env.bind(*id, ResourceType::Guest { id: number });
+                });
+                self.core.add_part(self.island, |parts| parts.resources.push(ty));
+                self.env.bind(*id, ty);
             }
             Step::Lift { core, ty, options } => {
                 let lifted = self.lift(*core, *ty, options)?;
@@ -217,14 +224,17 @@ impl Instantiator<'_> {
             }
             Step::Lower { func, ty, options, core_type } => {
                 let lowered = self.lower(*func, *ty, options)?;
-                self.core_funcs.push(self.core.lower_to_core(lowered, *core_type)?);
+                let waits = !lowered.is_async && lowered.sig.is_async;
+                let func = self.core.lower_to_core(lowered, *core_type)?;
+                self.host_func(func, waits);
             }
             Step::Builtin { builtin, core_type } => {
                 let (kind, waits) = (self.builtin(builtin)?, builtin.blocks());
                 let ty = self.core.engine.registry().get(*core_type);
                 let slots = ty.map_or(0, |ty| ty.params.len().max(ty.results.len()));
-                let builtin = BuiltinFunc { instance: self.instance, kind, waits, slots };
-                self.core_funcs.push(self.core.builtin_to_core(builtin, *core_type)?);
+                let builtin = BuiltinFunc { instance: self.instance, kind, slots };
+                let func = self.core.builtin_to_core(self.island, builtin, *core_type)?;
+                self.host_func(func, waits);
             }
             Step::Export { name, item, ty } => {
                 let item = self.item(*item)?;
@@ -234,6 +244,14 @@ impl Instantiator<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Adds a core function of the host, which may block its caller or not.
+    fn host_func(&mut self, func: FuncHandle, waits: bool) {
+        if waits {
+            self.code.note_waiting(self.core, func);
+        }
+        self.core_funcs.push(func);
     }
 
     fn scope(&self, count: u32) -> Result<&Scope> {
@@ -320,14 +338,15 @@ impl Instantiator<'_> {
         let component = at(&self.components, component)?.clone();
         let args: IndexMap<&str, ExportItem> =
             args.iter().map(|(name, item)| Ok((name.as_str(), self.item(*item)?))).collect::<Result<_>>()?;
-        let instance = instantiate(self.core, &component, &mut |name, ty, _| match (args.get(name), ty) {
-            (Some(item), _) => Ok(item.clone()),
-            (None, ItemType::OtherType) => Ok(ExportItem::Type),
-            (None, _) => {
-                let name = name.to_owned();
-                Err(Error::new(ErrorKind::MissingImport { kind: "argument", name }))
-            }
-        })?;
+        let instance =
+            instantiate(self.core, self.island, &component, &mut |name, ty, _| match (args.get(name), ty) {
+                (Some(item), _) => Ok(item.clone()),
+                (None, ItemType::OtherType) => Ok(ExportItem::Type),
+                (None, _) => {
+                    let name = name.to_owned();
+                    Err(Error::new(ErrorKind::MissingImport { kind: "argument", name }))
+                }
+            })?;
         let instance = Arc::new(instance);
         self.bind(&ExportItem::Instance(instance.clone()), &ItemType::Instance(ty.clone()), "")?;
         self.instances.push(instance);
@@ -351,7 +370,8 @@ impl Instantiator<'_> {
                 }
             })
             .collect::<Result<Vec<_>>>()?;
-        let instance = self.core.vm.instantiate(&module, &imports).map_err(Error::instantiation)?;
+        let group = self.core.vm.within(self.island.group);
+        let instance = group.instantiate(&module, &imports).map_err(Error::instantiation)?;
         self.code.add(instance);
         if module.info().start.is_some() {
             self.core.run_in_instance(self.instance, Code::Start(instance), self.code.waits())?;
@@ -382,6 +402,7 @@ impl Instantiator<'_> {
 
     fn guest(&self, options: &Options) -> Result<Guest> {
         Ok(Guest {
+            island: self.island.clone(),
             instance: self.instance,
             door: self.door.clone(),
             env: self.env.clone(),

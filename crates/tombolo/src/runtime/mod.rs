@@ -19,6 +19,8 @@ mod func;
 mod guest;
 mod host_task;
 mod instantiate;
+mod island;
+mod resource_type;
 mod thread;
 
 pub(crate) use self::core::{HostDrop, StoreCore};
@@ -31,6 +33,7 @@ pub(crate) use func::{FuncValue, LiftedFunc, LoweredFunc};
 pub(crate) use guest::{Callable, Scope, end_of, handle_of};
 pub(crate) use host_task::{HostTask, HostTaskId};
 pub(crate) use instantiate::{ComponentValue, ExportItem, InstanceValue, instantiate};
+pub(crate) use island::Island;
 
 use std::sync::Arc;
 
@@ -50,7 +53,7 @@ impl Embedder for Runtime {
     type Task = TaskData;
     type Thread = ThreadData;
     type Subtask = SubtaskData;
-    type Instance = ();
+    type Instance = Arc<Island>;
     type Buffer = CopyBuffer;
     type Element = Element;
     type Resource = ResourceType;

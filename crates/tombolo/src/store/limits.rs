@@ -50,20 +50,20 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What the state machine is told of each instance.
-    pub(crate) fn of_instance(&self) -> tombolo_tasks::Limits {
-        tombolo_tasks::Limits { bytes: self.host_bytes, ..Default::default() }
-    }
-
     /// How the layer below makes a store with these limits.
     pub(crate) fn store_config(&self) -> tombolo_vm::StoreConfig {
-        let Limits { memory_bytes, table_elements, memories, tables, instances, .. } = *self;
         let config = tombolo_vm::StoreConfig::default();
         tombolo_vm::StoreConfig {
             max_wasm_stack: self.stack_bytes,
             fiber_stack: self.stack_bytes.saturating_add(config.host_stack),
-            limits: tombolo_vm::Limits { memory_bytes, table_elements, memories, tables, instances },
+            limits: self.of_group(),
             ..config
         }
+    }
+
+    /// What the layer below is told of a store, and of each island in it.
+    pub(crate) fn of_group(&self) -> tombolo_vm::Limits {
+        let Limits { memory_bytes, table_elements, memories, tables, instances, .. } = *self;
+        tombolo_vm::Limits { memory_bytes, table_elements, memories, tables, instances }
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tombolo_tasks::EndId;
 
-use super::{StreamState, misbehaved, store_of};
+use super::{StreamState, misbehaved};
 use crate::Lift;
 use crate::abi::LiftContext;
 use crate::error::Result;
@@ -96,7 +96,11 @@ impl<'a, T: Send + 'static, I: 'static> Source<'a, T, I> {
 
     /// The store.
     pub fn store(&mut self) -> StoreMut<'_, T> {
-        store_of(self.core)
+        // SAFETY: consumers are attached to stores of their data type, and polled while no other host code runs.
+        #[allow(unsafe_code, reason = "see above")]
+        unsafe {
+            StoreMut::from_core(self.core)
+        }
     }
 
     pub(super) fn taken(&self) -> usize {

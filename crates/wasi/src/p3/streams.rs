@@ -12,6 +12,7 @@ use tombolo::{
 
 use crate::bytes::{Input, Output};
 use crate::filesystem::DirectoryReader;
+use crate::stdio::carry::{self, Carried};
 
 use super::filesystem::{DirectoryEntry, ErrorCode};
 
@@ -105,6 +106,9 @@ struct ByteProducer<I, E> {
     report: Report<E>,
 }
 
+/// The standard input, as [`ByteProducer`] has it.
+type StandardInput = Box<dyn Input<Error = std::io::Error>>;
+
 impl<T, I, E> StreamProducer<T> for ByteProducer<I, E>
 where
     T: Send + 'static,
@@ -190,8 +194,16 @@ where
         cx: &mut Context<'_>,
         origin: &mut dyn Any,
     ) -> Poll<Result<Option<StreamState>>> {
-        let carried = ready!(self.output.poll_carry(cx, origin));
-        Poll::Ready(Ok(carried.then_some(StreamState::Open)))
+        let ByteConsumer { output, report } = &mut *self;
+        let Some(input) = origin.downcast_mut::<StandardInput>() else { return Poll::Ready(Ok(None)) };
+        Poll::Ready(Ok(match ready!(carry::poll_carry(cx, input, output)) {
+            Carried::Some => Some(StreamState::Open),
+            Carried::Not => None,
+            Carried::End => {
+                report.report(ready!(output.poll_finish(cx)).map_err(E::from));
+                Some(StreamState::Closed)
+            }
+        }))
     }
 }
 

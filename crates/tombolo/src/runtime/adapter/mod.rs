@@ -96,7 +96,7 @@ impl StoreCore {
         };
         let code = self.engine.adapters().find(self.engine.compiler(), types, key)?;
         let address = code.code();
-        self.adapters.borrow_mut().push(code);
+        self.add_part(&lowered.guest.island, |parts| parts.adapters.push(code));
         Some(address)
     }
 

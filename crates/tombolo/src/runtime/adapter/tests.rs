@@ -270,11 +270,11 @@ proptest! {
         let text = echo(&shape);
         let (mut store, instance) = instantiate(&text);
         let interpreted: Vec<_> = values.iter().map(|value| run(&mut store, &instance, value)).collect();
-        prop_assert!(store.core().adapters.borrow().is_empty());
+        prop_assert!(store.core().islands.borrow().adapters() == 0);
         for _ in 0..CALLS {
             run(&mut store, &instance, &values[0]);
         }
-        prop_assert_eq!(store.core().adapters.borrow().len(), 2, "both functions have an adapter");
+        prop_assert_eq!(store.core().islands.borrow().adapters(), 2, "both functions have an adapter");
         for (value, interpreted) in values.iter().zip(&interpreted) {
             prop_assert_eq!(&interpreted.0, value);
             // What an earlier value left beyond the end of this one differs.
@@ -337,7 +337,7 @@ fn errors(text: &str, good: (u32, u32), bad: (u32, u32)) -> [String; 2] {
         for _ in 0..calls {
             call.call(&mut store, good).unwrap();
         }
-        assert_eq!(store.core().adapters.borrow().len(), usize::from(calls > 0));
+        assert_eq!(store.core().islands.borrow().adapters(), usize::from(calls > 0));
         let misbehave = instance.typed_func::<(), ()>(&mut store, "misbehave").unwrap();
         misbehave.call(&mut store, ()).unwrap();
         let error = call.call(&mut store, bad).unwrap_err();

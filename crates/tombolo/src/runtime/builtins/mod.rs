@@ -28,8 +28,6 @@ use crate::resource::ResourceType;
 pub(crate) struct BuiltinFunc {
     pub instance: InstanceId,
     pub kind: BuiltinKind,
-    /// Whether it may block its caller.
-    pub waits: bool,
     /// The larger of the numbers of its parameters and results.
     pub slots: usize,
 }

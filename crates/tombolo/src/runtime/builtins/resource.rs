@@ -20,8 +20,8 @@ impl StoreCore {
     /// Runs the destructor of an owned resource that nobody holds any more.
     pub fn destroy_resource(&self, ty: ResourceType, rep: u32) -> Result<()> {
         match ty {
-            ResourceType::Guest { id } => {
-                let resource = self.resources.borrow().get(id as usize).cloned();
+            ResourceType::Guest { .. } => {
+                let resource = self.resources.borrow().get(ty).cloned();
                 let Some(resource) = resource.as_deref() else { return Ok(()) };
                 let Some(dtor) = &resource.dtor else { return Ok(()) };
                 let rep = RawVal::from_u32(rep);

@@ -1,4 +1,4 @@
-//! What several HTTP services share.
+//! What HTTP services have in common.
 
 use wasip3::http::types::{ErrorCode, Request};
 

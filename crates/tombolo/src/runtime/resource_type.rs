@@ -1,0 +1,70 @@
+//! The resource types that guests define.
+//!
+//! A type is named by a slot and the slot's generation, so that a name which outlives the island of its definer finds
+//! nothing instead of another's type.
+
+use std::sync::{Arc, OnceLock};
+
+use tombolo_tasks::InstanceId;
+
+use super::blocking::CoreCode;
+use super::guest::Callable;
+use crate::resource::ResourceType;
+
+/// A resource type that a guest defined.
+pub(crate) struct GuestResource {
+    pub code: Arc<CoreCode>,
+    pub instance: InstanceId,
+    pub dtor: Option<Callable>,
+    /// Whether the destructor may block, once it was asked.
+    pub known_to_block: OnceLock<bool>,
+}
+
+/// The resource types of a store's guests.
+#[derive(Default)]
+pub(crate) struct ResourceTypes {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+#[derive(Default)]
+struct Slot {
+    generation: u32,
+    resource: Option<Arc<GuestResource>>,
+}
+
+impl ResourceTypes {
+    /// Adds a type.
+    pub fn add(&mut self, resource: GuestResource) -> ResourceType {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.slots.len() as u32 - 1
+        });
+        let mut generation = 0;
+        if let Some(entry) = self.slots.get_mut(slot as usize) {
+            generation = entry.generation;
+            entry.resource = Some(Arc::new(resource));
+        }
+        ResourceType::Guest { slot, generation }
+    }
+
+    /// Looks a type up; `None` if it is the host's, or gone with its definer.
+    #[inline]
+    pub fn get(&self, ty: ResourceType) -> Option<&Arc<GuestResource>> {
+        let ResourceType::Guest { slot, generation } = ty else { return None };
+        let entry = self.slots.get(slot as usize)?;
+        if entry.generation == generation { entry.resource.as_ref() } else { None }
+    }
+
+    /// Removes a type.
+    pub fn remove(&mut self, ty: ResourceType) {
+        let ResourceType::Guest { slot, generation } = ty else { return };
+        if let Some(entry) = self.slots.get_mut(slot as usize)
+            && entry.generation == generation
+            && entry.resource.take().is_some()
+        {
+            entry.generation = entry.generation.wrapping_add(1);
+            self.free.push(slot);
+        }
+    }
+}
