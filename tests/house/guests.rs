@@ -6,7 +6,10 @@ use std::fs;
 use crate::tree::{assert_none, root, tracked_files};
 
 /// Folders of `guests/` that are not guests.
-const OTHERS: &[(&str, &str)] = &[("support", "the library that the Rust guests share")];
+const OTHERS: &[(&str, &str)] = &[
+    ("support", "the library that the Rust guests share"),
+    ("http-support", "the library that the HTTP services share"),
+];
 
 /// What sources end with.
 const SOURCES: &[&str] = &[".rs", ".c", ".cpp", ".zig", ".wat", ".py", ".js"];

@@ -23,8 +23,6 @@ const OPENED: &[(&str, &str)] = &[
     ("crates/tombolo/src/store/mod.rs", "a store's two halves are reached through one pointer"),
     ("crates/tombolo/src/store/drive.rs", "the same pointer, on its way to the embedder"),
     ("crates/tombolo/src/stream/mod.rs", "the same, for streams whose other end the host holds"),
-    ("crates/tombolo/src/stream/consumer.rs", "the same, for the host's readers"),
-    ("crates/tombolo/src/stream/producer.rs", "the same, for the host's writers"),
 ];
 
 #[test]

@@ -29,6 +29,8 @@ pub enum Feature {
     FixedLengthLists,
     /// 📝 The type `error-context`.
     ErrorContext,
+    /// 🐘 64-bit memories and tables at the boundary of a component.
+    Memory64,
 }
 
 impl Feature {
@@ -42,6 +44,7 @@ impl Feature {
         Feature::Forward,
         Feature::FixedLengthLists,
         Feature::ErrorContext,
+        Feature::Memory64,
     ];
 
     /// Its name on a command line: `more-async-builtins`.
@@ -55,6 +58,7 @@ impl Feature {
             Feature::Forward => "forward",
             Feature::FixedLengthLists => "fixed-length-lists",
             Feature::ErrorContext => "error-context",
+            Feature::Memory64 => "memory64",
         }
     }
 
@@ -69,6 +73,7 @@ impl Feature {
             Feature::Forward => WasmFeatures::CM_FORWARD,
             Feature::FixedLengthLists => WasmFeatures::CM_FIXED_LENGTH_LISTS,
             Feature::ErrorContext => WasmFeatures::CM_ERROR_CONTEXT,
+            Feature::Memory64 => WasmFeatures::CM64,
         }
     }
 

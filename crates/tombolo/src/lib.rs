@@ -172,7 +172,8 @@ pub use linker::{Linker, LinkerInstance};
 pub use resource::{Resource, ResourceAny, ResourceTable, ResourceTableError};
 pub use store::{Accessor, AsStoreMut, Limits, Store, StoreMut};
 pub use stream::{
-    Destination, FutureReader, Source, StreamConsumer, StreamProducer, StreamReader, StreamState,
+    Destination, FutureProducer, FutureReader, Source, StreamConsumer, StreamProducer, StreamReader,
+    StreamState,
 };
 pub use tombolo_macros::{ComponentType, Lift, Lower, flags};
 pub use value::{ErrorContextAny, FutureAny, StreamAny, Type, TypeKind, Val};

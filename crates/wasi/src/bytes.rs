@@ -3,6 +3,7 @@
 //! Both traits are polled with a buffer that belongs to somebody else, usually a guest's own memory, so that a
 //! read system call fills it and a write system call drains it without a copy in between.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -78,10 +79,11 @@ pub trait Output: Send + Unpin + 'static {
     /// What became of bytes that were taken earlier.
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
 
-    /// The pipe of the operating system's that is written, if that is all there is to the output: what is put into it
-    /// directly need not be written here.
-    fn pipe(&self) -> Option<Arc<OwnedFd>> {
-        None
+    /// Carries bytes from where the input `origin` has them to where this output puts them, without their passing through
+    /// here: an [`Input`] of any type, or something else. Ready with `false` when nothing was or will be carried so: then
+    /// the bytes are read and written, which also tells their end, and whose an error is.
+    fn poll_carry(&mut self, _cx: &mut Context<'_>, _origin: &mut dyn Any) -> Poll<bool> {
+        Poll::Ready(false)
     }
 }
 
@@ -116,7 +118,7 @@ impl<O: Output + ?Sized> Output for Box<O> {
         (**self).poll_finish(cx)
     }
 
-    fn pipe(&self) -> Option<Arc<OwnedFd>> {
-        (**self).pipe()
+    fn poll_carry(&mut self, cx: &mut Context<'_>, origin: &mut dyn Any) -> Poll<bool> {
+        (**self).poll_carry(cx, origin)
     }
 }

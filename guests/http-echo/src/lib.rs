@@ -2,7 +2,7 @@
 //!
 //! It hands the body on without touching it; with `copy` in the query it reads it and writes it again.
 
-use support::http::{internal, query};
+use http_support::{internal, query};
 use wasip3::http::types::{ErrorCode, Fields, Request, Response};
 use wasip3::wit_bindgen::{StreamReader, StreamResult, spawn_local};
 use wasip3::{wit_future, wit_stream};

@@ -6,7 +6,7 @@
 //! of these. With `timeout=MS` in the query, each waits so long for the first byte.
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use support::http::query;
+use http_support::query;
 use wasip3::http::client;
 use wasip3::http::types::{ErrorCode, Fields, Request, RequestOptions, Response, Scheme, Trailers};
 use wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, spawn_local};
@@ -129,7 +129,7 @@ fn request(url: &str, timeout: Option<u64>) -> Result<(Request, Transmission), E
     let options = RequestOptions::new();
     options
         .set_first_byte_timeout(timeout.map(|milliseconds| milliseconds * 1_000_000))
-        .map_err(support::http::internal)?;
+        .map_err(http_support::internal)?;
 
     let (_, no_trailers) = wit_future::new(|| Ok(None));
     let (request, sent) = Request::new(Fields::new(), None, no_trailers, Some(options));

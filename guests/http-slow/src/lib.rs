@@ -4,7 +4,7 @@
 //! - `pieces=N` is how many lines the answer has, 1 by default;
 //! - `every=MS` waits so many milliseconds before each of them.
 
-use support::http::query;
+use http_support::query;
 use wasip3::clocks::monotonic_clock::wait_for;
 use wasip3::http::types::{ErrorCode, Fields, Request, Response};
 use wasip3::wit_bindgen::spawn_local;

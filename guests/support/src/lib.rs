@@ -1,6 +1,4 @@
-//! What several guests share: arguments, buffered text output over WASI 0.3 streams, and what HTTP services need.
-
-pub mod http;
+//! What several guests share: arguments, and buffered text output over WASI 0.3 streams.
 
 use wasip3::cli::types::ErrorCode;
 use wasip3::cli::{environment, stderr, stdout};

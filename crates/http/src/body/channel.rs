@@ -3,6 +3,7 @@
 //! Contents and trailers come from different ends of the guest's: the body is over when both are. The reader holds the
 //! writer back: at most a window of bytes is kept for it.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -36,7 +37,7 @@ pub(crate) fn channel(
         reader: None,
         writer: None,
     })));
-    let receiver = BodyReceiver { shared: shared.clone(), sent: Some(sent) };
+    let receiver = BodyReceiver { shared: shared.clone(), sent: Some(sent), kept: None };
     (ContentsSender(shared.clone()), TrailersSender(Some(shared)), receiver)
 }
 
@@ -204,6 +205,7 @@ pub(crate) struct BodyReceiver {
     shared: Shared,
     /// Until it was told.
     sent: Option<oneshot::Sender<Result<(), ErrorCode>>>,
+    kept: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl BodyReceiver {
@@ -251,9 +253,15 @@ impl BodyReceiver {
         hint
     }
 
-    /// Says that nobody will read the body, and that nobody need to: as in the answer to `HEAD`.
-    pub fn skip(mut self) {
-        self.tell(Ok(()));
+    /// Whether all that will come is here, or no more is taken before somebody reads.
+    pub fn is_settled(&self) -> bool {
+        let state = self.shared.lock();
+        state.failed.is_some() || state.is_complete() || state.inflow.is_some() || state.kept >= WINDOW
+    }
+
+    /// Keeps something until the body is dropped.
+    pub fn keep(&mut self, kept: Arc<dyn Any + Send + Sync>) {
+        self.kept = Some(kept);
     }
 
     fn tell(&mut self, result: Result<(), ErrorCode>) {

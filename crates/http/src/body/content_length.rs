@@ -44,6 +44,11 @@ impl ContentLength {
         ContentLength { direction, promised: None, seen: 0 }
     }
 
+    /// Which way the message goes.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
     /// Counts `bytes` more.
     ///
     /// # Errors

@@ -4,17 +4,19 @@ mod channel;
 mod content_length;
 mod inflow;
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 
-pub(crate) use channel::{BodyReceiver, ContentsSender, TrailersSender, channel};
+pub(crate) use channel::{BodyReceiver, ContentsSender, channel};
 pub(crate) use content_length::{ContentLength, Direction};
-pub(crate) use inflow::Inflow;
+pub(crate) use inflow::{Ending, Inflow};
 
 use crate::ErrorCode;
 
@@ -50,6 +52,21 @@ impl Body {
             return Body::empty();
         }
         Body(Kind::Other(Box::pin(body.map_err(Into::into))))
+    }
+
+    /// Keeps something for as long as the body may need it.
+    pub(crate) fn keep(&mut self, kept: Arc<dyn Any + Send + Sync>) {
+        if let Kind::Guest(receiver) = &mut self.0 {
+            receiver.keep(kept);
+        }
+    }
+
+    /// Whether all that will come is here, or no more is taken before somebody reads.
+    pub(crate) fn is_settled(&self) -> bool {
+        match &self.0 {
+            Kind::Guest(receiver) => receiver.is_settled(),
+            _ => true,
+        }
     }
 
     pub(crate) fn of_guest(receiver: BodyReceiver) -> Self {

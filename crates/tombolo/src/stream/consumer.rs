@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tombolo_tasks::EndId;
 
-use super::{StreamState, misbehaved};
+use super::{StreamState, misbehaved, store_of};
 use crate::Lift;
 use crate::abi::LiftContext;
 use crate::error::Result;
@@ -96,11 +96,7 @@ impl<'a, T: Send + 'static, I: 'static> Source<'a, T, I> {
 
     /// The store.
     pub fn store(&mut self) -> StoreMut<'_, T> {
-        // SAFETY: consumers are attached to stores of their data type, and polled while no other host code runs.
-        #[allow(unsafe_code, reason = "see above")]
-        unsafe {
-            StoreMut::from_core(self.core)
-        }
+        store_of(self.core)
     }
 
     pub(super) fn taken(&self) -> usize {

@@ -4,16 +4,16 @@ use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tombolo_tasks::EndId;
 
-use super::close;
+use super::{close, store_of};
 use crate::abi::{Handle, LiftContext, LowerContext};
 use crate::error::Result;
 use crate::runtime::{CopyBuffer, Element, HostTask, Scope, StoreCore, end_of, handle_of};
 use crate::slot::Slot;
-use crate::store::{Accessor, AsStoreMut, enter};
+use crate::store::{Accessor, AsStoreMut, StoreMut, enter};
 use crate::{Lift, Lower};
 
 /// The readable end of a future of `V`, in the hands of the host.
@@ -22,6 +22,26 @@ use crate::{Lift, Lower};
 pub struct FutureReader<V> {
     pub(super) handle: Handle,
     pub(super) element: PhantomData<fn() -> V>,
+}
+
+/// Where the value of a host's future comes from when it is made only as somebody reads it: one that takes up a place
+/// in the store's data, say.
+pub trait FutureProducer<T: 'static>: Send + 'static {
+    /// What it produces.
+    type Value;
+
+    /// Called while somebody reads. When it is ready, the reader gets the value.
+    ///
+    /// # Errors
+    /// An error ends the guest.
+    ///
+    /// # Cancel safety
+    /// When it returns `Pending` nothing may be lost if it is not polled again: the read may have been cancelled.
+    fn poll_produce(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        store: StoreMut<'_, T>,
+    ) -> Poll<Result<Self::Value>>;
 }
 
 /// A value that is being made.
@@ -43,10 +63,85 @@ impl<V: Send + 'static> FutureReader<V> {
         let store = store.as_store_mut();
         let core = store.core();
         let (readable, writable) = core.tasks.borrow_mut().future_new(None, Element::open())?;
-        let task = WriteTask { end: writable, value: Value::Making(Box::pin(future)) };
+        let task = WriteTask { end: writable, value: Written::Making(Box::pin(future)) };
         let id = core.attach(writable, task)?;
         core.host_tasks.wake(id);
         Ok(FutureReader { handle: handle_of(readable), element: PhantomData })
+    }
+
+    /// Makes a future whose value comes from `producer`, once a guest reads it.
+    ///
+    /// # Errors
+    /// If the store cannot hold another future.
+    pub fn produce<S: AsStoreMut>(
+        mut store: S,
+        producer: impl FutureProducer<S::Data, Value = V>,
+    ) -> Result<Self>
+    where
+        V: Lower,
+    {
+        let store = store.as_store_mut();
+        let core = store.core();
+        let (readable, writable) = core.tasks.borrow_mut().future_new(None, Element::open())?;
+        core.attach(writable, ProduceTask { end: writable, producer: Box::pin(producer), idle: true })?;
+        Ok(FutureReader { handle: handle_of(readable), element: PhantomData })
+    }
+
+    /// Has `consumer` take the value; `None` if the writer is gone without having written one. It is called when the
+    /// store is driven, and dropped uncalled if the store ends before.
+    ///
+    /// # Errors
+    /// If the future was closed or given away. An error of the consumer's ends the guest.
+    pub fn pipe<S: AsStoreMut>(
+        self,
+        mut store: S,
+        consumer: impl FnOnce(StoreMut<'_, S::Data>, Option<V>) -> Result<()> + Send + 'static,
+    ) -> Result<()>
+    where
+        V: Lift + Lower,
+    {
+        let store = store.as_store_mut();
+        let core = store.core();
+        let end = end_of(self.handle)?;
+        let id = match self.take_value::<S::Data>(core)? {
+            Some(value) => {
+                let consumer = Some(consumer);
+                core.host_tasks.spawn(Box::new(PassTask { value, consumer, data: PhantomData }))?
+            }
+            None => {
+                let consumer = move |core: &StoreCore, value: Result<Option<V>>| {
+                    let value = value?;
+                    enter(core, || consumer(store_of(core), value))
+                };
+                core.attach(end, ReadTask { end, consumer: Some(consumer), idle: true, value: PhantomData })?
+            }
+        };
+        core.host_tasks.wake(id);
+        Ok(())
+    }
+
+    /// Takes the value back that the host itself is to write, and closes the future.
+    fn take_value<T: Send + 'static>(&self, core: &StoreCore) -> Result<Option<Value<T, V>>>
+    where
+        V: Lower,
+    {
+        let end = end_of(self.handle)?;
+        let Some(writable) = core.tasks.borrow().other_end(end)? else { return Ok(None) };
+        let value = if let Some(task) = core.detach::<WriteTask<V>>(writable) {
+            match task.value {
+                Written::Making(future) => Value::Making(future),
+                Written::Made(value) => Value::Made(Some(value)),
+                Written::Gone => Value::Made(None),
+            }
+        } else if let Some(task) = core.detach::<ProduceTask<T, V>>(writable) {
+            Value::Produced(task.producer)
+        } else {
+            return Ok(None);
+        };
+        let mut tasks = core.tasks.borrow_mut();
+        tasks.drop_end(writable)?;
+        tasks.drop_end(end)?;
+        Ok(Some(value))
     }
 
     /// Waits for the value; `None` if the writer is gone without having written one.
@@ -57,30 +152,33 @@ impl<V: Send + 'static> FutureReader<V> {
     where
         V: Lift + Lower,
     {
-        enum Reading<V> {
-            OfHost(Value<V>),
+        enum Reading<T: 'static, V> {
+            OfHost(Value<T, V>),
             OfGuest(Arc<Slot<Result<Option<V>>>>),
         }
         let reading = store.with(|store| {
             let core = store.core();
             let end = end_of(self.handle)?;
-            let writable = core.tasks.borrow().other_end(end)?;
-            if let Some(writable) = writable
-                && let Some(task) = core.detach::<WriteTask<V>>(writable)
-            {
-                core.tasks.borrow_mut().drop_end(writable)?;
-                core.tasks.borrow_mut().drop_end(end)?;
-                return Ok(Reading::OfHost(task.value));
+            if let Some(value) = self.take_value::<T>(core)? {
+                return Ok(Reading::OfHost(value));
             }
             let slot = Arc::new(Slot::default());
-            let id = core.attach(end, ReadTask { end, slot: slot.clone(), idle: true })?;
+            let result = slot.clone();
+            let consumer = move |_: &StoreCore, value| {
+                result.set(value);
+                Ok(())
+            };
+            let task = ReadTask { end, consumer: Some(consumer), idle: true, value: PhantomData };
+            let id = core.attach(end, task)?;
             core.host_tasks.wake(id);
             Ok::<_, crate::Error>(Reading::OfGuest(slot))
         })?;
         match reading {
-            Reading::OfHost(Value::Made(value)) => Ok(Some(value)),
-            Reading::OfHost(Value::Making(future)) => Ok(Some(future.await?)),
-            Reading::OfHost(Value::Gone) => Ok(None),
+            Reading::OfHost(Value::Made(value)) => Ok(value),
+            Reading::OfHost(Value::Making(future)) => future.await.map(Some),
+            Reading::OfHost(Value::Produced(mut producer)) => {
+                poll_fn(|cx| store.with(|store| producer.as_mut().poll_produce(cx, store))).await.map(Some)
+            }
             Reading::OfGuest(slot) => poll_fn(|cx| slot.poll(cx.waker())).await,
         }
     }
@@ -94,13 +192,77 @@ impl<V: Send + 'static> FutureReader<V> {
     }
 }
 
+/// The value of a host's future that came back to the host.
+enum Value<T: 'static, V> {
+    Making(Making<V>),
+    /// `None` if a guest has read it already.
+    Made(Option<V>),
+    Produced(Pin<Box<dyn FutureProducer<T, Value = V>>>),
+}
+
+/// Carries a value from a producer of the host to a consumer of the host.
+struct PassTask<T: 'static, V, F> {
+    value: Value<T, V>,
+    consumer: Option<F>,
+    data: PhantomData<fn() -> T>,
+}
+
+impl<T, V, F> HostTask for PassTask<T, V, F>
+where
+    T: Send + 'static,
+    V: Send + 'static,
+    F: FnOnce(StoreMut<'_, T>, Option<V>) -> Result<()> + Send + 'static,
+{
+    fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let value = match &mut self.value {
+            Value::Making(future) => Some(ready!(enter(core, || future.as_mut().poll(cx)))?),
+            Value::Produced(producer) => {
+                Some(ready!(enter(core, || producer.as_mut().poll_produce(cx, store_of(core))))?)
+            }
+            Value::Made(value) => value.take(),
+        };
+        match self.consumer.take() {
+            Some(consumer) => Poll::Ready(enter(core, || consumer(store_of(core), value))),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+/// Makes a value when a guest reads it.
+struct ProduceTask<T: 'static, V> {
+    end: EndId,
+    producer: Pin<Box<dyn FutureProducer<T, Value = V>>>,
+    idle: bool,
+}
+
+impl<T: Send + 'static, V: Lower + Send + 'static> HostTask for ProduceTask<T, V> {
+    fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let end = self.end;
+        self.idle = true;
+        if core.tasks.borrow().other_end(end)?.is_none() {
+            return Poll::Ready(core.release_end(end));
+        }
+        let buffer = core.tasks.borrow_mut().peer_buffer_mut(end)?.map(|buffer| buffer.clone());
+        let Some(buffer) = buffer else { return Poll::Pending };
+        self.idle = false;
+        let value = ready!(enter(core, || self.producer.as_mut().poll_produce(cx, store_of(core))))?;
+        store_value(core, &buffer, &value)?;
+        core.tasks.borrow_mut().advance_peer(end, 1)?;
+        Poll::Ready(core.release_end(end))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.idle
+    }
+}
+
 /// Writes a value of the host into a guest's read.
 struct WriteTask<V> {
     end: EndId,
-    value: Value<V>,
+    value: Written<V>,
 }
 
-enum Value<V> {
+enum Written<V> {
     Making(Making<V>),
     Made(V),
     Gone,
@@ -112,23 +274,23 @@ impl<V: Lower + Send + 'static> HostTask for WriteTask<V> {
         if core.tasks.borrow().other_end(end)?.is_none() {
             return Poll::Ready(core.release_end(end));
         }
-        if let Value::Making(future) = &mut self.value {
+        if let Written::Making(future) = &mut self.value {
             match enter(core, || future.as_mut().poll(cx)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(value)) => self.value = Value::Made(value),
+                Poll::Ready(Ok(value)) => self.value = Written::Made(value),
             }
         }
         let buffer = core.tasks.borrow_mut().peer_buffer_mut(end)?.map(|buffer| buffer.clone());
-        let (Some(buffer), Value::Made(value)) = (buffer, &self.value) else { return Poll::Pending };
+        let (Some(buffer), Written::Made(value)) = (buffer, &self.value) else { return Poll::Pending };
         store_value(core, &buffer, value)?;
-        self.value = Value::Gone;
+        self.value = Written::Gone;
         core.tasks.borrow_mut().advance_peer(end, 1)?;
         Poll::Ready(core.release_end(end))
     }
 
     fn is_idle(&self) -> bool {
-        !matches!(self.value, Value::Making(_))
+        !matches!(self.value, Written::Making(_))
     }
 }
 
@@ -139,35 +301,42 @@ fn store_value<V: Lower>(core: &StoreCore, buffer: &CopyBuffer, value: &V) -> Re
 }
 
 /// Takes a value out of a guest's write.
-struct ReadTask<V> {
+struct ReadTask<V, F> {
     end: EndId,
-    slot: Arc<Slot<Result<Option<V>>>>,
+    /// Is given the value, and `None` if there will be none.
+    consumer: Option<F>,
     idle: bool,
+    value: PhantomData<fn() -> V>,
 }
 
-impl<V: Lift + Send + 'static> HostTask for ReadTask<V> {
+impl<V, F> HostTask for ReadTask<V, F>
+where
+    V: Lift + Send + 'static,
+    F: FnOnce(&StoreCore, Result<Option<V>>) -> Result<()> + Send + 'static,
+{
     fn poll(&mut self, core: &StoreCore, _: &mut Context<'_>) -> Poll<Result<()>> {
         let end = self.end;
         self.idle = true;
-        if core.tasks.borrow().other_end(end)?.is_none() {
-            self.slot.set(Ok(None));
-            return Poll::Ready(core.release_end(end));
-        }
-        let buffer = core.tasks.borrow_mut().peer_buffer_mut(end)?.map(|buffer| buffer.clone());
-        let Some(buffer) = buffer else { return Poll::Pending };
-        let value = match buffer.ty {
-            None => V::absent(),
-            Some(ty) => {
-                let mut side = buffer.guest.lift(core, Scope::None);
-                V::load(&mut LiftContext::new(&buffer.guest.env.types, &mut side), ty, buffer.position())
-            }
+        let value = if core.tasks.borrow().other_end(end)?.is_none() {
+            Ok(None)
+        } else {
+            let buffer = core.tasks.borrow_mut().peer_buffer_mut(end)?.map(|buffer| buffer.clone());
+            let Some(buffer) = buffer else { return Poll::Pending };
+            let value = load_value(core, &buffer);
+            core.tasks.borrow_mut().advance_peer(end, 1)?;
+            value.map(Some)
         };
-        self.slot.set(value.map(Some));
-        core.tasks.borrow_mut().advance_peer(end, 1)?;
-        Poll::Ready(core.release_end(end))
+        core.release_end(end)?;
+        Poll::Ready(self.consumer.take().map_or(Ok(()), |consumer| consumer(core, value)))
     }
 
     fn is_idle(&self) -> bool {
         self.idle
     }
+}
+
+fn load_value<V: Lift>(core: &StoreCore, buffer: &CopyBuffer) -> Result<V> {
+    let Some(ty) = buffer.ty else { return V::absent() };
+    let mut side = buffer.guest.lift(core, Scope::None);
+    V::load(&mut LiftContext::new(&buffer.guest.env.types, &mut side), ty, buffer.position())
 }

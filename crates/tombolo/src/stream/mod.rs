@@ -14,7 +14,7 @@ mod relay;
 use std::marker::PhantomData;
 
 pub use consumer::{Source, StreamConsumer};
-pub use future::FutureReader;
+pub use future::{FutureProducer, FutureReader};
 pub use producer::{Destination, StreamProducer};
 
 use consumer::ConsumerTask;
@@ -25,7 +25,7 @@ use tombolo_tasks::EndId;
 use crate::abi::Handle;
 use crate::error::{Error, Result};
 use crate::runtime::{Element, HostTask, HostTaskId, StoreCore, end_of, handle_of};
-use crate::store::AsStoreMut;
+use crate::store::{AsStoreMut, StoreMut};
 use crate::{Lift, Lower};
 
 /// Whether more may come.
@@ -151,6 +151,13 @@ impl StoreCore {
             }
         }
     }
+}
+
+/// The store that the core belongs to whose producer or consumer is being called.
+fn store_of<T: Send + 'static>(core: &StoreCore) -> StoreMut<'_, T> {
+    // SAFETY: producers and consumers are attached to stores of their data type, and called while no other host code
+    // runs.
+    unsafe { StoreMut::from_core(core) }
 }
 
 fn misbehaved(who: &str) -> Error {

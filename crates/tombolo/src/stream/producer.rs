@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tombolo_tasks::EndId;
 
-use super::{StreamState, misbehaved};
+use super::{StreamState, misbehaved, store_of};
 use crate::Lower;
 use crate::abi::LowerContext;
 use crate::error::{Error, Result};
@@ -70,11 +70,7 @@ impl<'a, T: Send + 'static, I: 'static> Destination<'a, T, I> {
 
     /// The store.
     pub fn store(&mut self) -> StoreMut<'_, T> {
-        // SAFETY: producers are attached to stores of their data type, and polled while no other host code runs.
-        #[allow(unsafe_code, reason = "see above")]
-        unsafe {
-            StoreMut::from_core(self.core)
-        }
+        store_of(self.core)
     }
 
     pub(super) fn written(&self) -> usize {

@@ -73,6 +73,23 @@ pub trait Object: Any + Send + Sync {
         Err(ErrorCode::BadDescriptor)
     }
 
+    /// Writes to a file what is at an offset of another one, up to `length` bytes: 0 at the end of that one, or where
+    /// that is how it says that it knows no better.
+    ///
+    /// # Errors
+    ///
+    /// As `copy_file_range` in Linux; after any of them the bytes are read and written instead.
+    fn copy_from(
+        &self,
+        _position: Position,
+        _source: &dyn Object,
+        _offset: u64,
+        _length: usize,
+        _: Blocking,
+    ) -> Result<usize> {
+        Err(ErrorCode::Unsupported)
+    }
+
     /// Cuts a file, or extends it with zeros.
     ///
     /// # Errors

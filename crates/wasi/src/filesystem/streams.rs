@@ -2,10 +2,11 @@
 //!
 //! What would block goes to the blocking pool with a buffer of its own, one piece at a time.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::blocking::{Blocking, Job, PooledRead, PooledWrite, Workers};
+use crate::blocking::{Blocking, Job, PooledRead, PooledWrite, TRANSFER_LIMIT, Workers};
 use crate::bytes::{Input, Output};
 
 use super::{Descriptor, DirectoryEntry, Entries, ErrorCode, Object, Position, Result};
@@ -62,6 +63,7 @@ pub struct FileWriter {
     position: Position,
     workers: Workers,
     pooled: PooledWrite<ErrorCode>,
+    copying: Option<Job<Result<usize>>>,
 }
 
 impl FileWriter {
@@ -72,7 +74,20 @@ impl FileWriter {
     /// As [`Descriptor::writable`].
     pub fn new(descriptor: &Descriptor, position: Position, workers: &Workers) -> Result<Self> {
         let object = descriptor.writable(position)?;
-        Ok(FileWriter { object, position, workers: workers.clone(), pooled: PooledWrite::default() })
+        Ok(FileWriter {
+            object,
+            position,
+            workers: workers.clone(),
+            pooled: PooledWrite::default(),
+            copying: None,
+        })
+    }
+
+    /// Counts what was copied, if anything was.
+    fn carried(&mut self, reader: &mut FileReader, copied: Result<usize>) -> bool {
+        let length = copied.unwrap_or(0);
+        reader.offset = reader.offset.saturating_add(length as u64);
+        self.wrote(length).is_ok()
     }
 
     /// Counts what was written.
@@ -107,6 +122,28 @@ impl Output for FileWriter {
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         self.pooled.poll_finish(cx)
+    }
+
+    /// From file to file.
+    fn poll_carry(&mut self, cx: &mut Context<'_>, origin: &mut dyn Any) -> Poll<bool> {
+        let Some(reader) = origin.downcast_mut::<FileReader>() else { return Poll::Ready(false) };
+        let job = match &mut self.copying {
+            Some(job) => job,
+            None => {
+                let (source, offset) = (reader.object.clone(), reader.offset);
+                let (target, position) = (self.object.clone(), self.position);
+                let copy =
+                    move |blocking| target.copy_from(position, &*source, offset, TRANSFER_LIMIT, blocking);
+                match copy(self.workers.blocking()) {
+                    Err(ErrorCode::WouldBlock) => {}
+                    copied => return Poll::Ready(self.carried(reader, copied)),
+                }
+                self.copying.insert(self.workers.spawn(move || copy(Blocking::Allow)))
+            }
+        };
+        let copied = ready!(job.poll(cx));
+        self.copying = None;
+        Poll::Ready(self.carried(reader, copied.unwrap_or(Err(ErrorCode::Io))))
     }
 }
 

@@ -12,7 +12,6 @@ use tombolo::{
 
 use crate::bytes::{Input, Output};
 use crate::filesystem::DirectoryReader;
-use crate::stdio::carry::{self, Carried};
 
 use super::filesystem::{DirectoryEntry, ErrorCode};
 
@@ -106,9 +105,6 @@ struct ByteProducer<I, E> {
     report: Report<E>,
 }
 
-/// The standard input, as [`ByteProducer`] has it.
-type StandardInput = Box<dyn Input<Error = std::io::Error>>;
-
 impl<T, I, E> StreamProducer<T> for ByteProducer<I, E>
 where
     T: Send + 'static,
@@ -194,16 +190,8 @@ where
         cx: &mut Context<'_>,
         origin: &mut dyn Any,
     ) -> Poll<Result<Option<StreamState>>> {
-        let ByteConsumer { output, report } = &mut *self;
-        let Some(input) = origin.downcast_mut::<StandardInput>() else { return Poll::Ready(Ok(None)) };
-        Poll::Ready(Ok(match ready!(carry::poll_carry(cx, input, output)) {
-            Carried::Some => Some(StreamState::Open),
-            Carried::Not => None,
-            Carried::End => {
-                report.report(ready!(output.poll_finish(cx)).map_err(E::from));
-                Some(StreamState::Closed)
-            }
-        }))
+        let carried = ready!(self.output.poll_carry(cx, origin));
+        Poll::Ready(Ok(carried.then_some(StreamState::Open)))
     }
 }
 

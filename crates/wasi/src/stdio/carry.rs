@@ -3,59 +3,49 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
 
 use crate::blocking::TRANSFER_LIMIT;
 use crate::bytes::{Input, Output};
 
-/// What became of an attempt to carry bytes.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Carried {
-    /// Some were carried.
-    Some,
-    /// There are no more.
-    End,
-    /// It cannot be done this way. An error is met again by those who read and write, and know whose it is.
-    Not,
-}
-
 /// How often both pipes may say that they are ready when they are not: somebody else may use them too.
 const ATTEMPTS: usize = 8;
 
-/// Carries bytes from a pipe to a pipe, waiting until there are some and there is room for them.
-pub(crate) fn poll_carry<I: Input + ?Sized, O: Output + ?Sized>(
+/// Carries bytes from a pipe to a pipe, waiting until there are some and there is room for them
+/// ([`Output::poll_carry`]).
+pub(super) fn poll_carry<I: Input + ?Sized, O: Output + ?Sized>(
     cx: &mut Context<'_>,
-    input: &mut I,
-    output: &mut O,
-) -> Poll<Carried> {
-    let (Some(from), Some(to)) = (input.pipe(), output.pipe()) else { return Poll::Ready(Carried::Not) };
+    (from, input): (&OwnedFd, &mut I),
+    (to, output): (&OwnedFd, &mut O),
+) -> Poll<bool> {
     for _ in 0..ATTEMPTS {
-        match splice(&from, None, &to, None, TRANSFER_LIMIT, SpliceFlags::NONBLOCK) {
-            Ok(0) => return Poll::Ready(Carried::End),
-            Ok(_) => return Poll::Ready(Carried::Some),
+        match splice(from, None, to, None, TRANSFER_LIMIT, SpliceFlags::NONBLOCK) {
+            Ok(0) => return Poll::Ready(false),
+            Ok(_) => return Poll::Ready(true),
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
                 if ready!(input.poll_ready(cx)).is_err() || ready!(output.poll_ready(cx)).is_err() {
-                    return Poll::Ready(Carried::Not);
+                    return Poll::Ready(false);
                 }
             }
             Err(errno) => {
                 tracing::debug!(error = %io::Error::from(errno), "bytes are not carried from pipe to pipe");
-                return Poll::Ready(Carried::Not);
+                return Poll::Ready(false);
             }
         }
     }
-    Poll::Ready(Carried::Not)
+    Poll::Ready(false)
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::io::{Read, Write};
+    use std::io::{self, Read, Write};
 
-    use super::*;
     use crate::Workers;
+    use crate::bytes::{Input as _, Output as _};
     use crate::stdio::{HostInput, HostOutput, InputSource, MemoryInput, OutputTarget};
 
     #[tokio::test]
@@ -74,11 +64,11 @@ mod tests {
             all
         });
         let mut times = 0;
-        while poll_fn(|cx| poll_carry(cx, &mut input, &mut output)).await == Carried::Some {
+        while poll_fn(|cx| output.poll_carry(cx, &mut input)).await {
             times += 1;
         }
         assert!(times > 0);
-        assert_eq!(poll_fn(|cx| poll_carry(cx, &mut input, &mut output)).await, Carried::End);
+        assert_eq!(poll_fn(|cx| input.poll_read(cx, &mut [0])).await.unwrap(), 0);
         feeding.join().unwrap();
         drop(output);
         let all = draining.join().unwrap();
@@ -90,11 +80,11 @@ mod tests {
         let ((from, mut near), (far, to)) = (io::pipe().unwrap(), io::pipe().unwrap());
         let mut output = HostOutput::new(to.into(), &Workers::default()).open();
         let mut memory = MemoryInput::new("bytes").open();
-        assert_eq!(poll_fn(|cx| poll_carry(cx, &mut memory, &mut output)).await, Carried::Not);
+        assert!(!poll_fn(|cx| output.poll_carry(cx, &mut memory)).await);
         near.write_all(b"bytes").unwrap();
         drop(far);
         let mut input = HostInput::new(from.into(), &Workers::default()).open();
-        assert_eq!(poll_fn(|cx| poll_carry(cx, &mut input, &mut output)).await, Carried::Not);
+        assert!(!poll_fn(|cx| output.poll_carry(cx, &mut input)).await);
         let mut buffer = [0; 10];
         assert_eq!(poll_fn(|cx| input.poll_read(cx, &mut buffer)).await.unwrap(), 5);
     }

@@ -1,5 +1,6 @@
 //! The host's own standard streams.
 
+use std::any::Any;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,6 +14,7 @@ use crate::blocking::{Blocking, PooledRead, PooledWrite, TRANSFER_LIMIT, Workers
 use crate::bytes::{Input, Output};
 use crate::reactor::Direction;
 
+use super::carry;
 use super::readiness::{Kind, Watched, Way};
 use super::{InputSource, OutputTarget, Shared};
 
@@ -223,13 +225,15 @@ impl Output for Writer {
         self.pooled.poll_finish(cx)
     }
 
-    fn pipe(&self) -> Option<Arc<OwnedFd>> {
-        self.target
-            .as_ref()
-            .ok()
-            .map(|target| &target.descriptor)
-            .filter(|descriptor| is_pipe(descriptor))
-            .cloned()
+    fn poll_carry(&mut self, cx: &mut Context<'_>, origin: &mut dyn Any) -> Poll<bool> {
+        let Some(input) = origin.downcast_mut::<Box<dyn Input<Error = io::Error>>>() else {
+            return Poll::Ready(false);
+        };
+        let to = self.target.as_ref().ok().map(|target| target.descriptor.clone()).filter(|to| is_pipe(to));
+        match (input.pipe(), to) {
+            (Some(from), Some(to)) => carry::poll_carry(cx, (&from, input), (&to, self)),
+            _ => Poll::Ready(false),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! [`OutputTarget`] that opens as many streams as it is asked for.
 
 mod async_io;
-pub(crate) mod carry;
+mod carry;
 mod host;
 mod memory;
 mod readiness;

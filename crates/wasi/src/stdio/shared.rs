@@ -1,5 +1,6 @@
 //! One stream used from several places.
 
+use std::any::Any;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
@@ -112,8 +113,8 @@ impl<O: Output> Output for Shared<O> {
         self.poll(cx, |output, cx| output.poll_finish(cx))
     }
 
-    fn pipe(&self) -> Option<Arc<OwnedFd>> {
-        self.0.stream.lock().unwrap_or_else(PoisonError::into_inner).pipe()
+    fn poll_carry(&mut self, cx: &mut Context<'_>, origin: &mut dyn Any) -> Poll<bool> {
+        self.poll(cx, |output, cx| output.poll_carry(cx, origin))
     }
 }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, FileType, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+use rustix::fs::{AtFlags, FileType, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, copy_file_range};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, retry_on_intr};
 
 use crate::blocking::{Blocking, TRANSFER_LIMIT};
@@ -113,6 +113,30 @@ impl Transfers {
             }
             written => written,
         }
+    }
+
+    /// Copies from one file to another in the kernel. It always may have to wait.
+    pub(super) fn copy(
+        &self,
+        file: impl AsFd,
+        position: Position,
+        source: impl AsFd,
+        offset: u64,
+        length: usize,
+        blocking: Blocking,
+    ) -> Result<usize> {
+        // The kernel refuses files that are appended to, and does not promise to wait for the device.
+        let Position::At(mut to) = position else { return Err(ErrorCode::Unsupported) };
+        if self.synchronous {
+            return Err(ErrorCode::Unsupported);
+        }
+        if blocking == Blocking::Avoid {
+            return Err(ErrorCode::WouldBlock);
+        }
+        let mut from = offset;
+        let room = |offset| room_behind(offset).ok_or(ErrorCode::Invalid);
+        let length = length.min(room(from)?).min(room(to)?);
+        Ok(copy_file_range(source, Some(&mut from), file, Some(&mut to), length)?)
     }
 }
 

@@ -135,6 +135,18 @@ impl Object for HostObject {
         self.transfers.read_at(&self.file, buffer, offset, blocking)
     }
 
+    fn copy_from(
+        &self,
+        position: Position,
+        source: &dyn Object,
+        offset: u64,
+        length: usize,
+        blocking: Blocking,
+    ) -> Result<usize> {
+        let source = as_host(source).ok_or(ErrorCode::Unsupported)?;
+        self.transfers.copy(&self.file, position, &source.file, offset, length, blocking)
+    }
+
     fn write_at(&self, bytes: &[u8], position: Position, blocking: Blocking) -> Result<usize> {
         self.transfers.write_at(&self.file, bytes, position, blocking)
     }

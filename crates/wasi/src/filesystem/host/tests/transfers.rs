@@ -70,6 +70,28 @@ fn a_file_in_memory_never_blocks() {
 }
 
 #[test]
+fn a_file_is_copied_in_the_kernel() {
+    let tree = Tree::new(None);
+    let source = tree.open("file", Keep, PLAIN, READ).unwrap();
+    let target = tree.open("directory/nested", Keep, PLAIN, DescriptorFlags { write: true, ..READ }).unwrap();
+    let copy =
+        |to, offset, length, blocking| target.copy_from(Position::At(to), &*source, offset, length, blocking);
+    assert_eq!(copy(4, 1, 3, Blocking::Avoid), Err(ErrorCode::WouldBlock));
+    match copy(4, 1, 3, ALLOW) {
+        Ok(3) => assert_eq!(contents(&*target), "nestell"),
+        // Not every filesystem can.
+        Err(ErrorCode::Unsupported | ErrorCode::CrossDevice) => return,
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(copy(0, 5, 10, ALLOW), Ok(0));
+    assert_eq!(copy(0, 1 << 63, 10, ALLOW), Err(ErrorCode::Invalid));
+    assert_eq!(copy(u64::MAX, 0, 10, ALLOW), Err(ErrorCode::Invalid));
+    assert!(target.copy_from(Position::End, &*source, 0, 1, ALLOW).is_err());
+    assert!(source.copy_from(Position::At(0), &*target, 0, 1, ALLOW).is_err());
+    assert_eq!(contents(&*target), "nestell");
+}
+
+#[test]
 fn a_pipe_in_the_tree_does_not_hold_up_its_opener() {
     let tree = Tree::new(None);
     rustix::fs::mkfifoat(CWD, tree.path("inside/pipe"), Mode::RWXU).unwrap();

@@ -1,4 +1,4 @@
-//! What HTTP services have in common.
+//! What several HTTP services share.
 
 use wasip3::http::types::{ErrorCode, Request};
 

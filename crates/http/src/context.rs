@@ -1,0 +1,57 @@
+//! What a guest is given of HTTP.
+
+use std::sync::Arc;
+
+use tombolo::ResourceTable;
+
+use crate::fields::{FieldBudget, FieldLimits};
+use crate::outgoing::{DenyAll, SendRequest};
+
+/// What a guest is given of HTTP: who sends its requests, and how much the host holds for it.
+#[derive(Clone)]
+pub struct HttpCtx {
+    pub(crate) client: Arc<dyn SendRequest>,
+    pub(crate) fields: FieldBudget,
+}
+
+impl HttpCtx {
+    /// A context for guests that serve, and send no requests: these are denied.
+    pub fn new() -> Self {
+        HttpCtx { client: Arc::new(DenyAll), fields: FieldBudget::new(FieldLimits::default()) }
+    }
+
+    /// Has `client` send the guest's requests.
+    #[must_use]
+    pub fn client(mut self, client: impl SendRequest) -> Self {
+        self.client = Arc::new(client);
+        self
+    }
+
+    /// Limits the headers and trailers that are held for the guest.
+    #[must_use]
+    pub fn field_limits(mut self, limits: FieldLimits) -> Self {
+        self.fields = FieldBudget::new(limits);
+        self
+    }
+}
+
+impl Default for HttpCtx {
+    fn default() -> Self {
+        HttpCtx::new()
+    }
+}
+
+/// The host's data of a store, as far as HTTP needs it: every store whose guests use `wasi:http` holds something that
+/// implements this.
+pub trait HttpView: Send {
+    /// Gives access to the guest's context and to the table of its resources.
+    fn http(&mut self) -> HttpCtxView<'_>;
+}
+
+/// What an [`HttpView`] gives access to.
+pub struct HttpCtxView<'a> {
+    /// What the guest was given.
+    pub ctx: &'a mut HttpCtx,
+    /// Its requests, responses and fields. It may be the table that WASI uses.
+    pub table: &'a mut ResourceTable,
+}

@@ -1,0 +1,102 @@
+//! Requests and responses as the host holds them.
+
+use std::sync::Arc;
+
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, StatusCode, Uri};
+
+use crate::body::{Body, ContentLength, Direction};
+use crate::contents::Contents;
+use crate::fields::{FieldBudget, FieldMap};
+use crate::{ErrorCode, RequestOptions};
+
+/// A request, on its way to a guest or from one.
+pub struct Request {
+    pub(crate) method: Method,
+    pub(crate) scheme: Option<Scheme>,
+    pub(crate) authority: Option<Authority>,
+    pub(crate) path_with_query: Option<PathAndQuery>,
+    pub(crate) headers: Arc<FieldMap>,
+    pub(crate) options: Option<RequestOptions>,
+    pub(crate) contents: Contents,
+}
+
+/// A response, on its way from a guest or to one.
+pub struct Response {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: Arc<FieldMap>,
+    pub(crate) contents: Contents,
+}
+
+impl Request {
+    /// A request from the network.
+    pub(crate) fn incoming(request: http::Request<Body>, budget: &FieldBudget) -> Result<Self, ErrorCode> {
+        let (Parts { method, uri, headers, extensions, .. }, body) = request.into_parts();
+        let uri = uri.into_parts();
+        let scheme = uri.scheme.or_else(|| extensions.get().cloned()).unwrap_or(Scheme::HTTP);
+        let authority = match uri.authority {
+            Some(authority) => Some(authority),
+            None => match headers.get(HOST) {
+                Some(host) if !host.is_empty() => {
+                    Some(Authority::try_from(host.as_bytes()).map_err(|_| ErrorCode::HttpRequestUriInvalid)?)
+                }
+                _ => None,
+            },
+        };
+        let length = ContentLength::of(&headers, Direction::Request)?;
+        let headers = FieldMap::incoming(headers, budget)
+            .map_err(|size| ErrorCode::HttpRequestHeaderSectionSize(u32::try_from(size).ok()))?;
+        Ok(Request {
+            method,
+            scheme: Some(scheme),
+            authority,
+            path_with_query: uri.path_and_query,
+            headers: Arc::new(headers),
+            options: None,
+            contents: Contents::Host { body, length },
+        })
+    }
+
+    /// The URI to send it to.
+    pub(crate) fn uri(&self) -> Result<Uri, ErrorCode> {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme.clone_from(&self.scheme);
+        parts.authority.clone_from(&self.authority);
+        parts.path_and_query.clone_from(&self.path_with_query);
+        if parts.authority.is_some() {
+            parts.scheme.get_or_insert(Scheme::HTTPS);
+            parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
+        } else if parts.scheme.is_some() {
+            return Err(ErrorCode::HttpRequestUriInvalid);
+        }
+        Uri::from_parts(parts).map_err(|_| ErrorCode::HttpRequestUriInvalid)
+    }
+}
+
+impl Response {
+    /// A response from the network, to a request of that method.
+    pub(crate) fn incoming(
+        response: http::Response<Body>,
+        method: &Method,
+        budget: &FieldBudget,
+    ) -> Result<Self, ErrorCode> {
+        let (parts, body) = response.into_parts();
+        let length = match has_no_body(method, parts.status) {
+            true => ContentLength::none(Direction::Response),
+            false => ContentLength::of(&parts.headers, Direction::Response)?,
+        };
+        let headers = FieldMap::incoming(parts.headers, budget)
+            .map_err(|size| ErrorCode::HttpResponseHeaderSectionSize(u32::try_from(size).ok()))?;
+        let contents = Contents::Host { body, length };
+        Ok(Response { status: parts.status, headers: Arc::new(headers), contents })
+    }
+}
+
+/// Whether a response has headers only, whatever they say (RFC 9112, section 6.3).
+pub(crate) fn has_no_body(method: &Method, status: StatusCode) -> bool {
+    *method == Method::HEAD
+        || status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}

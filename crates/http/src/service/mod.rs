@@ -1,0 +1,156 @@
+//! Components that serve: those that export `wasi:http/handler`.
+
+mod handler;
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tombolo::{Accessor, AsStoreMut, Component, ErrorKind, Instance, Linker, Resource, StoreMut, TypedFunc};
+
+pub use handler::Handler;
+
+use crate::body::{Body, Direction};
+use crate::message::{Request, Response, has_no_body};
+use crate::types::into_headers;
+use crate::{Error, ErrorCode, HttpView};
+
+/// The interface that services export and middleware imports.
+const HANDLER: &str = "wasi:http/handler@0.3.2";
+
+/// An instance of a component that answers requests, in a store.
+///
+/// It answers any number of them at once, as far as the component lets it.
+#[derive(Clone)]
+pub struct Service {
+    handle: Handle,
+    interface: Instance,
+}
+
+type Handle = TypedFunc<(Resource<Request>,), Result<Resource<Response>, ErrorCode>>;
+
+impl Service {
+    /// Instantiates `component`, which exports `wasi:http/handler`.
+    ///
+    /// # Errors
+    /// As for [`Linker::instantiate`], and if there is no such export.
+    pub fn new<T: HttpView + 'static>(
+        mut store: impl AsStoreMut<Data = T>,
+        linker: &Linker<T>,
+        component: &Component,
+    ) -> tombolo::Result<Self> {
+        let mut store = store.as_store_mut();
+        let instance = linker.instantiate(&mut store, component)?;
+        Service::of(store, &instance)
+    }
+
+    /// Instantiates `middleware`, which exports `wasi:http/handler` and imports it, in front of this service and in the
+    /// same store. What it passes on without reading does not enter it.
+    ///
+    /// # Errors
+    /// As for [`Service::new`].
+    pub fn behind<T: HttpView + 'static>(
+        &self,
+        store: impl AsStoreMut<Data = T>,
+        linker: &Linker<T>,
+        middleware: &Component,
+    ) -> tombolo::Result<Self> {
+        let mut linker = linker.clone();
+        linker.define_instance(HANDLER, &self.interface)?;
+        Service::new(store, &linker, middleware)
+    }
+
+    /// The service that an instance is.
+    ///
+    /// # Errors
+    /// If it does not export `wasi:http/handler`.
+    pub fn of<T: HttpView + 'static>(
+        store: impl AsStoreMut<Data = T>,
+        instance: &Instance,
+    ) -> tombolo::Result<Self> {
+        let interface = instance.instance(HANDLER).ok_or_else(|| {
+            tombolo::Error::new(ErrorKind::MissingImport {
+                kind: "exported interface",
+                name: HANDLER.to_owned(),
+            })
+        })?;
+        let handle = interface.typed_func(store, "handle")?;
+        Ok(Service { handle, interface })
+    }
+
+    /// Has the component answer a request, while the store does other things too.
+    ///
+    /// The request's URI may be absolute or not; without an authority in it, that is in the `host` header, and without
+    /// a scheme in it, it is an extension of type [`http::uri::Scheme`], or else `http`. The response's body comes while
+    /// the store is driven.
+    ///
+    /// # Errors
+    /// [`Error::Response`] if the component answers with an error code or the request is not fit for it,
+    /// [`Error::Runtime`] if the component fails.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the call where it is, and what it holds with it: better see it to its end.
+    pub async fn handle<T: HttpView + 'static>(
+        &self,
+        store: &Accessor<T>,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<Body>, Error> {
+        let method = request.method().clone();
+        let request = store.with(|mut store| {
+            let http = store.data_mut().http();
+            let request = Request::incoming(request, &http.ctx.fields).map_err(Error::Response)?;
+            http.table.push(request).map_err(tombolo::Error::host).map_err(Error::Runtime)
+        })?;
+        let response = self.handle.call_concurrent(store, (request,)).await?.map_err(Error::Response)?;
+        let mut response = store.with(|store| outgoing(store, response, &method))?;
+        settle(response.body_mut()).await;
+        Ok(response)
+    }
+}
+
+/// A guest's response as the host sends it.
+fn outgoing<T: HttpView + 'static>(
+    mut store: StoreMut<'_, T>,
+    response: Resource<Response>,
+    method: &http::Method,
+) -> Result<http::Response<Body>, Error> {
+    let table = store.data_mut().http().table;
+    let Response { status, headers, contents } = table.delete(response).map_err(tombolo::Error::host)?;
+    let body = if has_no_body(method, status) {
+        contents.close(store, Ok(()))?;
+        Body::empty()
+    } else {
+        contents.into_body(store, headers.headers(), Direction::Response)?.map_err(Error::Response)?
+    };
+    let mut response = http::Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = into_headers(headers);
+    Ok(response)
+}
+
+/// Turns of the store in which a guest may write a short body whole: it is sent together with the headers then.
+const TURNS: u32 = 4;
+
+/// Lets the guest go on writing for a moment.
+async fn settle(body: &mut Body) {
+    for _ in 0..TURNS {
+        if body.is_settled() {
+            break;
+        }
+        Turn(false).await;
+    }
+}
+
+/// Waits until the store had a turn.
+struct Turn(bool);
+
+impl Future for Turn {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
