@@ -2,6 +2,8 @@
 
 mod causes;
 
+pub(crate) use causes::Phase;
+
 use tombolo::{ComponentType, Lift, Lower};
 
 /// Why a request or a response did not make it (`error-code`).

@@ -14,6 +14,7 @@ pub(crate) enum Phase {
     /// A client sends a request and waits for the head of its response.
     Awaiting,
     /// A client receives the body of a response.
+    #[allow(dead_code, reason = "the client, which does, is on its way")]
     ResponseBody,
     /// A server receives the body of a request.
     RequestBody,

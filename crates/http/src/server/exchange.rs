@@ -1,0 +1,178 @@
+//! One request and its response.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::{CONNECTION, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::Handler;
+use super::activity::Activity;
+use super::admission::admit;
+use super::log::{Log, Record, RequestId};
+use super::request_body::{RequestBody, Upload};
+use super::response_body::ResponseBody;
+use super::worker::Worker;
+
+/// Where the requests of a connection go.
+pub(super) struct Front<H> {
+    pub(super) worker: Rc<Worker<H>>,
+    pub(super) activity: Rc<Activity>,
+    pub(super) peer: SocketAddr,
+}
+
+impl<H: Handler> Front<H> {
+    /// Has a request answered.
+    pub(super) async fn answer(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<ResponseBody<H::Body>>, Infallible> {
+        let upload = (!request.body().is_end_stream()).then(|| self.worker.expect_upload());
+        let mut exchange = Exchange::begin(&self, &request, upload.clone());
+        let limits = &self.worker.config.limits;
+        let mut request = request.map(|body| RequestBody::new(body, limits.body_bytes, upload));
+        if let Some(record) = &exchange.record {
+            request.extensions_mut().insert(record.id);
+        }
+        let version = request.version();
+        let response = match admit(&mut request, limits) {
+            Ok(()) => self.worker.handler.handle(request).await,
+            Err(status) => return Ok(self.finish(version, exchange.refuse(status))),
+        };
+        let (head, body) = response.into_parts();
+        if head.status.is_informational() {
+            // There is no such thing as the only answer to a request.
+            return Ok(self.finish(version, exchange.refuse(StatusCode::INTERNAL_SERVER_ERROR)));
+        }
+        exchange.answered(head.status);
+        let response = Response::from_parts(head, ResponseBody::of_handler(body, exchange));
+        Ok(self.finish(version, response))
+    }
+
+    /// Tells the peer if the connection is not to be used again.
+    fn finish<B>(&self, version: Version, mut response: Response<B>) -> Response<B> {
+        if self.worker.is_draining() && version < Version::HTTP_2 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// A request that is being answered, until it is dropped.
+pub(super) struct Exchange {
+    activity: Rc<Activity>,
+    record: Option<Box<Entry>>,
+}
+
+/// What the log will say of it.
+struct Entry {
+    log: Log,
+    id: RequestId,
+    peer: SocketAddr,
+    version: Version,
+    method: Method,
+    target: Uri,
+    begun: Instant,
+    upload: Option<Arc<Upload>>,
+    status: Option<StatusCode>,
+    handler: Option<Duration>,
+    sent: u64,
+    complete: bool,
+    failure: Option<String>,
+}
+
+impl Exchange {
+    fn begin<H>(front: &Front<H>, request: &Request<Incoming>, upload: Option<Arc<Upload>>) -> Exchange {
+        front.activity.request_begins();
+        let record = front.worker.config.log.as_ref().map(|log| {
+            Box::new(Entry {
+                log: log.clone(),
+                id: front.worker.next_request(),
+                peer: front.peer,
+                version: request.version(),
+                method: request.method().clone(),
+                target: request.uri().clone(),
+                begun: Instant::now(),
+                upload,
+                status: None,
+                handler: None,
+                sent: 0,
+                complete: false,
+                failure: None,
+            })
+        });
+        Exchange { activity: front.activity.clone(), record }
+    }
+
+    /// Answers it with a status of the server's own.
+    fn refuse<B>(mut self, status: StatusCode) -> Response<ResponseBody<B>> {
+        if let Some(record) = &mut self.record {
+            record.status = Some(status);
+        }
+        let mut response = Response::new(ResponseBody::of_server(status, self));
+        *response.status_mut() = status;
+        response
+    }
+
+    /// The handler's response has begun.
+    fn answered(&mut self, status: StatusCode) {
+        if let Some(record) = &mut self.record {
+            record.status = Some(status);
+            record.handler = Some(record.begun.elapsed());
+        }
+    }
+
+    /// A part of the response's body goes to the peer.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        if let Some(record) = &mut self.record {
+            record.sent = record.sent.saturating_add(bytes as u64);
+        }
+    }
+
+    /// The response's body is whole.
+    pub(super) fn complete(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.complete = true;
+        }
+    }
+
+    /// The response's body ended before its time.
+    pub(super) fn failed(&mut self, error: &(dyn Error + 'static)) {
+        if let Some(record) = &mut self.record {
+            record.failure = Some(error.to_string());
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.activity.request_ends();
+        if let Some(record) = &self.record {
+            record.tell();
+        }
+    }
+}
+
+impl Entry {
+    fn tell(&self) {
+        (self.log)(&Record {
+            id: self.id,
+            peer: self.peer,
+            version: self.version,
+            method: &self.method,
+            path: self.target.path_and_query().map_or("", |path| path.as_str()),
+            status: self.status,
+            received: self.upload.as_ref().map_or(0, |upload| upload.received()),
+            sent: self.sent,
+            handler: self.handler,
+            total: self.begun.elapsed(),
+            failure: self.failure.as_deref(),
+        });
+    }
+}
