@@ -1,10 +1,13 @@
 //! The `tombolo` command: one file per subcommand.
 
 mod args;
+mod bounds;
 mod contents;
 mod denied;
 mod diagnostics;
+mod explain;
 mod folders;
+mod grants;
 mod inspect;
 mod load;
 mod network;
@@ -12,6 +15,7 @@ mod provided;
 mod role;
 mod run;
 mod trap;
+mod units;
 mod wast;
 
 use std::process::ExitCode;
