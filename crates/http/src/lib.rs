@@ -20,7 +20,7 @@ pub use error::Error;
 pub use error_code::{DnsErrorPayload, ErrorCode, FieldSizePayload, TlsAlertReceivedPayload};
 pub use fields::FieldLimits;
 pub use outgoing::{DenyAll, RequestOptions, SendFuture, SendRequest};
-pub use service::{Handler, Service};
+pub use service::{Dispatcher, Service};
 
 use tombolo::{Linker, Result};
 

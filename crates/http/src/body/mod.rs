@@ -19,6 +19,7 @@ pub(crate) use content_length::{ContentLength, Direction};
 pub(crate) use inflow::{Ending, Inflow};
 
 use crate::ErrorCode;
+use crate::error_code::Phase;
 
 /// The body of a request or response: bytes, and perhaps trailers after them.
 ///
@@ -95,6 +96,13 @@ impl From<String> for Body {
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Self {
         Bytes::from(bytes).into()
+    }
+}
+
+/// Of a server's: the bodies that a client receives come from [`client`](crate::client).
+impl From<hyper::Error> for ErrorCode {
+    fn from(error: hyper::Error) -> Self {
+        ErrorCode::of(&error, Phase::RequestBody)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Components that serve: those that export `wasi:http/handler`.
 
-mod handler;
+mod dispatcher;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tombolo::{Accessor, AsStoreMut, Component, ErrorKind, Instance, Linker, Resource, StoreMut, TypedFunc};
 
-pub use handler::Handler;
+pub use dispatcher::Dispatcher;
 
 use crate::body::{Body, Direction};
 use crate::message::{Request, Response, has_no_body};
@@ -84,8 +84,8 @@ impl Service {
     /// the store is driven.
     ///
     /// # Errors
-    /// [`Error::Response`] if the component answers with an error code or the request is not fit for it,
-    /// [`Error::Runtime`] if the component fails.
+    /// [`Error::Request`] if the request is not fit for a component, [`Error::Response`] if the component answers with an
+    /// error code, [`Error::Runtime`] if it fails.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the call where it is, and what it holds with it: better see it to its end.
@@ -97,7 +97,7 @@ impl Service {
         let method = request.method().clone();
         let request = store.with(|mut store| {
             let http = store.data_mut().http();
-            let request = Request::incoming(request, &http.ctx.fields).map_err(Error::Response)?;
+            let request = Request::incoming(request, &http.ctx.fields).map_err(Error::Request)?;
             http.table.push(request).map_err(tombolo::Error::host).map_err(Error::Runtime)
         })?;
         let response = self.handle.call_concurrent(store, (request,)).await?.map_err(Error::Response)?;

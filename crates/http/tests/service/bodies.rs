@@ -15,14 +15,14 @@ const WAYS: [&str; 2] = ["/?copy", "/"];
 
 #[tokio::test]
 async fn bodies_and_trailers_come_back() {
-    let handler = start("http-echo");
+    let service = start("http-echo");
     let mut trailers = HeaderMap::new();
     trailers.append("x-sum", HeaderValue::from_static("42"));
     for way in WAYS {
         for trailers in [None, Some(trailers.clone())] {
             let body = frames(&["one ", "", "two ", "three"], trailers.clone());
             let request = Request::post(way).header("X-Some", "thing").body(body).unwrap();
-            let response = answer(&handler, request).await.unwrap();
+            let response = answer(&service, request).await.unwrap();
             assert_eq!(response.status(), StatusCode::OK);
             assert_eq!(response.headers()["x-some"], "thing");
             let body = collect(response).await.unwrap();
@@ -34,21 +34,21 @@ async fn bodies_and_trailers_come_back() {
 
 #[tokio::test]
 async fn large_bodies_come_back_whole() {
-    let handler = start("http-echo");
+    let service = start("http-echo");
     let bytes: Bytes = (0..3_000_000_u32).map(|i| (i * 7 / 3) as u8).collect();
     for way in WAYS {
         let request = Request::post(way).body(bytes.clone().into()).unwrap();
-        let body = collect(answer(&handler, request).await.unwrap()).await.unwrap();
+        let body = collect(answer(&service, request).await.unwrap()).await.unwrap();
         assert!(body.to_bytes() == bytes, "{way}");
     }
 }
 
 #[tokio::test]
 async fn a_body_comes_back_before_it_has_ended() {
-    let handler = start("http-echo");
+    let service = start("http-echo");
     for way in WAYS {
         let (writer, body) = pipe();
-        let mut body = answer(&handler, Request::post(way).body(body).unwrap()).await.unwrap().into_body();
+        let mut body = answer(&service, Request::post(way).body(body).unwrap()).await.unwrap().into_body();
         for piece in ["one", "two"] {
             writer.send(Ok(Frame::data(piece.into()))).await.unwrap();
             let frame = body.frame().await.unwrap().unwrap();
@@ -61,10 +61,10 @@ async fn a_body_comes_back_before_it_has_ended() {
 
 #[tokio::test]
 async fn a_slow_reader_holds_the_writer_back() {
-    let handler = start("http-echo");
+    let service = start("http-echo");
     for way in WAYS {
         let (writer, body) = pipe();
-        let response = answer(&handler, Request::post(way).body(body).unwrap()).await.unwrap();
+        let response = answer(&service, Request::post(way).body(body).unwrap()).await.unwrap();
         let piece = Bytes::from(vec![7; 16 << 10]);
         let mut sent = 0;
         while tokio::time::timeout(Duration::from_millis(200), writer.send(Ok(Frame::data(piece.clone()))))
@@ -86,10 +86,10 @@ async fn a_slow_reader_holds_the_writer_back() {
 
 #[tokio::test]
 async fn dropping_a_response_ends_the_request() {
-    let handler = start("http-echo");
+    let service = start("http-echo");
     for way in WAYS {
         let (writer, body) = pipe();
-        drop(answer(&handler, Request::post(way).body(body).unwrap()).await.unwrap());
+        drop(answer(&service, Request::post(way).body(body).unwrap()).await.unwrap());
         let closed = tokio::time::timeout(Duration::from_secs(20), async {
             while writer.send(Ok(Frame::data("more".into()))).await.is_ok() {}
         });
@@ -99,10 +99,10 @@ async fn dropping_a_response_ends_the_request() {
 
 #[tokio::test]
 async fn a_body_that_fails_fails_on_the_other_side() {
-    let handler = start("http-echo");
+    let service = start("http-echo");
     for way in WAYS {
         let (writer, body) = pipe();
-        let response = answer(&handler, Request::post(way).body(body).unwrap()).await.unwrap();
+        let response = answer(&service, Request::post(way).body(body).unwrap()).await.unwrap();
         let reading = tokio::spawn(collect(response));
         writer.send(Ok(Frame::data("some".into()))).await.unwrap();
         writer.send(Err(ErrorCode::ConnectionReadTimeout)).await.unwrap();
@@ -112,14 +112,14 @@ async fn a_body_that_fails_fails_on_the_other_side() {
 
 #[tokio::test]
 async fn content_length_is_enforced_in_both_directions() {
-    let handler = start("http-echo");
+    let service = start("http-echo");
     for way in WAYS {
         for (promised, error) in
             [("5", ErrorCode::HttpRequestBodySize(Some(8))), ("9", ErrorCode::HttpRequestBodySize(Some(8)))]
         {
             let body = frames(&["1234", "5678"], None);
             let request = Request::post(way).header("content-length", promised).body(body).unwrap();
-            let response = answer(&handler, request).await.unwrap();
+            let response = answer(&service, request).await.unwrap();
             // The guest's own promise is broken by what it passes on, and is found out first when there is too much.
             let found = collect(response).await.unwrap_err();
             assert!(
@@ -129,20 +129,20 @@ async fn content_length_is_enforced_in_both_directions() {
         }
         let request =
             Request::post(way).header("content-length", "8").body(frames(&["1234", "5678"], None)).unwrap();
-        assert_eq!(collect(answer(&handler, request).await.unwrap()).await.unwrap().to_bytes(), "12345678");
+        assert_eq!(collect(answer(&service, request).await.unwrap()).await.unwrap().to_bytes(), "12345678");
     }
     let request = Request::post("/")
         .header("content-length", "1")
         .header("content-length", "2")
         .body(Body::empty())
         .unwrap();
-    assert!(matches!(answer(&handler, request).await, Err(Error::Response(ErrorCode::HttpProtocolError))));
+    assert!(matches!(answer(&service, request).await, Err(Error::Request(ErrorCode::HttpProtocolError))));
 }
 
 #[tokio::test]
 async fn a_short_answer_is_there_at_once() {
-    let handler = start("http-hello");
-    let response = answer(&handler, Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+    let service = start("http-hello");
+    let response = answer(&service, Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(response.body().size_hint().exact(), Some(14));
     let mut body = response.into_body();
     assert!(body.frame().await.unwrap().unwrap().is_data());
@@ -151,11 +151,11 @@ async fn a_short_answer_is_there_at_once() {
 
 #[tokio::test]
 async fn many_requests_are_answered_at_once() {
-    let handler = start("http-slow");
+    let service = start("http-slow");
     let begun = std::time::Instant::now();
     let answers = (0..200).map(|_| async {
         let request = Request::get("/?wait=300&pieces=3&every=1").body(Body::empty()).unwrap();
-        collect(answer(&handler, request).await.unwrap()).await.unwrap().to_bytes()
+        collect(answer(&service, request).await.unwrap()).await.unwrap().to_bytes()
     });
     for body in futures_util::future::join_all(answers).await {
         assert_eq!(body, "1 of 3\n2 of 3\n3 of 3\n");

@@ -9,7 +9,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Collected, StreamBody};
 use tokio::sync::mpsc;
 use tombolo::{Component, Config, Engine, Linker, ResourceTable, Store};
-use tombolo_http::{Body, Error, ErrorCode, Handler, HttpCtx, HttpCtxView, HttpView, Service};
+use tombolo_http::{Body, Dispatcher, Error, ErrorCode, HttpCtx, HttpCtxView, HttpView, Service};
 use tombolo_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 /// The store's data.
@@ -32,7 +32,7 @@ impl HttpView for Host {
 }
 
 /// Starts the service that a guest of `guests/` is.
-pub fn start(guest: &str) -> Handler {
+pub fn start(guest: &str) -> Dispatcher {
     let engine = Engine::new(&Config::new()).unwrap();
     start_with(&engine, &component(&engine, guest), HttpCtx::new())
 }
@@ -42,7 +42,7 @@ pub fn component(engine: &Engine, guest: &str) -> Component {
     Component::from_file(engine, path).unwrap()
 }
 
-pub fn start_with(engine: &Engine, component: &Component, http: HttpCtx) -> Handler {
+pub fn start_with(engine: &Engine, component: &Component, http: HttpCtx) -> Dispatcher {
     let mut store = store(engine, http);
     let service = Service::new(&mut store, &linker(engine), component).unwrap();
     run(service, store)
@@ -60,15 +60,15 @@ pub fn linker(engine: &Engine) -> Linker<Host> {
 }
 
 /// Drives a service for as long as somebody may use it.
-pub fn run(service: Service, store: Store<Host>) -> Handler {
-    let (handler, driver) = service.start(store);
+pub fn run(service: Service, store: Store<Host>) -> Dispatcher {
+    let (dispatcher, driver) = service.start(store);
     tokio::spawn(driver);
-    handler
+    dispatcher
 }
 
 /// No answer takes this long.
-pub async fn answer(handler: &Handler, request: Request<Body>) -> Result<Response<Body>, Error> {
-    tokio::time::timeout(Duration::from_secs(60), handler.handle(request)).await.unwrap()
+pub async fn answer(service: &Dispatcher, request: Request<Body>) -> Result<Response<Body>, Error> {
+    tokio::time::timeout(Duration::from_secs(60), service.handle(request)).await.unwrap()
 }
 
 pub async fn collect(response: Response<Body>) -> Result<Collected<Bytes>, ErrorCode> {

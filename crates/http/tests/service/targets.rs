@@ -8,10 +8,10 @@ use crate::host::{answer, collect, start};
 
 #[tokio::test]
 async fn a_guest_answers() {
-    let handler = start("http-hello");
+    let service = start("http-hello");
     for method in ["GET", "HEAD", "POST", "STRANGE"] {
         let request = Request::builder().method(method).uri("http://localhost/").body(Body::empty()).unwrap();
-        let response = answer(&handler, request).await.unwrap();
+        let response = answer(&service, request).await.unwrap();
         assert_eq!(
             (response.status(), response.headers()["content-length"].as_bytes()),
             (StatusCode::OK, &b"14"[..])

@@ -15,7 +15,7 @@ use crate::{Error, ErrorCode, HttpView};
 ///
 /// Cheap to clone. Any thread may use it; it is best used on the thread that drives the store.
 #[derive(Clone)]
-pub struct Handler {
+pub struct Dispatcher {
     queue: Arc<Queue>,
 }
 
@@ -27,7 +27,7 @@ struct Job {
     answer: oneshot::Sender<Result<http::Response<Body>, Error>>,
 }
 
-impl Handler {
+impl Dispatcher {
     /// Has the service answer a request.
     ///
     /// # Errors
@@ -52,18 +52,18 @@ impl Handler {
 }
 
 impl Service {
-    /// Lets the service be reached from outside of its store. The future drives the store; it ends when all handlers are
+    /// Lets the service be reached from outside of its store. The future drives the store; it ends when all dispatchers are
     /// dropped and their requests answered, with the store, or when a guest fails.
     pub fn start<T: HttpView + 'static>(
         self,
         mut store: Store<T>,
-    ) -> (Handler, impl Future<Output = tombolo::Result<Store<T>>> + Send) {
+    ) -> (Dispatcher, impl Future<Output = tombolo::Result<Store<T>>> + Send) {
         let (queue, jobs) = mpsc::unbounded_channel();
         let driver = async move {
             store.run_concurrent(|store| self.answer_all(store, jobs)).await?;
             Ok(store)
         };
-        (Handler { queue: Arc::new(queue) }, driver)
+        (Dispatcher { queue: Arc::new(queue) }, driver)
     }
 
     async fn answer_all<T: HttpView + 'static>(

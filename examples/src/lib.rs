@@ -1,0 +1,1 @@
+//! How Tombolo is embedded: the examples beside this folder.
