@@ -76,7 +76,9 @@ fn the_declarations_are_a_package() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(folder).unwrap();
-    resolve.select_world(&[package], Some("command")).unwrap();
+    for world in ["command", "service", "middleware"] {
+        resolve.select_world(&[package], Some(world)).unwrap();
+    }
 }
 
 /// Nobody has bindings for what is not stable: this component passes on what it is answered.
