@@ -17,6 +17,18 @@ impl Door {
     pub const MAY_NOT_LEAVE: u32 = 1;
     /// Nothing may run in the instance any more.
     pub const DEAD: u32 = 2;
+    /// The exclusive lock is taken (`inst.exclusive_thread is not None`).
+    ///
+    /// Compiled code takes it for a call that enters while no bit is in the way, and releases it by clearing the bit, or by
+    /// [`Store::unlock`](crate::Store::unlock) if [others want it](Door::WANTED). The call has no thread as long as nobody asks
+    /// for it: see [`Store::begin_entered`](crate::Store::begin_entered).
+    pub const LOCKED: u32 = 4;
+    /// Calls of async-typed functions wait before they enter: there is backpressure, or others wait already.
+    pub const HELD_BACK: u32 = 8;
+    /// A thread waits for nothing but the exclusive lock.
+    pub const GATED: u32 = 16;
+    /// Any of what makes whoever releases the exclusive lock look who is next.
+    pub const WANTED: u32 = Door::HELD_BACK | Door::GATED;
 
     /// Where the word is, for compiled code.
     pub fn word(&self) -> &AtomicU32 {
@@ -26,7 +38,7 @@ impl Door {
     /// Whether the instance may be left (`inst.may_leave`).
     #[inline]
     pub fn may_leave(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & Door::MAY_NOT_LEAVE == 0
+        !self.has(Door::MAY_NOT_LEAVE)
     }
 
     /// Says whether the instance may be left.
@@ -41,7 +53,12 @@ impl Door {
     }
 
     #[inline]
-    fn set(&self, bit: u32, on: bool) {
+    pub(crate) fn has(&self, bits: u32) -> bool {
+        self.0.load(Ordering::Relaxed) & bits != 0
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, bit: u32, on: bool) {
         let word = self.0.load(Ordering::Relaxed);
         self.0.store(if on { word | bit } else { word & !bit }, Ordering::Relaxed);
     }

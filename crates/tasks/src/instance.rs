@@ -1,6 +1,7 @@
 //! Component instances (CanonicalABI.md, "Component Instances").
 //!
-//! Invariants: `exclusive_thread` names a live thread of this instance; `num_waiting_to_enter` counts the
+//! Invariants: `exclusive_thread` names a live thread of this instance, and then the door is `LOCKED`; the door is
+//! `HELD_BACK` and `GATED` as its words say; `num_waiting_to_enter` counts the
 //! threads that wait to enter or were just resumed from it; `charged` is the sum of the costs of all that the
 //! instance holds, and a part of what is used of its budget.
 
@@ -108,7 +109,27 @@ impl<E: Embedder> Instance<E> {
     /// `has_backpressure` of `Task.enter_implicit_thread`.
     #[inline]
     pub(crate) fn has_backpressure(&self, needs_exclusive: bool) -> bool {
-        self.backpressure > 0 || (needs_exclusive && self.exclusive_thread.is_some())
+        self.backpressure > 0 || (needs_exclusive && self.is_locked())
+    }
+
+    /// Whether the exclusive lock is taken, by a thread or by a call whose thread nobody has asked for.
+    #[inline]
+    pub(crate) fn is_locked(&self) -> bool {
+        self.door.has(Door::LOCKED)
+    }
+
+    /// Gives the exclusive lock to a thread, or takes it back.
+    #[inline]
+    pub(crate) fn set_exclusive(&mut self, thread: Option<ThreadId>) {
+        self.exclusive_thread = thread;
+        self.door.set(Door::LOCKED, thread.is_some());
+    }
+
+    /// Has the door say whether calls are held back and threads are gated.
+    #[inline]
+    pub(crate) fn update_door(&self) {
+        self.door.set(Door::HELD_BACK, self.backpressure > 0 || self.num_waiting_to_enter > 0);
+        self.door.set(Door::GATED, !self.gate.is_empty());
     }
 
     /// Charges the instance for bytes that the runtime holds for it (`tombolo-tasks` charges for what it
@@ -331,6 +352,7 @@ impl<E: Embedder> Store<E> {
             return Err(Trap::BackpressureOverflow);
         }
         instance.backpressure = instance.backpressure.saturating_add(1);
+        instance.update_door();
         Ok(())
     }
 
@@ -342,6 +364,7 @@ impl<E: Embedder> Store<E> {
     pub fn backpressure_dec(&mut self, inst: InstanceId) -> Result<(), Trap> {
         let instance = self.instances.get_mut(inst)?;
         instance.backpressure = instance.backpressure.checked_sub(1).ok_or(Trap::BackpressureUnderflow)?;
+        instance.update_door();
         if instance.backpressure == 0 {
             self.service_entering(inst);
         }

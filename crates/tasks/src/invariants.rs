@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::door::Door;
 use crate::embedder::{Buffer, Embedder};
 use crate::end::EndState;
 use crate::handle_table::Handle;
@@ -133,7 +134,11 @@ impl<E: Embedder> Store<E> {
             subtasks += instance.subtasks.len();
             if let Some(thread) = instance.exclusive_thread {
                 assert_eq!(self.threads.get(thread).unwrap().inst, id);
+                assert!(instance.is_locked());
             }
+            assert_eq!(instance.door().has(Door::GATED), !instance.gate.is_empty());
+            let held_back = instance.backpressure > 0 || instance.num_waiting_to_enter > 0;
+            assert_eq!(instance.door().has(Door::HELD_BACK), held_back);
             let registered = self.threads.iter().filter(|(_, t)| t.inst == id && t.index != 0).count();
             assert_eq!(registered, instance.threads.len() as usize);
             let entering = self.threads.iter().filter(|(_, thread)| {
@@ -269,7 +274,7 @@ impl<E: Embedder> Store<E> {
                 let queued = ready.clone().any(|(_, thread)| thread.sched == Sched::Queued);
                 assert!(queued || promoted || ready.next().is_none(), "somebody is ready, and nobody queued");
             }
-            if instance.exclusive_thread.is_none() && !instance.gate.is_empty() {
+            if !instance.is_locked() && !instance.gate.is_empty() {
                 assert!(promoted, "nobody is offered the lock");
             }
             for (thread, state) in threads {

@@ -213,7 +213,7 @@ impl<E: Embedder> Store<E> {
 
     #[inline]
     fn with_lock(&self, inst: InstanceId, rest: bool) -> Readiness {
-        let free = self.instances.find(inst).is_some_and(|instance| instance.exclusive_thread.is_none());
+        let free = self.instances.find(inst).is_some_and(|instance| !instance.is_locked());
         match (rest, free) {
             (false, _) => Readiness::NotReady,
             (true, false) => Readiness::NeedsLock,
@@ -254,6 +254,7 @@ impl<E: Embedder> Store<E> {
         } else {
             instance.gate.push_back(links, id);
         }
+        instance.update_door();
     }
 
     /// Takes a thread out of the ready queue and the gate; says whether it had been promoted from there.
@@ -273,6 +274,7 @@ impl<E: Embedder> Store<E> {
             Sched::Gated => {
                 if let Some(instance) = self.instances.find_mut(inst) {
                     instance.gate.unlink(&mut InstanceLinks(&mut self.threads), id);
+                    instance.update_door();
                 }
             }
         }
@@ -334,9 +336,9 @@ impl<E: Embedder> Store<E> {
         }
         if locks {
             if let Some(instance) = self.instances.find_mut(inst)
-                && instance.exclusive_thread.is_none()
+                && !instance.is_locked()
             {
-                instance.exclusive_thread = Some(id);
+                instance.set_exclusive(Some(id));
             }
             if let Wait::CallbackSet(set) = wait {
                 self.service_set(set);
@@ -376,11 +378,12 @@ impl<E: Embedder> Store<E> {
     /// Offers the free exclusive lock to the first callback thread that lacks only that.
     pub(crate) fn service_gate(&mut self, inst: InstanceId) {
         let Some(instance) = self.instances.find_mut(inst) else { return };
-        if instance.exclusive_thread.is_some() {
+        if instance.is_locked() {
             return;
         }
         let Some(id) = instance.gate.front() else { return };
         instance.gate.unlink(&mut InstanceLinks(&mut self.threads), id);
+        instance.update_door();
         self.enqueue(id);
         if let Some(thread) = self.threads.find_mut(id) {
             thread.promoted = true;
@@ -405,7 +408,7 @@ impl<E: Embedder> Store<E> {
         if let Some(instance) = self.instances.find_mut(inst)
             && instance.exclusive_thread == Some(id)
         {
-            instance.exclusive_thread = None;
+            instance.set_exclusive(None);
             self.service_exclusive(inst);
         }
     }

@@ -5,6 +5,8 @@
 
 use smallvec::SmallVec;
 
+#[cfg(doc)]
+use crate::door::Door;
 use crate::embedder::Embedder;
 use crate::id::{Entity, InstanceId, TaskId, ThreadId};
 use crate::instance::Cost;
@@ -136,11 +138,55 @@ impl<E: Embedder> Store<E> {
         data: E::Task,
         thread: E::Thread,
     ) -> Result<(TaskId, ThreadId), Trap> {
-        let task = self.new_task(inst, false, false, data)?;
-        let thread = self.new_thread(task, thread)?;
-        self.enter_implicit_thread(task, thread)?;
-        self.task_start(task)?;
-        Ok((task, thread))
+        self.begin_entered(inst, false, false, data, thread)
+    }
+
+    /// Adds a task whose thread has entered and started while nobody had asked for either. If it needs the exclusive
+    /// lock, it has had that since: see [`Door::LOCKED`].
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance holds too much; [`Trap::Misuse`] when another thread has the lock.
+    pub fn begin_entered(
+        &mut self,
+        inst: InstanceId,
+        async_typed: bool,
+        needs_exclusive: bool,
+        data: E::Task,
+        thread: E::Thread,
+    ) -> Result<(TaskId, ThreadId), Trap> {
+        let id = self.new_task(inst, async_typed, needs_exclusive, data)?;
+        let thread = self.new_thread(id, thread)?;
+        let task = self.tasks.get_mut(id)?;
+        task.implicit_thread = Some(thread);
+        task.state = TaskState::Started;
+        let needs_exclusive = task.needs_exclusive;
+        self.threads.get_mut(thread)?.state = ThreadState::Running;
+        if needs_exclusive {
+            let instance = self.instances.get_mut(inst)?;
+            if instance.exclusive_thread.is_some() {
+                return Err(Trap::Misuse("the exclusive lock is taken"));
+            }
+            instance.set_exclusive(Some(thread));
+        }
+        self.register_thread(thread)?;
+        Ok((id, thread))
+    }
+
+    /// Releases the exclusive lock that a call had whose thread nobody asked for, and offers it to the next: see
+    /// [`Door::LOCKED`].
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the instance was removed; [`Trap::Misuse`] when a thread has the lock.
+    pub fn unlock(&mut self, inst: InstanceId) -> Result<(), Trap> {
+        let instance = self.instances.get_mut(inst)?;
+        if instance.exclusive_thread.is_some() {
+            return Err(Trap::Misuse("a thread has the exclusive lock"));
+        }
+        instance.set_exclusive(None);
+        self.service_exclusive(inst);
+        Ok(())
     }
 
     /// Starts a task's implicit thread, unless backpressure holds it up (`Task.enter_implicit_thread`).
@@ -167,6 +213,7 @@ impl<E: Embedder> Store<E> {
             if instance.has_backpressure(needs_exclusive) || instance.num_waiting_to_enter > 0 {
                 // At most one per task, so it does not saturate.
                 instance.num_waiting_to_enter = instance.num_waiting_to_enter.saturating_add(1);
+                instance.update_door();
                 let links = &mut WaitLinks(&mut self.threads);
                 if needs_exclusive {
                     instance.entering_exclusive.push_back(links, thread);
@@ -177,7 +224,7 @@ impl<E: Embedder> Store<E> {
                 return Ok(Enter::MustWait);
             }
             if needs_exclusive {
-                instance.exclusive_thread = Some(thread);
+                instance.set_exclusive(Some(thread));
             }
         }
         self.register_thread(thread)?;
@@ -204,10 +251,10 @@ impl<E: Embedder> Store<E> {
         }
         if task.needs_exclusive {
             let instance = self.instances.get_mut(inst)?;
-            if instance.exclusive_thread.is_some() {
+            if instance.is_locked() {
                 return Err(Trap::Misuse("another thread entered between a resume and finish_entering"));
             }
-            instance.exclusive_thread = Some(thread);
+            instance.set_exclusive(Some(thread));
         }
         self.stop_entering(inst);
         self.register_thread(thread)?;
@@ -329,8 +376,8 @@ impl<E: Embedder> Store<E> {
         let task = self.tasks.get(task)?;
         let instance = self.instances.get_mut(task.inst)?;
         match (instance.exclusive_thread, task.implicit_thread) {
-            (None, Some(thread)) => {
-                instance.exclusive_thread = Some(thread);
+            (None, Some(thread)) if !instance.is_locked() => {
+                instance.set_exclusive(Some(thread));
                 Ok(())
             }
             (Some(holder), Some(thread)) if holder == thread => Ok(()),
@@ -406,6 +453,7 @@ impl<E: Embedder> Store<E> {
     pub(crate) fn stop_entering(&mut self, inst: InstanceId) {
         let Some(instance) = self.instances.find_mut(inst) else { return };
         instance.num_waiting_to_enter = instance.num_waiting_to_enter.saturating_sub(1);
+        instance.update_door();
         self.service_entering(inst);
     }
 

@@ -158,7 +158,7 @@ impl<E: Embedder> Store<E> {
         }
         instance.uncharge(Cost::<E>::THREAD);
         if instance.exclusive_thread == Some(id) {
-            instance.exclusive_thread = None;
+            instance.set_exclusive(None);
             self.service_exclusive(inst);
         }
     }

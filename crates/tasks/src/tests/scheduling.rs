@@ -269,3 +269,77 @@ fn ten_thousand_waiting_threads_are_not_scanned() {
     }
     assert!(store.asked.get() <= 8000, "asked {} times", store.asked.get());
 }
+
+/// What compiled code does for a call that needs no thread.
+fn lock(store: &TestStore, inst: InstanceId) {
+    let door = store.instance(inst).unwrap().door();
+    assert!(!door.has(Door::LOCKED | Door::HELD_BACK | Door::DEAD));
+    door.set(Door::LOCKED, true);
+}
+
+#[test]
+fn a_lock_without_a_thread_holds_up_calls_and_callbacks() {
+    let (mut store, a, _) = store();
+    let (task, thread) = store.call(a, CALLBACK);
+    store.waits(thread, WaitFor::CallbackYield);
+    lock(&store, a);
+    let (task2, thread2, enter) = store.try_call(a, CALLBACK);
+    assert_eq!(enter, Enter::MustWait);
+    assert_eq!(store.next_ready(), None, "the callback lacks the lock");
+    store.check_invariants();
+    let door = store.instance(a).unwrap().door().clone();
+    assert!(door.has(Door::GATED) && door.has(Door::HELD_BACK));
+    let (stackful, thread3, enter) = store.try_call(a, STACKFUL);
+    assert_eq!(enter, Enter::MustWait, "others wait");
+
+    store.unlock(a).unwrap();
+    store.check_invariants();
+    let mut order = Vec::new();
+    while let Some(next) = store.next_ready() {
+        order.push(next);
+        match next {
+            _ if next == thread => {
+                assert_eq!(store.take_callback_event(thread), Ok(Event::NONE));
+                store.finish(task, thread);
+            }
+            _ if next == thread2 => {
+                store.enter(task2, thread2);
+                store.finish(task2, thread2);
+            }
+            _ => {
+                store.enter(stackful, thread3);
+                store.finish(stackful, thread3);
+            }
+        }
+    }
+    assert_eq!(order.len(), 3);
+    assert!(!door.has(Door::GATED | Door::HELD_BACK | Door::LOCKED));
+}
+
+#[test]
+fn a_thread_that_is_asked_for_takes_the_lock_over() {
+    let (mut store, a, _) = store();
+    lock(&store, a);
+    let (task, thread) = store.begin_entered(a, true, CALLBACK, "task", "thread").unwrap();
+    store.check_invariants();
+    assert_eq!(store.instance(a).unwrap().exclusive_thread(), Some(thread));
+    assert_eq!(store.task_state(task), TaskState::Started);
+    assert_eq!(store.unlock(a), Err(Trap::Misuse("a thread has the exclusive lock")));
+    assert_eq!(store.try_call(a, CALLBACK).2, Enter::MustWait);
+    store.waits(thread, WaitFor::CallbackYield);
+    assert!(store.next_ready().is_some());
+
+    let (mut store, a, _) = super::support::store();
+    let (task, thread) = store.begin_entered(a, true, STACKFUL, "task", "thread").unwrap();
+    assert_eq!(store.instance(a).unwrap().exclusive_thread(), None);
+    store.finish(task, thread);
+    assert_eq!(store.instance(a).unwrap().charged_bytes(), 0);
+}
+
+#[test]
+fn nobody_takes_a_lock_over_that_another_thread_has() {
+    let (mut store, a, _) = store();
+    store.call(a, CALLBACK);
+    assert!(store.begin_entered(a, true, CALLBACK, "task", "thread").is_err());
+    store.begin_entered(a, false, false, "task", "thread").unwrap();
+}
