@@ -16,10 +16,16 @@ use tombolo_wast::{Components, ModuleEngine, Modules, Report};
 use crate::packages::Packages;
 use crate::suite::Suite;
 
-/// The suite, with optimisation or without.
-pub(crate) fn suite(packages: &Packages, optimize: bool) -> Suite {
+/// The suite, with optimisation or without: with calls between components as they come, and with compiled ones from the
+/// start.
+pub(crate) fn suites(packages: &Packages, optimize: bool) -> [Suite; 2] {
     let mut config = Config::new();
     config.optimize(optimize);
+    let plain = suite(packages, config.clone(), optimize, "component-model");
+    [plain, suite(packages, config.adapters_after(0).clone(), optimize, "component-model, adapters")]
+}
+
+fn suite(packages: &Packages, mut config: Config, optimize: bool, name: &str) -> Suite {
     for feature in Feature::ALL {
         config.feature(*feature, true);
     }
@@ -29,7 +35,7 @@ pub(crate) fn suite(packages: &Packages, optimize: bool) -> Suite {
         tombolo_wast::run(name, text, &mut Components::new(&engine), &mut modules)
     };
     Suite {
-        name: "component-model".to_owned(),
+        name: name.to_owned(),
         folder: packages.folder("wasm-tools").join("tests/component-model/test"),
         expected: &[],
         run: Arc::new(run),

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let mut ok = true;
     for optimize in [true, false] {
         println!("{}", if optimize { "optimized code" } else { "code that is not optimized" });
-        let suites = core::suites(&packages, optimize).chain([component_model::suite(&packages, optimize)]);
+        let suites = core::suites(&packages, optimize).chain(component_model::suites(&packages, optimize));
         suites.for_each(|suite| ok &= check(&suite, &selection));
     }
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -179,13 +179,40 @@ impl Compiler {
         self.finish(&mut context, 0, 0)?.link(None)
     }
 
+    /// Compiles the function through which guests call `task.return` with results of a type: see
+    /// [`activation`](crate::vmctx::activation).
+    ///
+    /// # Errors
+    /// If the type has too many parameters.
+    pub fn task_return_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
+        let mut context = Context::new();
+        trampoline::task_return(&mut context.func, ty, &*self.isa);
+        self.finish(&mut context, 0, 0)?.link(None)
+    }
+
     /// Compiles an adapter; `None` if it is of a kind that is left to the interpreter.
     ///
     /// # Errors
     /// If its types are too large.
     pub fn adapter(&self, adapter: &Adapter<'_>) -> Result<Option<CompiledFunction>, CompileError> {
+        self.build(|function| adapter::build(function, adapter, &*self.isa))
+    }
+
+    /// Compiles what `task.return` jumps to in calls through an adapter: see [`activation`](crate::vmctx::activation).
+    /// `None` if the callee does not return so, or if it is of a kind that is left to the interpreter.
+    ///
+    /// # Errors
+    /// If its types are too large.
+    pub fn adapter_return(&self, adapter: &Adapter<'_>) -> Result<Option<CompiledFunction>, CompileError> {
+        self.build(|function| adapter::build_return(function, adapter, &*self.isa))
+    }
+
+    fn build(
+        &self,
+        build: impl FnOnce(&mut cranelift_codegen::ir::Function) -> bool,
+    ) -> Result<Option<CompiledFunction>, CompileError> {
         let mut context = Context::new();
-        if !adapter::build(&mut context.func, adapter, &*self.isa) {
+        if !build(&mut context.func) {
             return Ok(None);
         }
         let function = self.finish(&mut context, 0, 0)?.link(None)?;

@@ -17,7 +17,9 @@ use tombolo_types::core::FuncType;
 
 use crate::signature::{POINTER, host_signature, value_type, wasm_signature};
 use crate::translate::{set_stack_limit, trap};
-use crate::vmctx::{Builtin, TrapCode, VALUE_SIZE, header, host_context, link, store_context};
+use crate::vmctx::{
+    Builtin, TrapCode, VALUE_SIZE, activation, builtin, header, host_context, link, store_context,
+};
 
 /// With more values than this, an exit trampoline checks that its own frame leaves the host its stack.
 const MANY_VALUES: usize = 16;
@@ -119,8 +121,58 @@ pub(crate) fn link(function: &mut Function, ty: &FuncType, isa: &dyn TargetIsa) 
     builder.finalize(isa.frontend_config());
 }
 
+/// A `task.return` of the type of its results: see [`activation`].
+pub(crate) fn task_return(function: &mut Function, ty: &FuncType, isa: &dyn TargetIsa) {
+    let mut allocations = FunctionBuilderContext::new();
+    function.name = UserFuncName::user(1, 5);
+    function.signature = wasm_signature(ty);
+    let mut builder = FunctionBuilder::new(function, &mut allocations);
+    let block = builder.create_block();
+    builder.append_block_params_for_function_params(block);
+    builder.switch_to_block(block);
+    let params = builder.block_params(block).to_vec();
+    if let Some((context, results)) = params.split_first() {
+        let (context, flags) = (*context, MemFlagsData::trusted());
+        let [linked, lazy, other] = [(); 3].map(|()| builder.create_block());
+        let store = builder.ins().load(POINTER, flags, context, host_context::STORE as i32);
+        let at = builder.ins().load(POINTER, flags, store, store_context::ACTIVATION as i32);
+        let link = builder.ins().load(POINTER, flags, at, activation::LINK as i32);
+        builder.ins().brif(link, linked, &[], other, &[]);
+
+        builder.switch_to_block(linked);
+        let own = builder.ins().load(types::I64, flags, context, builtin::DATA as i32 + 8);
+        let fits = builder.ins().load(types::I64, flags, link, link::TASK_RETURN as i32);
+        let differs = builder.ins().bxor(own, fits);
+        let thread = builder.ins().load(types::I64, flags, at, activation::THREAD as i32);
+        let state = builder.ins().load(types::I32, flags, at, activation::STATE as i32);
+        let returned = builder.ins().band_imm_u(state, i64::from(activation::RETURNED));
+        let door = builder.ins().load(POINTER, flags, link, link::CALLEE_DOOR as i32);
+        let door = builder.ins().load(types::I32, flags, door, 0);
+        let stays = builder.ins().band_imm_u(door, i64::from(link::MAY_NOT_LEAVE));
+        let in_the_way = builder.ins().bor(returned, stays);
+        let in_the_way = builder.ins().uextend(types::I64, in_the_way);
+        let in_the_way = builder.ins().bor(in_the_way, differs);
+        let in_the_way = builder.ins().bor(in_the_way, thread);
+        builder.ins().brif(in_the_way, other, &[], lazy, &[]);
+
+        builder.switch_to_block(lazy);
+        let code = builder.ins().load(POINTER, flags, link, link::RETURN as i32);
+        let signature = builder.import_signature(wasm_signature(ty));
+        let mut args = vec![link];
+        args.extend_from_slice(results);
+        builder.ins().return_call_indirect(signature, code, &args);
+
+        builder.switch_to_block(other);
+        builder.set_cold_block(other);
+        let code = builder.ins().load(POINTER, flags, context, builtin::EXIT as i32);
+        builder.ins().return_call_indirect(signature, code, &params);
+    }
+    builder.seal_all_blocks();
+    builder.finalize(isa.frontend_config());
+}
+
 /// Records in the store context which frame called the function that is being built.
-fn record_exit(builder: &mut FunctionBuilder<'_>, store: Value) {
+pub(crate) fn record_exit(builder: &mut FunctionBuilder<'_>, store: Value) {
     let flags = MemFlagsData::trusted();
     let own = builder.ins().get_frame_pointer(POINTER);
     let caller = builder.ins().load(POINTER, flags, own, 0);
@@ -130,7 +182,7 @@ fn record_exit(builder: &mut FunctionBuilder<'_>, store: Value) {
 }
 
 /// Stores values in slots of their own, narrow ones with zeros above them: the host may look at 64 bits of each.
-fn store_values(builder: &mut FunctionBuilder<'_>, base: Value, values: &[Value]) {
+pub(crate) fn store_values(builder: &mut FunctionBuilder<'_>, base: Value, values: &[Value]) {
     for (index, value) in values.iter().enumerate() {
         let value = match builder.func.dfg.value_type(*value) {
             types::I32 => builder.ins().uextend(types::I64, *value),
@@ -145,7 +197,7 @@ fn store_values(builder: &mut FunctionBuilder<'_>, base: Value, values: &[Value]
 }
 
 /// Where a value is in an array of values. There are at most 1000, the limit on parameters and results.
-fn value_offset(index: usize) -> i32 {
+pub(crate) fn value_offset(index: usize) -> i32 {
     index as i32 * VALUE_SIZE as i32
 }
 

@@ -61,9 +61,10 @@ pub mod link {
     pub const CODE: u32 = super::host_context::DATA + 16;
     /// `*const u8`: an exit trampoline, by which the host makes the call.
     pub const INTERPRETER: u32 = CODE + 8;
-    /// `*const u32`: what stands in the way of leaving the caller's instance: any bit.
+    /// `*const u32`: what stands in the way of leaving the caller's instance: [`MAY_NOT_LEAVE`], [`DEAD`].
     pub const CALLER_DOOR: u32 = CODE + 16;
-    /// `*const u32`: likewise of entering the callee's: [`DEAD`].
+    /// `*const u32`: likewise of entering the callee's: [`DEAD`]; if the function is `async`, also [`HELD_BACK`], and
+    /// [`LOCKED`] if it needs the exclusive lock.
     pub const CALLEE_DOOR: u32 = CODE + 24;
     /// What an activation of the callee has for [`FUNC`](super::activation::FUNC).
     pub const FUNC: u32 = CODE + 32;
@@ -81,16 +82,36 @@ pub mod link {
     pub const CALLEE_MEMORY: u32 = CODE + 80;
     /// `*const [*const u8]`: the helpers, indexed by [`super::Helper`].
     pub const HELPERS: u32 = CODE + 88;
+    /// The second data word of the `task.return` that is known to fit the callee, or 0.
+    pub const TASK_RETURN: u32 = CODE + 96;
+    /// `*const u8`: what that jumps to: see [`activation`](super::activation).
+    pub const RETURN: u32 = CODE + 104;
     /// Where the host's further data begins.
-    pub const END: u32 = CODE + 96;
+    pub const END: u32 = CODE + 112;
 
     /// Bit of a door: the instance may not be left.
     pub const MAY_NOT_LEAVE: u32 = 1;
     /// Bit of a door: nothing may run in the instance.
     pub const DEAD: u32 = 2;
+    /// Bit of a door: the instance's exclusive lock is taken. An adapter sets it for its call, and clears it if none of
+    /// [`WANTED`] is set then; else it calls [`Helper::Unlock`](super::Helper::Unlock).
+    pub const LOCKED: u32 = 4;
+    /// Bit of a door: calls of `async` functions wait before they enter.
+    pub const HELD_BACK: u32 = 8;
+    /// Bits of a door: somebody may wait for the exclusive lock.
+    pub const WANTED: u32 = HELD_BACK | 16;
 }
 
-/// The runtime's functions that adapters call, `extern "sysv64"`, the link first. They do not call guests.
+/// Offsets in the host context of a built-in.
+pub mod builtin {
+    /// Two data words of the host.
+    pub const DATA: u32 = super::host_context::DATA;
+    /// `*const u8`: the exit trampoline, by which the host does what the built-in does.
+    pub const EXIT: u32 = DATA + 16;
+}
+
+/// The runtime's functions that adapters call, `extern "sysv64"`, the link first. Where it is not said, they do not call
+/// guests. Before those that do, adapters record the exit as exit trampolines do.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Helper {
@@ -111,11 +132,21 @@ pub enum Helper {
     /// `(link, activation, phase: u32) -> u64`: the callee has returned (1) or is done (2) or both (3), and somebody had
     /// asked for its thread; 0, or else there is a trap to raise.
     Finish,
+    /// `(link, activation, packed: u32) -> u64`: the core function of an `async` callee has returned, `packed` if it has a
+    /// callback, else 0, and the call goes on otherwise than by ending at once. The activation's value is then what the
+    /// call's core function returns; 0, or else there is a trap to raise. May call guests and suspend the fiber.
+    Settle,
+    /// `(link, activation, values: *mut RawVal) -> u64`: calls an `async` callee's core function on a fiber, with its
+    /// parameters in `values`; the activation is not linked. 0: it has returned, with its results there; 1: the rest is
+    /// done too, as by [`Settle`](Helper::Settle); else there is a trap to raise. May call guests and suspend the fiber.
+    CallOnFiber,
+    /// `(link)`: releases the callee's exclusive lock for whoever wants it.
+    Unlock,
 }
 
 impl Helper {
     /// How many there are.
-    pub const COUNT: usize = Helper::Finish as usize + 1;
+    pub const COUNT: usize = Helper::Unlock as usize + 1;
 }
 
 /// Why an adapter fails, with what the four values are.
@@ -175,6 +206,10 @@ pub mod store_context {
 }
 
 /// An activation: a call into a component instance, on the native stack. The runtime gives its other fields meaning.
+///
+/// That of a call of an `async` function through an adapter tells its [`LINK`](activation::LINK). A `task.return` that fits
+/// the function, while nobody has asked for the thread, jumps to [`link::RETURN`] with the activation as its `vmctx`: that
+/// takes the result to the caller and notes [`RETURNED`](activation::RETURNED).
 pub mod activation {
     /// `*const` the activation that this one interrupted.
     pub const PREVIOUS: u32 = 0;
@@ -186,8 +221,26 @@ pub mod activation {
     pub const THREAD: u32 = 32;
     /// `u64`: the number of the instance where there is no function, or 0.
     pub const INSTANCE: u32 = 40;
+    /// `*const` the link of an `async` function that is called, or 0.
+    pub const LINK: u32 = 48;
+    /// `u64`: where the caller of an `async` function wants the result, if that goes to memory; then, what the caller's
+    /// core function returns.
+    pub const VALUE: u32 = 56;
+    /// `u64`: the number of the subtask, or 0 as long as nobody asked for it.
+    pub const SUBTASK: u32 = 64;
+    /// `*mut u32`: the handles that the call has lent.
+    pub const LENT: u32 = 72;
+    /// `u32`: how many these may be.
+    pub const LENDS: u32 = 80;
+    /// `u32`: how far an `async` call has come.
+    pub const STATE: u32 = 84;
     /// Size of one.
-    pub const SIZE: u32 = 48;
+    pub const SIZE: u32 = 88;
+
+    /// Bit of the state: the result was returned.
+    pub const RETURNED: u32 = 1;
+    /// Bit of the state: the callee runs on a fiber of its own.
+    pub const ON_FIBER: u32 = 2;
 }
 
 /// A function as a value (`funcref`): what tables hold pointers to. 24 bytes.

@@ -53,6 +53,13 @@ impl Lenders {
     }
 }
 
+/// Handles that were lent by [`Store::lend`].
+impl FromIterator<u32> for Lenders {
+    fn from_iter<I: IntoIterator<Item = u32>>(handles: I) -> Self {
+        Lenders { handles: handles.into_iter().collect() }
+    }
+}
+
 /// Where [`Store::lift_borrow`] notes the lend.
 #[derive(Debug)]
 pub enum LendScope<'a> {

@@ -12,6 +12,9 @@ use crate::feature::Feature;
 use crate::runtime::Adapters;
 use crate::store::Limits;
 
+/// Calls that are interpreted by default: compiling an adapter takes as long as hundreds of them.
+pub(crate) const ADAPTERS_AFTER: u32 = 16;
+
 /// Choices that hold for everything an [`Engine`] compiles and runs.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -19,6 +22,7 @@ pub struct Config {
     features: WasmFeatures,
     limits: Limits,
     profile: Profile,
+    adapters_after: u32,
 }
 
 /// What a profiler of the system is told of guests' functions.
@@ -40,6 +44,7 @@ impl Default for Config {
             features: Feature::DEFAULT,
             limits: Limits::default(),
             profile: Profile::None,
+            adapters_after: ADAPTERS_AFTER,
         }
     }
 }
@@ -106,6 +111,14 @@ impl Config {
         self
     }
 
+    /// After how many calls of a function of another component instance code is compiled for those calls, which then cost
+    /// little more than calls within an instance; 16 by default. Before that, they are interpreted. With 0, code for calls
+    /// of `async` functions is compiled at instantiation, and other code at the first call.
+    pub fn adapters_after(&mut self, calls: u32) -> &mut Self {
+        self.adapters_after = calls;
+        self
+    }
+
     /// How many threads compile a component; by default one per processor.
     pub fn compile_threads(&mut self, threads: usize) -> &mut Self {
         self.compiler.threads = threads.max(1);
@@ -148,7 +161,7 @@ impl Engine {
             compiler,
             registry,
             trampolines,
-            adapters: Adapters::default(),
+            adapters: Adapters::new(config.adapters_after),
         };
         Ok(Engine { inner: Arc::new(inner) })
     }

@@ -6,7 +6,7 @@
 
 use std::ffi::c_void;
 
-use tombolo_compile::vmctx::link;
+use tombolo_compile::vmctx::{builtin, link};
 use tombolo_types::TypeId;
 use tombolo_types::core::ValType;
 
@@ -156,6 +156,34 @@ impl GroupRef<'_> {
         debug_assert!(words.len() * size_of::<usize>() == link::CODE as usize);
         words.extend([interpreter, interpreter]);
         words.extend_from_slice(more);
+        let context = self.keep_words(words);
+        let func_ref =
+            FuncRef { code: trampoline.code(), vmctx: context.as_ptr().cast::<c_void>(), type_id: type_id.0 };
+        // SAFETY: code and context belong together, and both live as long as the group; the store keeps the cache.
+        Ok(unsafe { self.raw_func(func_ref) })
+    }
+
+    /// Makes a `task.return`, a function of the form that [`builtin`] describes: `call` does what it does, as in
+    /// [`GroupRef::raw_host_func`], unless the activation that runs lets it go to its caller straight away.
+    ///
+    /// # Errors
+    /// When a trampoline cannot be made.
+    ///
+    /// # Safety
+    /// As for [`GroupRef::raw_host_func`]. Whoever gives an activation a link sees to it that its fields are as
+    /// [`activation`](tombolo_compile::vmctx::activation) says; there is an activation when the function is called.
+    pub unsafe fn raw_task_return(
+        self,
+        type_id: TypeId,
+        call: HostFn,
+        data: [usize; 2],
+    ) -> Result<FuncHandle, CodeError> {
+        let trampoline = self.store.trampolines().task_return(type_id)?;
+        let exit = self.store.trampolines().exit(type_id)?.code() as usize;
+        let mut words = vec![call as usize, self.store.context().as_ptr() as usize];
+        words.extend(data);
+        debug_assert!(words.len() * size_of::<usize>() == builtin::EXIT as usize);
+        words.push(exit);
         let context = self.keep_words(words);
         let func_ref =
             FuncRef { code: trampoline.code(), vmctx: context.as_ptr().cast::<c_void>(), type_id: type_id.0 };

@@ -17,6 +17,7 @@ pub struct TrampolineCache {
     entries: RwLock<HashMap<TypeId, Trampoline>>,
     exits: RwLock<HashMap<TypeId, Trampoline>>,
     links: RwLock<HashMap<TypeId, Trampoline>>,
+    task_returns: RwLock<HashMap<TypeId, Trampoline>>,
 }
 
 /// The kinds of trampolines.
@@ -25,6 +26,7 @@ enum Way {
     Entry,
     Exit,
     Link,
+    TaskReturn,
 }
 
 /// A published trampoline. Cheap to clone.
@@ -83,6 +85,7 @@ impl TrampolineCache {
             entries: RwLock::default(),
             exits: RwLock::default(),
             links: RwLock::default(),
+            task_returns: RwLock::default(),
         })
     }
 
@@ -120,6 +123,15 @@ impl TrampolineCache {
         self.find(&self.links, type_id, Way::Link)
     }
 
+    /// The trampoline through which compiled code calls a `task.return` of a type: see
+    /// [`GroupRef::raw_task_return`](crate::GroupRef::raw_task_return).
+    ///
+    /// # Errors
+    /// When it cannot be compiled or there is no memory for it.
+    pub fn task_return(&self, type_id: TypeId) -> Result<Trampoline, CodeError> {
+        self.find(&self.task_returns, type_id, Way::TaskReturn)
+    }
+
     fn find(
         &self,
         known: &RwLock<HashMap<TypeId, Trampoline>>,
@@ -141,6 +153,7 @@ impl TrampolineCache {
             Way::Entry => (self.compiler.entry_trampoline(ty)?, "host to guest"),
             Way::Exit => (self.compiler.exit_trampoline(ty)?, "guest to host"),
             Way::Link => (self.compiler.link_trampoline(ty)?, "link"),
+            Way::TaskReturn => (self.compiler.task_return_trampoline(ty)?, "task.return"),
         };
         let object = CodeObject::publish_function(function, format!("tombolo::{name} {}", signature(ty)))?;
         let slots = ty.params.len().max(ty.results.len());

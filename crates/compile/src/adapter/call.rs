@@ -4,7 +4,9 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, UserFuncName, Value, types};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::FunctionBuilder;
-use tombolo_types::component::{Abi, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, PtrWidth, TypeRef};
+use tombolo_types::component::{
+    Abi, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, PtrWidth, TypeRef,
+};
 use tombolo_types::core::{FuncType, ValType};
 
 use super::memory::pointer;
@@ -17,15 +19,15 @@ use crate::vmctx::{Failure, Helper, activation, host_context, link, store_contex
 const MOST_LENDS: u32 = 16;
 
 /// Phases of [`Helper::Finish`].
-const RETURNED: i64 = 1;
-const DONE: i64 = 2;
+pub(super) const RETURNED: i64 = 1;
+pub(super) const DONE: i64 = 2;
 
 /// How a list of values is passed to or from core code.
 #[derive(Clone, Copy)]
-struct Passing<'a> {
-    abi: Option<&'a Abi>,
+pub(super) struct Passing<'a> {
+    pub(super) abi: Option<&'a Abi>,
     /// Whether it lies in memory.
-    spilled: bool,
+    pub(super) spilled: bool,
 }
 
 impl<'a> Passing<'a> {
@@ -44,99 +46,155 @@ impl<'a> Passing<'a> {
 }
 
 /// One side's core function.
-struct Core<'a> {
-    params: Passing<'a>,
-    results: Passing<'a>,
-    ty: FuncType,
+pub(super) struct Core<'a> {
+    pub(super) params: Passing<'a>,
+    pub(super) results: Passing<'a>,
+    pub(super) ty: FuncType,
+    width: PtrWidth,
 }
 
 impl<'a> Core<'a> {
-    fn new(adapter: &Adapter<'a>, party: Party) -> Self {
-        let width = match party {
-            Party::Caller => adapter.caller.width,
-            Party::Callee => adapter.callee.width,
+    /// `flatten_functype`.
+    pub(super) fn new(adapter: &Adapter<'a>, party: Party) -> Self {
+        let side = match party {
+            Party::Caller => adapter.caller,
+            Party::Callee => adapter.callee,
+        };
+        let width = side.width;
+        let (most_params, most_results) = match (party, side.is_async) {
+            (_, false) => (MAX_FLAT_PARAMS, MAX_FLAT_RESULTS),
+            (Party::Caller, true) => (MAX_FLAT_ASYNC_PARAMS, 0),
+            (Party::Callee, true) => (MAX_FLAT_PARAMS, MAX_FLAT_PARAMS),
         };
         let func = adapter.types.func(adapter.func);
         let abi = (!func.params.is_empty()).then(|| adapter.types.params_abi(adapter.func, width));
-        let params = Passing::new(abi, MAX_FLAT_PARAMS);
+        let params = Passing::new(abi, most_params);
         let abi = func.result.map(|ty| adapter.types.abi(ty, width));
-        let results = Passing::new(abi, MAX_FLAT_RESULTS);
+        let results = Passing::new(abi, most_results);
         let (mut takes, mut returns) = (params.core(width), results.core(width));
-        // `flatten_functype`: a result in memory is where the caller says.
+        // A result in memory is where the caller says.
         if party == Party::Caller && results.spilled {
             takes.append(&mut returns);
         }
-        Core { params, results, ty: FuncType::new(takes, returns) }
+        if side.is_async {
+            let packed = party == Party::Caller || adapter.callback;
+            returns = if packed { vec![ValType::I32] } else { Vec::new() };
+        }
+        Core { params, results, ty: FuncType::new(takes, returns), width }
+    }
+
+    /// The type of the callee's `task.return`.
+    pub(super) fn task_return(&self) -> FuncType {
+        FuncType::new(self.results.core(self.width), [])
     }
 }
 
 pub(super) fn build(b: FunctionBuilder<'_>, adapter: &Adapter<'_>, isa: &dyn TargetIsa) -> Result<()> {
     let (caller, callee) = (Core::new(adapter, Party::Caller), Core::new(adapter, Party::Callee));
-    let mut b = b;
-    b.func.name = UserFuncName::user(1, 4);
-    b.func.signature = wasm_signature(&caller.ty);
-    set_stack_limit(b.func, host_context::STORE);
-    let entry = b.create_block();
-    b.append_block_params_for_function_params(entry);
-    b.switch_to_block(entry);
-    b.seal_block(entry);
-    let params = b.block_params(entry).to_vec();
-    let (link, args) = params.split_first().ok_or(Unsupported)?;
-    let slot = |size| StackSlotData::new(StackSlotKind::ExplicitSlot, size, 3);
-    let activation = b.create_sized_stack_slot(slot(activation::SIZE));
-    let lent = b.create_sized_stack_slot(slot(MOST_LENDS * 4));
-    let mut builder = Builder {
-        b,
-        adapter,
-        link: *link,
-        store: *link,
-        realloc_activation: None,
-        activation,
-        lent,
-        lends: 0,
-        returning: false,
-        depth: 0,
-        bases: [None; 2],
-    };
-    builder.store = builder.of_link(host_context::STORE);
-    builder.doors(&caller, &params);
+    let (mut builder, args) = Builder::new(b, adapter, &caller.ty)?;
+    builder.doors(&caller, &args);
     let lends = builder.borrows();
     if lends > MOST_LENDS {
         return Err(Unsupported);
     }
     builder.begin(lends);
-    let passed = builder.params(&caller, &callee, args)?;
-    let previous = builder.activate();
-    let results = builder.call_func(link::CALLEE, &callee.ty, &passed);
-    builder.bases = [None; 2];
-    builder.returning = true;
-    let returned = builder.results(&caller, &callee, &results, args)?;
-    if adapter.post_return {
-        builder.finish(RETURNED);
-        let ty = FuncType::new(callee.ty.results.clone(), []);
-        builder.without_leaving(Party::Callee, |this| this.call_func(link::POST_RETURN, &ty, &results));
-        builder.finish(DONE);
+    let returned = if adapter.is_async() {
+        builder.begin_async(&caller, &args, lends)?;
+        let passed = builder.params(&caller, &callee, &args)?;
+        builder.call_async(&caller, &callee, &passed, lends)?
     } else {
-        builder.finish(RETURNED | DONE);
-    }
-    let (flags, store) = (builder.flags(), builder.store);
-    builder.b.ins().store(flags, previous, store, store_context::ACTIVATION as i32);
-    builder.end_lends();
+        let passed = builder.params(&caller, &callee, &args)?;
+        builder.call_sync(&caller, &callee, &passed, &args)?
+    };
     builder.b.ins().return_(&returned);
-    builder.b.seal_all_blocks();
-    builder.b.finalize(isa.frontend_config());
+    builder.end(isa);
     Ok(())
 }
 
-impl<'a> Builder<'a, '_> {
+impl<'a, 'b> Builder<'a, 'b> {
+    /// Begins a function of a type whose context is a link; returns it with its parameters.
+    pub(super) fn new(
+        mut b: FunctionBuilder<'b>,
+        adapter: &'a Adapter<'a>,
+        ty: &FuncType,
+    ) -> Result<(Self, Vec<Value>)> {
+        b.func.name = UserFuncName::user(1, 4);
+        b.func.signature = wasm_signature(ty);
+        set_stack_limit(b.func, host_context::STORE);
+        let entry = b.create_block();
+        b.append_block_params_for_function_params(entry);
+        b.switch_to_block(entry);
+        b.seal_block(entry);
+        let params = b.block_params(entry).to_vec();
+        let (link, args) = params.split_first().ok_or(Unsupported)?;
+        let slot = |size| StackSlotData::new(StackSlotKind::ExplicitSlot, size, 3);
+        let activation = b.create_sized_stack_slot(slot(activation::SIZE));
+        let lent = b.create_sized_stack_slot(slot(MOST_LENDS * 4));
+        let mut builder = Builder {
+            b,
+            adapter,
+            link: *link,
+            store: *link,
+            realloc_activation: None,
+            activation,
+            lent,
+            lends: 0,
+            returning: false,
+            depth: 0,
+            bases: [None; 2],
+        };
+        builder.store = builder.of_link(host_context::STORE);
+        Ok((builder, args.to_vec()))
+    }
+
+    pub(super) fn end(mut self, isa: &dyn TargetIsa) {
+        self.b.seal_all_blocks();
+        self.b.finalize(isa.frontend_config());
+    }
+
+    /// Calls the callee of a function that is not `async`.
+    fn call_sync(
+        &mut self,
+        caller: &Core<'a>,
+        callee: &Core<'a>,
+        passed: &[Value],
+        args: &[Value],
+    ) -> Result<Vec<Value>> {
+        let previous = self.current_activation();
+        self.activate(previous);
+        let results = self.call_func(link::CALLEE, &callee.ty, passed);
+        self.bases = [None; 2];
+        self.returning = true;
+        let returned = self.results(caller, callee, &results, args.last().copied())?;
+        if self.adapter.post_return {
+            self.finish(RETURNED);
+            self.post_return(callee, &results);
+            self.finish(DONE);
+        } else {
+            self.finish(RETURNED | DONE);
+        }
+        let (flags, store) = (self.flags(), self.store);
+        self.b.ins().store(flags, previous, store, store_context::ACTIVATION as i32);
+        self.end_lends();
+        Ok(returned)
+    }
+
     /// Leaves the call to the interpreter if a door is in the way.
-    fn doors(&mut self, caller: &Core<'_>, params: &[Value]) {
+    fn doors(&mut self, caller: &Core<'_>, args: &[Value]) {
         let flags = self.flags();
         let door = self.of_link(link::CALLER_DOOR);
         let leave = self.b.ins().load(types::I32, flags, door, 0);
+        let leave = self.b.ins().band_imm_u(leave, i64::from(link::MAY_NOT_LEAVE | link::DEAD));
         let door = self.of_link(link::CALLEE_DOOR);
         let enter = self.b.ins().load(types::I32, flags, door, 0);
-        let enter = self.b.ins().band_imm_u(enter, i64::from(link::DEAD));
+        let mut bits = link::DEAD;
+        if self.adapter.is_async() {
+            bits |= link::HELD_BACK;
+        }
+        if self.adapter.needs_exclusive() {
+            bits |= link::LOCKED;
+        }
+        let enter = self.b.ins().band_imm_u(enter, i64::from(bits));
         let closed = self.b.ins().bor(leave, enter);
         let (stop, go_on) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(stop);
@@ -144,7 +202,9 @@ impl<'a> Builder<'a, '_> {
         self.go_on_in(stop);
         let code = self.of_link(link::INTERPRETER);
         let signature = self.b.import_signature(wasm_signature(&caller.ty));
-        self.b.ins().return_call_indirect(signature, code, params);
+        let mut params = vec![self.link];
+        params.extend_from_slice(args);
+        self.b.ins().return_call_indirect(signature, code, &params);
         self.go_on_in(go_on);
     }
 
@@ -167,10 +227,10 @@ impl<'a> Builder<'a, '_> {
     fn begin(&mut self, lends: u32) {
         let flags = self.flags();
         let zero = self.constant(0);
-        let address = self.b.ins().stack_addr(POINTER, self.activation, 0);
+        let address = self.activation_address();
         let func = self.of_link(link::FUNC);
         self.b.ins().store(flags, func, address, activation::FUNC as i32);
-        for field in [activation::CONTEXT, activation::CONTEXT + 8, activation::THREAD] {
+        for field in [activation::CONTEXT, activation::CONTEXT + 8, activation::THREAD, activation::LINK] {
             self.b.ins().store(flags, zero, address, field as i32);
         }
         if lends > 0 {
@@ -181,14 +241,23 @@ impl<'a> Builder<'a, '_> {
         }
     }
 
-    /// Links the activation; returns the one before.
-    fn activate(&mut self) -> Value {
+    /// Where the callee's activation is.
+    pub(super) fn activation_address(&mut self) -> Value {
+        self.b.ins().stack_addr(POINTER, self.activation, 0)
+    }
+
+    /// The activation that runs, the caller's.
+    pub(super) fn current_activation(&mut self) -> Value {
         let (flags, store) = (self.flags(), self.store);
-        let previous = self.b.ins().load(POINTER, flags, store, store_context::ACTIVATION as i32);
-        let address = self.b.ins().stack_addr(POINTER, self.activation, 0);
+        self.b.ins().load(POINTER, flags, store, store_context::ACTIVATION as i32)
+    }
+
+    /// Links the activation.
+    pub(super) fn activate(&mut self, previous: Value) {
+        let (flags, store) = (self.flags(), self.store);
+        let address = self.activation_address();
         self.b.ins().store(flags, previous, address, activation::PREVIOUS as i32);
         self.b.ins().store(flags, address, store, store_context::ACTIVATION as i32);
-        previous
     }
 
     fn params(&mut self, caller: &Core<'a>, callee: &Core<'a>, args: &[Value]) -> Result<Vec<Value>> {
@@ -197,7 +266,7 @@ impl<'a> Builder<'a, '_> {
             return Ok(passed);
         };
         let from = match caller.params.spilled {
-            true => self.spilled(Party::Caller, from_abi, args.first())?,
+            true => self.spilled(Party::Caller, from_abi, args.first().copied())?,
             false => Source::Flat(args),
         };
         let room = match callee.params.spilled {
@@ -217,12 +286,13 @@ impl<'a> Builder<'a, '_> {
         Ok(passed)
     }
 
-    fn results(
+    /// Carries the callee's result to `out` in the caller's memory, or returns it flat.
+    pub(super) fn results(
         &mut self,
         caller: &Core<'a>,
         callee: &Core<'a>,
         results: &[Value],
-        args: &[Value],
+        out: Option<Value>,
     ) -> Result<Vec<Value>> {
         let mut returned = Vec::new();
         let types = self.adapter.types;
@@ -232,11 +302,11 @@ impl<'a> Builder<'a, '_> {
             return Ok(returned);
         };
         let from = match callee.results.spilled {
-            true => self.spilled(Party::Callee, from_abi, results.first())?,
+            true => self.spilled(Party::Callee, from_abi, results.first().copied())?,
             false => Source::Flat(results),
         };
         let mut to = match caller.results.spilled {
-            true => match self.spilled(Party::Caller, to_abi, args.last())? {
+            true => match self.spilled(Party::Caller, to_abi, out)? {
                 Source::Memory(address, at) => Target::Memory(address, at),
                 Source::Flat(_) => return Err(Unsupported),
             },
@@ -247,17 +317,17 @@ impl<'a> Builder<'a, '_> {
     }
 
     /// Values in memory, at a pointer that is checked.
-    fn spilled(&mut self, party: Party, abi: &Abi, pointer: Option<&Value>) -> Result<Source<'static>> {
-        let address = self.extend(*pointer.ok_or(Unsupported)?);
+    fn spilled(&mut self, party: Party, abi: &Abi, pointer: Option<Value>) -> Result<Source<'static>> {
+        let address = self.extend(pointer.ok_or(Unsupported)?);
         let size = self.constant(abi.size);
         self.check_range(party, address, size, abi.align, Failure::Value);
         Ok(Source::Memory(address, 0))
     }
 
     /// Ends the callee's task if somebody has made one of its activation.
-    fn finish(&mut self, phase: i64) {
+    pub(super) fn finish(&mut self, phase: i64) {
         let flags = self.flags();
-        let address = self.b.ins().stack_addr(POINTER, self.activation, 0);
+        let address = self.activation_address();
         let thread = self.b.ins().load(types::I64, flags, address, activation::THREAD as i32);
         let (asked, go_on) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(asked);
@@ -271,7 +341,7 @@ impl<'a> Builder<'a, '_> {
         self.go_on_in(go_on);
     }
 
-    fn end_lends(&mut self) {
+    pub(super) fn end_lends(&mut self) {
         if self.lends > 0 {
             let lent = self.b.ins().stack_addr(POINTER, self.lent, 0);
             let count = self.constant(self.lends.into());

@@ -214,6 +214,7 @@ impl Builder<'_, '_> {
             activation::CONTEXT + 8,
             activation::THREAD,
             activation::INSTANCE,
+            activation::LINK,
         ] {
             self.b.ins().store(flags, zero, address, field as i32);
         }

@@ -9,9 +9,11 @@
 //! | what | where |
 //! |---|---|
 //! | doors, activation, call and return | `call.rs` |
+//! | the same of `async` functions | `async_call.rs` |
 //! | values by their types | `value.rs`, `variant.rs`, `list.rs` |
 //! | memories, `realloc`, failures, helpers | `memory.rs` |
 
+mod async_call;
 mod call;
 mod list;
 mod memory;
@@ -36,6 +38,10 @@ pub struct Adapter<'a> {
     pub callee: Side,
     /// Whether the callee has a post-return function.
     pub post_return: bool,
+    /// Whether the callee has a callback.
+    pub callback: bool,
+    /// Whether the callee may block in the middle, and so gets a stack of its own.
+    pub on_fiber: bool,
 }
 
 /// One side's canonical options.
@@ -53,12 +59,16 @@ pub struct Side {
 
 /// Builds an adapter; `false` if it is of a kind that is left to the interpreter.
 pub(crate) fn build(function: &mut Function, adapter: &Adapter<'_>, isa: &dyn TargetIsa) -> bool {
-    if adapter.caller.is_async || adapter.callee.is_async || adapter.types.func(adapter.func).is_async {
-        return false;
-    }
     let mut allocations = FunctionBuilderContext::new();
     let builder = FunctionBuilder::new(function, &mut allocations);
     call::build(builder, adapter, isa).is_ok()
+}
+
+/// Builds what `task.return` jumps to in calls through an adapter of an `async` function that returns so.
+pub(crate) fn build_return(function: &mut Function, adapter: &Adapter<'_>, isa: &dyn TargetIsa) -> bool {
+    let mut allocations = FunctionBuilderContext::new();
+    let builder = FunctionBuilder::new(function, &mut allocations);
+    async_call::build_return(builder, adapter, isa).is_ok()
 }
 
 /// The adapter is of a kind that is left to the interpreter.
@@ -82,7 +92,7 @@ struct Builder<'a, 'b> {
     store: Value,
     /// The activation of `realloc`, if there was a call of it.
     realloc_activation: Option<StackSlot>,
-    /// The callee's activation, and where lent handles are noted.
+    /// Where the callee's activation is, and where lent handles are noted.
     activation: StackSlot,
     lent: StackSlot,
     lends: u32,
@@ -107,6 +117,17 @@ enum Source<'v> {
 enum Target<'v> {
     Flat(&'v mut Vec<Value>),
     Memory(Value, i32),
+}
+
+impl Adapter<'_> {
+    fn is_async(&self) -> bool {
+        self.types.func(self.func).is_async
+    }
+
+    /// Whether the callee runs with its instance's exclusive lock (`Task.needs_exclusive`).
+    fn needs_exclusive(&self) -> bool {
+        self.is_async() && (!self.callee.is_async || self.callback)
+    }
 }
 
 impl Builder<'_, '_> {

@@ -18,11 +18,12 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem::offset_of;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use tombolo_compile::vmctx::activation;
-use tombolo_tasks::{InstanceId, TaskId, ThreadId, Trap};
+use tombolo_tasks::{InstanceId, Lenders, SubtaskId, SubtaskState, TaskId, ThreadId, Trap};
+use tombolo_vm::HostContext;
 
 use super::core::StoreCore;
 use super::func::LiftedFunc;
@@ -37,6 +38,13 @@ pub(crate) struct Activation<'a> {
     context: [Cell<u64>; 2],
     thread: Cell<u64>,
     instance: Cell<u64>,
+    /// What a call of an `async` function through an adapter has, and others do not: see `lazy.rs`.
+    link: Cell<*mut HostContext>,
+    pub(super) value: Cell<u64>,
+    subtask: Cell<u64>,
+    lent: Cell<*mut u32>,
+    lends: Cell<u32>,
+    state: Cell<u32>,
     /// The function lives as long.
     borrowed: PhantomData<&'a LiftedFunc>,
 }
@@ -47,6 +55,12 @@ const _: () = {
     assert!(offset_of!(Activation, context) == activation::CONTEXT as usize);
     assert!(offset_of!(Activation, thread) == activation::THREAD as usize);
     assert!(offset_of!(Activation, instance) == activation::INSTANCE as usize);
+    assert!(offset_of!(Activation, link) == activation::LINK as usize);
+    assert!(offset_of!(Activation, value) == activation::VALUE as usize);
+    assert!(offset_of!(Activation, subtask) == activation::SUBTASK as usize);
+    assert!(offset_of!(Activation, lent) == activation::LENT as usize);
+    assert!(offset_of!(Activation, lends) == activation::LENDS as usize);
+    assert!(offset_of!(Activation, state) == activation::STATE as usize);
     assert!(size_of::<Activation>() == activation::SIZE as usize);
 };
 
@@ -58,6 +72,12 @@ impl<'a> Activation<'a> {
             context: context.map(Cell::new),
             thread: Cell::new(thread),
             instance: Cell::new(instance),
+            link: Cell::new(ptr::null_mut()),
+            value: Cell::new(0),
+            subtask: Cell::new(0),
+            lent: Cell::new(ptr::null_mut()),
+            lends: Cell::new(0),
+            state: Cell::new(0),
             borrowed: PhantomData,
         }
     }
@@ -92,11 +112,95 @@ impl<'a> Activation<'a> {
         self.context.get(slot as usize)
     }
 
+    /// A call that an adapter has prepared, to go on elsewhere.
+    ///
+    /// What it has lent stays where it is.
+    pub(super) fn moved(&self) -> Activation<'a> {
+        let copy = Activation::new(self.func.get(), self.thread.get(), self.instance.get(), self.context());
+        copy.copy_call(self);
+        copy.lent.set(self.lent.get());
+        copy.lends.set(self.lends.get());
+        copy
+    }
+
+    /// Notes how far the call has come elsewhere.
+    pub(super) fn copy_call(&self, other: &Activation<'_>) {
+        self.thread.set(other.thread.get());
+        for (to, from) in self.context.iter().zip(other.context()) {
+            to.set(from);
+        }
+        self.link.set(other.link.get());
+        self.value.set(other.value.get());
+        self.subtask.set(other.subtask.get());
+        self.state.set(other.state.get());
+    }
+
+    /// The link of the `async` function that is called.
+    pub(super) fn link(&self) -> *mut HostContext {
+        self.link.get()
+    }
+
+    /// The link of an `async` call that has neither returned its result nor been asked for its thread.
+    pub(super) fn lazy_link(&self) -> Option<Link> {
+        let lazy = self.thread.get() == 0 && !self.has_returned();
+        NonNull::new(self.link.get()).filter(|_| lazy).map(Link)
+    }
+
+    /// Whether whoever made the call is still there: nobody has left its stack since.
+    pub(super) fn has_caller(&self) -> bool {
+        !self.previous.get().is_null()
+    }
+
+    /// The activation that this one interrupted.
+    pub(super) fn previous(&self) -> *const Activation<'static> {
+        self.previous.get()
+    }
+
+    pub(super) fn has_returned(&self) -> bool {
+        self.state.get() & activation::RETURNED != 0
+    }
+
+    pub(super) fn is_on_fiber(&self) -> bool {
+        self.state.get() & activation::ON_FIBER != 0
+    }
+
+    /// The subtask of the call, if somebody asked for it or for the task.
+    pub(super) fn subtask(&self) -> Option<SubtaskId> {
+        // Adapters of other functions leave the fields behind the link as they are.
+        if self.link.get().is_null() { None } else { SubtaskId::from_bits(self.subtask.get()) }
+    }
+
+    /// Notes that the callee does not run on its fiber any more.
+    pub(super) fn left_fiber(&self) {
+        self.state.set(self.state.get() & !activation::ON_FIBER);
+    }
+
+    /// Notes task and subtask of the call, which were made of it.
+    pub(super) fn set_call(&self, thread: ThreadId, subtask: Option<SubtaskId>) {
+        self.thread.set(thread.to_bits());
+        self.subtask.set(subtask.map_or(0, SubtaskId::to_bits));
+    }
+
+    /// Takes the handles that the call has lent.
+    pub(super) fn take_lent(&self) -> Lenders {
+        let (lent, lends) = (self.lent.get(), self.lends.get() as usize);
+        if lent.is_null() {
+            return Lenders::new();
+        }
+        // SAFETY: the adapter keeps so many places, in a frame that is there as long as the call has no subtask.
+        let places = unsafe { std::slice::from_raw_parts_mut(lent, lends) };
+        places.iter_mut().map(std::mem::take).filter(|index| *index != 0).collect()
+    }
+
     /// The thread, if somebody asked for it.
     pub fn thread(&self) -> Option<ThreadId> {
         ThreadId::from_bits(self.thread.get())
     }
 }
+
+/// The link of a call that is under way.
+#[derive(Clone, Copy)]
+pub(super) struct Link(pub(super) NonNull<HostContext>);
 
 /// Unlinks an activation.
 struct Linked<'a> {
@@ -170,6 +274,9 @@ impl StoreCore {
         if let Some(thread) = activation.thread() {
             return Ok(thread);
         }
+        if !activation.link().is_null() {
+            return self.thread_of_call(activation);
+        }
         let func = activation.func.get();
         let (instance, func) = if func.is_null() {
             (InstanceId::from_bits(activation.instance.get()).ok_or(Trap::CannotLeave)?, None)
@@ -195,7 +302,13 @@ impl StoreCore {
             Some(thread) => {
                 let mut tasks = self.tasks.borrow_mut();
                 let (task, _) = tasks.thread_scope(thread)?;
-                Ok(tasks.task_return(task)?)
+                tasks.task_return(task)?;
+                if let Some(subtask) = activation.subtask() {
+                    // What is passed in memory is there already.
+                    tasks.subtask_mut(subtask)?.results.push(activation.value.get());
+                    tasks.subtask_resolve(subtask, SubtaskState::Returned)?;
+                }
+                Ok(())
             }
         }
     }

@@ -168,7 +168,7 @@ impl StoreCore {
         self.follow_callback(task, thread, &func, packed)
     }
 
-    fn follow_callback(
+    pub(super) fn follow_callback(
         &self,
         task: TaskId,
         thread: ThreadId,
@@ -202,7 +202,7 @@ impl StoreCore {
         Ok(values[0].u32())
     }
 
-    fn exit(&self, task: TaskId, thread: ThreadId) -> Result<()> {
+    pub(super) fn exit(&self, task: TaskId, thread: ThreadId) -> Result<()> {
         let _: ThreadExit<Runtime> = self.tasks.borrow_mut().exit_implicit_thread(task, thread)?;
         Ok(())
     }
@@ -330,7 +330,7 @@ impl StoreCore {
         Ok(values.iter().take(func.core_results).map(|value| value.u64()).collect())
     }
 
-    fn post_return(&self, func: &LiftedFunc, flat: &[u64]) -> Result<()> {
+    pub(super) fn post_return(&self, func: &LiftedFunc, flat: &[u64]) -> Result<()> {
         let Some(post_return) = &func.post_return else { return Ok(()) };
         let mut values: Slots = flat.iter().map(|value| RawVal::from_u64(*value)).collect();
         func.guest.without_leaving(|| self.call(post_return, &mut values))

@@ -138,7 +138,12 @@ impl StoreCore {
     }
 
     /// Ends a call that may have blocked: a sync caller waits for it, an async one is told how far it came.
-    fn finish_call(&self, lowered: &LoweredFunc, subtask: SubtaskId, values: &mut [RawVal]) -> Result<()> {
+    pub(super) fn finish_call(
+        &self,
+        lowered: &LoweredFunc,
+        subtask: SubtaskId,
+        values: &mut [RawVal],
+    ) -> Result<()> {
         let state = self.tasks.borrow().subtask_state(subtask)?;
         if !state.resolved() {
             if lowered.is_async {

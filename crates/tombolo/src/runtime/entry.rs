@@ -4,11 +4,11 @@
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
-use tombolo_compile::vmctx::{TrapCode, link};
+use tombolo_compile::vmctx::TrapCode;
 use tombolo_types::TypeId;
 use tombolo_vm::{FuncHandle, HostContext, InstanceHandle, RawVal};
 
-use super::builtins::BuiltinFunc;
+use super::builtins::{BuiltinFunc, BuiltinKind};
 use super::core::StoreCore;
 use super::guest::Callable;
 use super::{Island, LoweredFunc};
@@ -67,18 +67,30 @@ impl StoreCore {
                 None => group.raw_host_func(ty, enter_lowered, &data),
             }
         };
+        let func = func.map_err(Error::code)?;
+        if let Some(adapter) = self.first_adapter(&lowered) {
+            // SAFETY: the island was just added to; only links get adapters.
+            unsafe { adapter.install(self.vm.context_of(func).cast()) };
+        }
         self.add_part(island, |parts| parts.lowered.push(lowered.clone()));
-        func.map_err(Error::code)
+        Ok(func)
     }
 
     /// Makes a core function of a built-in.
     pub fn builtin_to_core(&self, island: &Island, builtin: BuiltinFunc, ty: TypeId) -> Result<FuncHandle> {
         let builtin = Arc::new(builtin);
         let data = [std::ptr::from_ref(self) as usize, Arc::as_ptr(&builtin) as usize];
-        self.add_part(island, |parts| parts.builtins.push(builtin));
         let group = self.vm.within(island.group);
-        // SAFETY: `enter_builtin` reads just these words; the island keeps what they point to.
-        unsafe { group.raw_host_func(ty, enter_builtin, &data) }.map_err(Error::code)
+        // SAFETY: `enter_builtin` reads just these words; the island keeps what they point to. Adapters fill in the
+        // activations that they give links. Whatever calls into a guest has an activation.
+        let func = unsafe {
+            match builtin.kind {
+                BuiltinKind::TaskReturn { .. } => group.raw_task_return(ty, enter_builtin, data),
+                _ => group.raw_host_func(ty, enter_builtin, &data),
+            }
+        };
+        self.add_part(island, |parts| parts.builtins.push(builtin));
+        func.map_err(Error::code)
     }
 }
 
@@ -102,9 +114,9 @@ unsafe extern "sysv64" fn enter_lowered(host: *mut HostContext, values: *mut Raw
             let lowered = ManuallyDrop::new(Arc::from_raw(pointer));
             let len = lowered.core_params.max(lowered.core_results);
             let values = std::slice::from_raw_parts_mut(values, len);
-            if let Some(code) = core.adapter(&lowered) {
+            if let Some(adapter) = core.adapter(&lowered) {
                 // The interpreter makes this call still.
-                host.wrapping_byte_add(link::CODE as usize).cast::<*const u8>().write(code);
+                adapter.install(host);
             }
             core.call_lowered(&lowered, values).map_err(trap_of)
         })

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tombolo_tasks::{Budget, InstanceId};
-use tombolo_vm::{CodeObject, GroupHandle};
+use tombolo_vm::GroupHandle;
 
 use super::LoweredFunc;
+use super::adapter::AdapterCode;
 use super::builtins::BuiltinFunc;
 use super::core::StoreCore;
 use crate::component::ComponentInner;
@@ -44,7 +45,7 @@ pub(crate) struct Parts {
     pub lowered: Vec<Arc<LoweredFunc>>,
     pub builtins: Vec<Arc<BuiltinFunc>>,
     /// The code of adapters that its links lead to.
-    pub adapters: Vec<Arc<CodeObject>>,
+    pub adapters: Vec<AdapterCode>,
     /// The code that runs in it.
     pub components: Vec<Arc<ComponentInner>>,
 }

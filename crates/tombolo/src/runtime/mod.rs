@@ -20,6 +20,7 @@ mod guest;
 mod host_task;
 mod instantiate;
 mod island;
+mod lazy;
 mod resource_type;
 mod thread;
 

@@ -21,7 +21,7 @@ use super::{Callable, TaskData, ThreadData};
 use crate::error::{Error, Result};
 
 /// What an instance is charged for a stack in use: what the system keeps of one that is hardly used.
-const STACK_COST: u64 = 16 << 10;
+pub(super) const STACK_COST: u64 = 16 << 10;
 
 /// What the event loop's fiber returns when it failed.
 const FAILED: u64 = 2;
@@ -126,13 +126,7 @@ impl StoreCore {
             if let Ok(instance) = core.tasks.borrow_mut().instance_mut(instance) {
                 instance.uncharge(STACK_COST);
             }
-            match result {
-                Ok(()) => 0,
-                Err(error) => {
-                    core.failure.replace(Some(error));
-                    1
-                }
-            }
+            core.end_of_thread(result)
         };
         // SAFETY: `body` holds ids, handles of the store, a trampoline that can be sent, and the pointer, for which see
         // above.
@@ -147,10 +141,26 @@ impl StoreCore {
                 *self.tasks.borrow_mut().thread_mut(thread)? = ThreadData::Fiber(fiber);
                 Ok(())
             }
-            Step::Done(0) => Ok(()),
-            Step::Done(_) => {
-                Err(self.failure.take().unwrap_or_else(|| Error::usage("a thread failed silently")))
+            Step::Done(end) => self.how_it_ended(end),
+        }
+    }
+
+    /// What a thread's fiber returns.
+    pub(super) fn end_of_thread(&self, result: Result<()>) -> u64 {
+        match result {
+            Ok(()) => 0,
+            Err(error) => {
+                self.failure.replace(Some(error));
+                1
             }
+        }
+    }
+
+    /// What a thread's fiber has returned.
+    pub(super) fn how_it_ended(&self, end: u64) -> Result<()> {
+        match end {
+            0 => Ok(()),
+            _ => Err(self.failure.take().unwrap_or_else(|| Error::usage("a thread failed silently"))),
         }
     }
 
@@ -240,4 +250,4 @@ impl StoreCore {
 
 /// A store, as a fiber refers to it.
 #[derive(Clone, Copy)]
-struct CorePtr(NonNull<StoreCore>);
+pub(super) struct CorePtr(pub(super) NonNull<StoreCore>);

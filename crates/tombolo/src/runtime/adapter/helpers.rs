@@ -7,10 +7,12 @@
 //! memories were checked against their lengths, and no guest runs between the check and the use.
 #![allow(unsafe_code, reason = "turns what compiled code passes into references; see above")]
 
+use std::sync::Arc;
+
 use tombolo_compile::vmctx::{Failure, Helper};
 use tombolo_tasks::InstanceId;
 use tombolo_types::component::{Def, DefId};
-use tombolo_vm::{HostContext, Trap};
+use tombolo_vm::{HostContext, RawVal, Trap};
 
 use crate::abi::failure;
 use crate::error::{Error, Result};
@@ -18,7 +20,7 @@ use crate::resource::ResourceType;
 use crate::runtime::activation::Activation;
 use crate::runtime::core::StoreCore;
 use crate::runtime::entry::trap_of;
-use crate::runtime::func::{FuncValue, LoweredFunc};
+use crate::runtime::func::{FuncValue, LiftedFunc, LoweredFunc};
 
 /// The address of a function of any type.
 #[repr(transparent)]
@@ -37,6 +39,9 @@ pub(super) static HELPERS: [Address; Helper::COUNT] = [
     Address(lend as *const ()),
     Address(end_lends as *const ()),
     Address(finish as *const ()),
+    Address(settle as *const ()),
+    Address(call_on_fiber as *const ()),
+    Address(unlock as *const ()),
 ];
 
 /// What a helper that fails returns in place of an index.
@@ -129,10 +134,14 @@ unsafe extern "sysv64" fn lend(
             let callee = callee(lowered)?;
             let rep = core.tasks.borrow_mut().lend(lowered.guest.instance, ty, index)?;
             *lent = index;
+            let activation = &*activation;
+            if let Some(subtask) = activation.subtask() {
+                core.tasks.borrow_mut().subtask_add_lenders(subtask, activation.take_lent())?;
+            }
             if core.implements(callee, ty) {
                 return Ok(rep.into());
             }
-            let thread = core.thread_of(&*activation)?;
+            let thread = core.thread_of(activation)?;
             let mut tasks = core.tasks.borrow_mut();
             let (task, _) = tasks.thread_scope(thread)?;
             Ok(tasks.lower_borrow(callee, ty, rep, task)?.into())
@@ -172,6 +181,40 @@ unsafe extern "sysv64" fn finish(
     }
 }
 
+unsafe extern "sysv64" fn settle(
+    context: *mut HostContext,
+    activation: *const Activation<'static>,
+    packed: u32,
+) -> u64 {
+    // SAFETY: an adapter calls; the activation is in its frame.
+    unsafe { run(context, |core, _| core.settle(&*activation, packed).map(|()| 0)) }
+}
+
+unsafe extern "sysv64" fn call_on_fiber(
+    context: *mut HostContext,
+    activation: *const Activation<'static>,
+    values: *mut RawVal,
+) -> u64 {
+    // SAFETY: an adapter calls; the activation is in its frame, and so are the values: as many as the core function
+    // has parameters or results, whichever are more.
+    unsafe {
+        run(context, |core, lowered| {
+            let func = lowered_to(lowered)?;
+            let values = std::slice::from_raw_parts_mut(values, func.core.trampoline.slots().max(1));
+            core.call_on_fiber(func, &*activation, values).map(u64::from)
+        })
+    }
+}
+
+unsafe extern "sysv64" fn unlock(context: *mut HostContext) {
+    // SAFETY: an adapter calls.
+    let (core, lowered) = unsafe { link(context) };
+    if let Ok(callee) = callee(lowered) {
+        // What can go wrong is that the instance is gone, with its lock.
+        let _ = core.tasks.borrow_mut().unlock(callee);
+    }
+}
+
 /// The resource type of an `own` or `borrow` type of the caller's types. The callee's is the same.
 fn resource(lowered: &LoweredFunc, def: u32) -> Result<ResourceType> {
     match lowered.guest.env.types.def(DefId(def)) {
@@ -181,8 +224,12 @@ fn resource(lowered: &LoweredFunc, def: u32) -> Result<ResourceType> {
 }
 
 fn callee(lowered: &LoweredFunc) -> Result<InstanceId> {
+    Ok(lowered_to(lowered)?.guest.instance)
+}
+
+fn lowered_to(lowered: &LoweredFunc) -> Result<&Arc<LiftedFunc>> {
     match &lowered.callee {
-        FuncValue::Guest(func) => Ok(func.guest.instance),
+        FuncValue::Guest(func) => Ok(func),
         FuncValue::Host(_) => Err(Error::usage("an adapter for a function of the host")),
     }
 }

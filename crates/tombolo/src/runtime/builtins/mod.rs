@@ -78,7 +78,9 @@ impl StoreCore {
             BuiltinKind::ResourceDrop(ty) => return self.resource_drop(instance, *ty, arg(0)),
             BuiltinKind::BackpressureInc => return Ok(self.tasks.borrow_mut().backpressure_inc(instance)?),
             BuiltinKind::BackpressureDec => return Ok(self.tasks.borrow_mut().backpressure_dec(instance)?),
-            BuiltinKind::TaskReturn { guest, result } => return self.task_return(guest, *result, values),
+            BuiltinKind::TaskReturn { guest, result } => {
+                return self.task_return(builtin, guest, *result, values);
+            }
             BuiltinKind::TaskCancel => return self.task_cancel(instance),
             BuiltinKind::ContextGet(slot) => return self.context_get(*slot, values),
             BuiltinKind::ContextSet(slot) => return self.context_set(*slot, values),

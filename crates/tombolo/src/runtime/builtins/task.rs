@@ -4,19 +4,23 @@ use tombolo_tasks::{BLOCKED, InstanceId, SubtaskCancel, TaskId, WaitFor};
 use tombolo_types::component::{MAX_FLAT_PARAMS, TypeRef};
 use tombolo_vm::RawVal;
 
+use super::BuiltinFunc;
 use crate::error::{Error, Result};
-use crate::runtime::FlatValues;
+use crate::runtime::activation::Activation;
 use crate::runtime::core::StoreCore;
 use crate::runtime::guest::Guest;
+use crate::runtime::{FlatValues, adapter};
 
 impl StoreCore {
     pub(super) fn task_return(
         &self,
+        builtin: &BuiltinFunc,
         guest: &Guest,
         result: Option<TypeRef>,
         values: &[RawVal],
     ) -> Result<()> {
         guest.check_may_leave()?;
+        let lazy = self.activation().and_then(Activation::lazy_link);
         let task = self.current_task()?;
         let func = self.tasks.borrow().task(task)?.func.clone();
         let Some(func) = func.filter(|func| func.is_async) else {
@@ -32,6 +36,12 @@ impl StoreCore {
             return Err(Error::abi(
                 "task.return with another memory or string encoding than the function has",
             ));
+        }
+        // From the next call on, it can go to the caller straight away.
+        if let Some(link) = lazy
+            && guest.width == func.guest.width
+        {
+            adapter::fits(link, builtin);
         }
         let flat: FlatValues = values.iter().take(MAX_FLAT_PARAMS).map(|value| value.u64()).collect();
         self.resolve_task(task, &func, &flat)

@@ -1,8 +1,10 @@
 //! The same call by the interpreter and through an adapter: results, memories and errors are the same.
 
+mod async_calls;
+
 use proptest::prelude::*;
 
-use super::CALLS;
+use crate::engine::ADAPTERS_AFTER as CALLS;
 use crate::{Component, Config, Engine, Instance, Linker, Store, Val};
 
 fn instantiate(text: &str) -> (Store<()>, Instance) {

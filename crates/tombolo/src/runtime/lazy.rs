@@ -1,0 +1,223 @@
+//! Calls of `async` functions through adapters, which have neither task nor subtask until somebody asks.
+//!
+//! The activation is the call. Its task, with its thread, and the caller's subtask are made of it when
+//!
+//! * a built-in of the callee's needs its thread or task ([`StoreCore::current_thread`]): also to block, or
+//! * the callee's core function returns otherwise than to exit with its result returned ([`StoreCore::settle`]).
+//!
+//! From then on all is as if the interpreter had made the call. A callee that has returned its result before needs no
+//! subtask: the call is over for its caller.
+//!
+//! A callee that may block in the middle runs on a fiber, where its activation then is ([`StoreCore::call_on_fiber`]).
+//! So no fiber that is suspended has frames of two component instances on it, and a callee on its caller's stack never
+//! blocks: it has nothing to block with.
+#![allow(
+    unsafe_code,
+    reason = "fibers hold a pointer to the store that they run in, and activations to links"
+)]
+
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use tombolo_tasks::{SubtaskState, ThreadId};
+use tombolo_vm::{HostContext, RawVal, Step};
+
+use super::activation::Activation;
+use super::core::StoreCore;
+use super::func::{LiftedFunc, LoweredFunc};
+use super::thread::{CorePtr, STACK_COST};
+use super::{Callee, Caller, FlatValues, FuncValue, SubtaskData, TaskData, ThreadData};
+use crate::error::{Error, Result};
+
+impl StoreCore {
+    /// The thread of a call, which is made with its task and the caller's subtask.
+    #[cold]
+    pub(super) fn thread_of_call(&self, activation: &Activation<'_>) -> Result<ThreadId> {
+        let (lowered, func) = call_of(activation)?;
+        let instance = func.guest.instance;
+        let data = if activation.is_on_fiber() { ThreadData::OnFiber } else { ThreadData::OnStack };
+        let mut tasks = self.tasks.borrow_mut();
+        if activation.is_on_fiber() {
+            tasks.instance_mut(instance)?.charge(STACK_COST)?;
+        }
+        let task_data = TaskData { func: Some(func.clone()), caller: Caller::Nobody };
+        let needs_exclusive = !func.is_async || func.callback.is_some();
+        let (task, thread) = tasks.begin_entered(instance, true, needs_exclusive, task_data, data)?;
+        let subtask = if activation.has_returned() {
+            tasks.task_return(task)?;
+            None
+        } else {
+            let data = SubtaskData {
+                lowered: Arc::clone(&lowered),
+                args: FlatValues::from_slice(&[activation.value.get()]),
+                callee: Callee::Guest(task),
+                results: FlatValues::new(),
+            };
+            let subtask = tasks.new_subtask(lowered.guest.instance, data)?;
+            tasks.subtask_started(subtask)?;
+            tasks.subtask_add_lenders(subtask, activation.take_lent())?;
+            tasks.task_mut(task)?.caller = Caller::Guest(subtask);
+            Some(subtask)
+        };
+        activation.set_call(thread, subtask);
+        Ok(thread)
+    }
+
+    /// Goes on with a call whose core function has returned `packed`, or has returned and has no callback, and ends it or
+    /// tells its caller how far it came: the activation's value is what the caller's core function returns.
+    pub(super) fn settle(&self, activation: &Activation<'_>, packed: u32) -> Result<()> {
+        let (lowered, func) = call_of(activation)?;
+        self.callee_returned(&func, activation, packed)?;
+        self.vm.set_activation(activation.previous().cast_mut().cast());
+        self.end_call(&lowered, activation)
+    }
+
+    /// The callee's side: its thread exits, or waits for its callback.
+    fn callee_returned(&self, func: &LiftedFunc, activation: &Activation<'_>, packed: u32) -> Result<()> {
+        let thread = self.thread_of(activation)?;
+        let task = {
+            let mut tasks = self.tasks.borrow_mut();
+            *tasks.thread_storage(thread)? = activation.context();
+            tasks.thread_scope(thread)?.0
+        };
+        match func.callback {
+            // Its cancellation cannot have been asked for, as long as nobody has a handle of the subtask: so the callback
+            // is not called at once.
+            Some(_) => self.follow_callback(task, thread, func, packed),
+            None => self.exit(task, thread),
+        }
+    }
+
+    /// The caller's side. The caller's activation is the innermost.
+    fn end_call(&self, lowered: &LoweredFunc, activation: &Activation<'_>) -> Result<()> {
+        let Some(subtask) = activation.subtask() else {
+            if lowered.is_async {
+                activation.value.set((SubtaskState::Returned as u32).into());
+            }
+            return Ok(());
+        };
+        let mut values = [RawVal::from_u64(activation.value.get())];
+        self.finish_call(lowered, subtask, &mut values)?;
+        activation.value.set(values[0].u64());
+        Ok(())
+    }
+
+    /// Calls the core function of a callee that may block, on a fiber; parameters and results share `values`. Returns
+    /// whether the call has gone on from there, as by [`StoreCore::settle`].
+    pub(super) fn call_on_fiber(
+        &self,
+        func: &Arc<LiftedFunc>,
+        prepared: &Activation<'_>,
+        values: &mut [RawVal],
+    ) -> Result<bool> {
+        let core = CorePtr(NonNull::from(self));
+        let place = Cell::new(ptr::null::<Activation<'_>>());
+        let outside =
+            Outside { func: Arc::as_ptr(func), prepared, values: values.as_mut_ptr(), place: &place };
+        let count = values.len();
+        let body = move |_: &tombolo_vm::Store, _| {
+            let (core, outside) = (core, outside);
+            // SAFETY: the fiber is resumed by this store only, and cancelled before the store is gone.
+            let core = unsafe { core.0.as_ref() };
+            // SAFETY: the one who made the call is there until the fiber is suspended; the function is kept by the link.
+            let (func, prepared, values, place) = unsafe {
+                let values = std::slice::from_raw_parts_mut(outside.values, count);
+                (&*outside.func, &*outside.prepared, values, &*outside.place)
+            };
+            let activation = prepared.moved();
+            place.set(ptr::from_ref(&activation).cast());
+            let mut own: SmallVec<[RawVal; 4]> = SmallVec::from_slice(values);
+            let result = core.activate(&activation, || core.run_on_fiber(func, &activation, &mut own));
+            if activation.thread().is_some()
+                && let Ok(instance) = core.tasks.borrow_mut().instance_mut(func.guest.instance)
+            {
+                instance.uncharge(STACK_COST);
+            }
+            // What the caller has is only there if it was not left.
+            if activation.has_caller() {
+                prepared.copy_call(&activation);
+                prepared.left_fiber();
+                values.copy_from_slice(&own);
+            }
+            core.end_of_thread(result)
+        };
+        // SAFETY: `body` holds pointers, for which see above.
+        let mut fiber = unsafe { self.vm.fiber_unchecked(body) }
+            .map_err(|source| Error::system("making a stack for a guest", source))?;
+        self.apart(|| match self.vm.resume(&mut fiber, 0) {
+            Step::Done(end) => self.how_it_ended(end),
+            Step::Suspended(_) => {
+                // SAFETY: the fiber is suspended, and its activation is on it.
+                let Some(activation) = (unsafe { place.get().as_ref() }) else { return Ok(()) };
+                prepared.copy_call(activation);
+                let thread = self.thread_of(activation)?;
+                *self.tasks.borrow_mut().thread_mut(thread)? = ThreadData::Fiber(fiber);
+                Ok(())
+            }
+        })?;
+        if prepared.thread().is_none() {
+            return Ok(false);
+        }
+        if let Some(next) = self.handover.take() {
+            self.resume_thread(next)?;
+        }
+        let (lowered, _) = call_of(prepared)?;
+        self.end_call(&lowered, prepared)?;
+        Ok(true)
+    }
+
+    /// What a call does on its fiber: up to the return of the core function, if nobody has asked for the thread then, else
+    /// to the end.
+    fn run_on_fiber(
+        &self,
+        func: &LiftedFunc,
+        activation: &Activation<'_>,
+        values: &mut [RawVal],
+    ) -> Result<()> {
+        if let Some(thread) = activation.thread() {
+            *self.tasks.borrow_mut().thread_mut(thread)? = ThreadData::OnFiber;
+        }
+        self.call(&func.core, values)?;
+        let Some(thread) = activation.thread() else { return Ok(()) };
+        if func.is_async {
+            let packed = values.first().map_or(0, |value| value.u32());
+            return self.callee_returned(func, activation, packed);
+        }
+        let (task, _) = self.tasks.borrow().thread_scope(thread)?;
+        let flat: FlatValues = values.iter().take(func.core_results).map(|value| value.u64()).collect();
+        self.resolve_task(task, func, &flat)?;
+        self.post_return(func, &flat)?;
+        self.exit(task, thread)
+    }
+}
+
+/// What a call on a fiber finds at its caller.
+#[derive(Clone, Copy)]
+struct Outside<'a> {
+    func: *const LiftedFunc,
+    prepared: *const Activation<'a>,
+    values: *mut RawVal,
+    place: *const Cell<*const Activation<'a>>,
+}
+
+/// The two functions of a call.
+fn call_of(activation: &Activation<'_>) -> Result<(ManuallyDrop<Arc<LoweredFunc>>, Arc<LiftedFunc>)> {
+    let link = activation.link();
+    if link.is_null() {
+        return Err(Error::usage("a call that is none of an async function"));
+    }
+    // SAFETY: only adapters give activations a link: their own, whose second data word is the lowered function, which the
+    // store keeps. This is lent.
+    let lowered = unsafe {
+        let data = HostContext::data(link);
+        ManuallyDrop::new(Arc::from_raw(*data.add(1) as *const LoweredFunc))
+    };
+    let FuncValue::Guest(func) = &lowered.callee else {
+        return Err(Error::usage("an adapter for a function of the host"));
+    };
+    let func = func.clone();
+    Ok((lowered, func))
+}
