@@ -115,7 +115,8 @@ impl TrampolineCache {
         self.find(&self.exits, type_id, Way::Exit)
     }
 
-    /// The trampoline through which compiled code calls links of a type: see [`Store::raw_link`](crate::Store::raw_link).
+    /// The trampoline through which compiled code calls links of a type: see
+    /// [`GroupRef::raw_link`](crate::GroupRef::raw_link).
     ///
     /// # Errors
     /// When it cannot be compiled or there is no memory for it.
