@@ -4,9 +4,10 @@ use clap::{Parser, Subcommand};
 
 use crate::inspect::InspectArgs;
 use crate::run::RunArgs;
+use crate::serve::ServeArgs;
 use crate::wast::WastArgs;
 
-/// Runs WebAssembly components: WASI 0.3 commands, sandboxed.
+/// Runs WebAssembly components, sandboxed: commands and HTTP services of WASI 0.3.
 #[derive(Debug, Parser)]
 #[command(name = "tombolo", version, subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -19,6 +20,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(Box<RunArgs>),
+    Serve(Box<ServeArgs>),
     Inspect(InspectArgs),
     Wast(WastArgs),
 }

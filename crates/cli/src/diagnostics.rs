@@ -74,7 +74,7 @@ impl Failure {
     }
 
     /// The message, its causes and the hints, as [`report`] prints them.
-    fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let mut text = format!("{ERROR}error:{ERROR:#} {}\n", printable(&self.error.to_string()));
         let mut above = self.error.to_string();
         for cause in self.error.chain().skip(1).map(ToString::to_string) {
@@ -110,10 +110,14 @@ pub(crate) fn report(failure: &Failure) -> ExitCode {
 
 /// Prints a trap of the program with its backtrace, and returns what to exit with.
 pub(crate) fn report_trap(trap: &tombolo::Trap) -> ExitCode {
-    let failure = Failure::new(trap::describe(trap));
-    let failure = trap::hints(trap).into_iter().fold(failure, Failure::hint);
-    print_error(&failure.render());
+    print_error(&render_trap(trap));
     ExitCode::from(EXIT_TRAP)
+}
+
+/// A trap of the program with its backtrace, as [`report_trap`] prints it.
+pub(crate) fn render_trap(trap: &tombolo::Trap) -> String {
+    let failure = Failure::new(trap::describe(trap));
+    trap::hints(trap).into_iter().fold(failure, Failure::hint).render()
 }
 
 /// Says what the program was refused, and the option that would allow it.

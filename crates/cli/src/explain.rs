@@ -15,12 +15,27 @@ use crate::role::Role;
 pub(crate) enum Wanted {
     /// What `tombolo run` runs.
     Command,
+    /// What `tombolo serve` serves.
+    Service,
+    /// What `tombolo serve` puts in front of it.
+    Middleware,
 }
 
+/// What middleware imports, and every service exports.
+const HANDLER: &str = "wasi:http/handler@";
+
 impl Wanted {
+    fn verb(self) -> &'static str {
+        match self {
+            Wanted::Command => "run",
+            Wanted::Service | Wanted::Middleware => "serve",
+        }
+    }
+
     fn is(self, role: &Role) -> bool {
         match self {
             Wanted::Command => matches!(role, Role::Command { .. }),
+            Wanted::Service | Wanted::Middleware => matches!(role, Role::HttpService { .. }),
         }
     }
 }
@@ -38,14 +53,21 @@ pub(crate) fn explain(source: &Source, wanted: Wanted, grants: &GrantArgs, error
     if !wanted.is(&role) {
         return Failure::new(format!("{file} is {}", role.phrase())).hint(role.next_step(&file));
     }
-    let Needs { provided, missing } = Needs::of(&part);
+    let Needs { provided, mut missing } = Needs::of(&part);
+    if wanted == Wanted::Middleware {
+        missing.retain(|import| !import.name.starts_with(HANDLER));
+    }
     if let Some(failure) = grants.withheld(&file, &provided) {
         return failure;
     }
     if missing.is_empty() {
         let hint = hint(&error);
-        let failure = Failure::caused_by(format!("cannot run {file}"), error);
+        let failure = Failure::caused_by(format!("cannot {} {file}", wanted.verb()), error);
         return hint.into_iter().fold(failure, Failure::hint);
+    }
+    if wanted == Wanted::Service && missing.iter().any(|import| import.name.starts_with(HANDLER)) {
+        return Failure::new(format!("{file} is middleware: it imports what is to answer behind it"))
+            .hint(format!("put it in front of a service: tombolo serve --middleware {file} SERVICE.wasm"));
     }
     let names: Vec<&str> = missing.iter().map(|import| import.name.as_str()).collect();
     let mut failure = Failure::new(format!("{file} imports what nothing provides: {}", names.join(", ")));
@@ -109,10 +131,10 @@ mod tests {
                     (export \"wasi:cli/run@0.3.2\" (instance $run)))"
             )
         };
-        let missing = "(import \"acme:a/b\" (instance)) (import \"wasi:http/client@0.3.2\" (instance))";
+        let missing = "(import \"acme:a/b\" (instance)) (import \"wasi:http/handler@0.3.2\" (instance))";
         let text = explanation(&command(missing));
-        assert!(text.contains("nothing provides: acme:a/b, wasi:http/client@0.3.2"), "{text}");
-        assert!(text.contains("wac plug") && text.contains("no HTTP"), "{text}");
+        assert!(text.contains("nothing provides: acme:a/b, wasi:http/handler@0.3.2"), "{text}");
+        assert!(text.contains("wac plug") && text.contains("--middleware"), "{text}");
         assert!(explanation(&command("")).contains("the engine's own words"));
     }
 }

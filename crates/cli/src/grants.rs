@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 use tombolo::Linker;
+use tombolo_http::HttpView;
 use tombolo_wasi::{WasiCtxBuilder, WasiView, p3};
 
 use crate::denied::Denied;
@@ -66,17 +67,20 @@ impl GrantArgs {
         folders::grant(&self.folders, self.show_refused, wasi)
     }
 
-    /// Provides what the program finds of WASI.
+    /// Provides what the program finds of WASI, HTTP included.
     ///
     /// # Errors
     ///
     /// The linker has something of it already.
-    pub(crate) fn provide<T: WasiView + 'static>(&self, linker: &mut Linker<T>) -> tombolo::Result<()> {
+    pub(crate) fn provide<T: WasiView + HttpView + 'static>(
+        &self,
+        linker: &mut Linker<T>,
+    ) -> tombolo::Result<()> {
         p3::add_to_linker(linker)?;
         if self.unstable.contains(&Unstable::ClocksTimezone) {
             p3::clocks::add_timezone_to_linker(linker)?;
         }
-        Ok(())
+        tombolo_http::add_to_linker(linker)
     }
 
     /// Takes away what is denied.

@@ -14,6 +14,7 @@ mod network;
 mod provided;
 mod role;
 mod run;
+mod serve;
 mod trap;
 mod units;
 mod wast;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Serve(arguments) => serve::serve(*arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Wast(arguments) => wast::wast(&arguments),
     };

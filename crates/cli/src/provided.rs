@@ -1,4 +1,4 @@
-//! Which interfaces `tombolo run` gives a component, and the flags that grant what is behind them.
+//! Which interfaces `tombolo run` and `tombolo serve` give a component, and the flags that grant what is behind them.
 //!
 //! `inspect` says from this table what a component would need; `run` says from it what to do about an import
 //! that nothing provides.
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::contents::Part;
 
-/// An interface of WASI 0.3 that `tombolo run` provides.
+/// An interface of WASI 0.3 that components are provided with.
 struct Interface {
     name: &'static str,
     grant: Option<Grant>,
@@ -27,6 +27,7 @@ const VARIABLES: Grant = Grant { flag: "--env NAME[=VALUE]", gives: "environment
 const FOLDERS: Grant = Grant { flag: "--dir HOST[::GUEST][:ro]", gives: "folders" };
 
 const SOCKETS: Grant = Grant { flag: "--tcp HOST:PORT, --udp HOST:PORT", gives: "network connections" };
+const REQUESTS: Grant = Grant { flag: "--tcp HOST:PORT", gives: "requests to other servers" };
 const NAMES: Grant = Grant { flag: "--lookup NAME", gives: "names of the network" };
 
 const TIMEZONE: Grant = Grant { flag: "--unstable clocks-timezone", gives: "the time zone" };
@@ -71,18 +72,20 @@ const INTERFACES: &[Interface] = &[
     granted("wasi:filesystem/preopens", FOLDERS),
     granted("wasi:sockets/types", SOCKETS),
     granted("wasi:sockets/ip-name-lookup", NAMES),
+    free("wasi:http/types"),
+    granted("wasi:http/client", REQUESTS),
 ];
 
 /// A component's imports.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Needs {
-    /// What `tombolo run` provides.
+    /// What the command provides.
     pub(crate) provided: Vec<Provided>,
     /// What nothing provides.
     pub(crate) missing: Vec<Missing>,
 }
 
-/// An import that `tombolo run` provides.
+/// An import that the command provides.
 #[derive(Debug, Serialize)]
 pub(crate) struct Provided {
     pub(crate) name: String,
@@ -121,7 +124,7 @@ impl Needs {
 /// What becomes of an import when a component is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Provision {
-    /// `tombolo run` provides it; some of what is behind it has to be granted.
+    /// the command provides it; some of what is behind it has to be granted.
     Provided(Option<Grant>),
     /// Nothing provides it; the text says what to do.
     Missing(String),
@@ -156,9 +159,10 @@ pub(crate) fn look_up(import: &str) -> Provision {
     }
     match INTERFACES.iter().find(|interface| interface.name == name) {
         Some(interface) => Provision::Provided(interface.grant),
-        None if name.starts_with("wasi:http/") => {
-            Provision::Missing("this version of Tombolo has no HTTP yet".to_owned())
-        }
+        None if name == "wasi:http/handler" => Provision::Missing(
+            "it answers requests behind this component: `tombolo serve --middleware` links the two"
+                .to_owned(),
+        ),
         None => Provision::Missing("this version of Tombolo does not have it yet".to_owned()),
     }
 }
@@ -220,7 +224,7 @@ mod tests {
         assert!(reason("wasi:cli/environment@0.2.9").starts_with("WASI 0.2"));
         assert!(reason("wasi:cli/environment@1.0.0").contains("provides 0.3"));
         assert!(reason("wasi:cli/environment").contains("provides 0.3"));
-        assert!(reason("wasi:http/client@0.3.2").contains("no HTTP"));
+        assert!(reason("wasi:http/handler@0.3.2").contains("--middleware"));
         assert!(reason("acme:widgets/factory@0.3.2").contains("wac plug"));
     }
 }

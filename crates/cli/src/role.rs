@@ -1,6 +1,6 @@
 //! What kind of program a file is, and what can be done with it.
 //!
-//! `inspect` says so of any file; `run` says so of a file that it cannot run.
+//! `inspect` says so of any file; `run` and `serve` say so of a file that they cannot run.
 
 use serde::Serialize;
 
@@ -90,7 +90,7 @@ impl Role {
     pub(crate) fn next_step(&self, file: &str) -> String {
         match self {
             Role::Command { .. } => format!("run it: tombolo run {file}"),
-            Role::HttpService { .. } => "serving HTTP comes in a later version of Tombolo".to_owned(),
+            Role::HttpService { .. } => format!("serve it: tombolo serve {file}"),
             Role::OtherWasi { .. } => "build it again with bindings for WASI 0.3, such as wasip3 for Rust".to_owned(),
             Role::Library => "link it to a command that imports what it exports (`wac plug`, `wasm-tools compose`), or call it from a Rust program through the tombolo crate".to_owned(),
             Role::WitPackage => format!("print it: tombolo inspect --wit {file}"),

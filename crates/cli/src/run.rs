@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tombolo::{Component, Config, Engine, Instance, Linker, ResourceTable, Store};
+use tombolo_http::{HttpCtx, HttpCtxView, HttpView};
 use tombolo_wasi::filesystem::DescriptorLimit;
 use tombolo_wasi::{Exit, WasiCtx, WasiCtxView, WasiView};
 
@@ -142,7 +143,7 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<ExitCode, Failure> {
         .map_err(|error| explain(&source, Wanted::Command, &arguments.grants, error))?;
     let linker =
         arguments.linker(&engine).map_err(|error| Failure::caused_by("cannot provide WASI", error))?;
-    let host = Host { wasi: arguments.wasi()?, table: ResourceTable::new() };
+    let host = Host { wasi: arguments.wasi()?, http: HttpCtx::new(), table: ResourceTable::new() };
     let mut store = Store::new(&engine, host);
     arguments.bound(&mut store).map_err(|error| Failure::caused_by("cannot bound the program", error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -189,12 +190,19 @@ const RUN: &str = "wasi:cli/run@0.3.2";
 /// What the program's store holds for its host.
 struct Host {
     wasi: WasiCtx,
+    http: HttpCtx,
     table: ResourceTable,
 }
 
 impl WasiView for Host {
     fn wasi(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl HttpView for Host {
+    fn http(&mut self) -> HttpCtxView<'_> {
+        HttpCtxView { ctx: &mut self.http, table: &mut self.table }
     }
 }
 

@@ -1,6 +1,25 @@
 //! How times and sizes are written on the command line.
 
+use std::str::FromStr;
 use std::time::Duration;
+
+/// How long something may take; `none` for as long as it likes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience(pub(crate) Option<Duration>);
+
+impl FromStr for Patience {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("none") {
+            return Ok(Patience(None));
+        }
+        match parse_duration(text)? {
+            Duration::ZERO => Err("no time is enough for nothing: write `none` for no limit".to_owned()),
+            time => Ok(Patience(Some(time))),
+        }
+    }
+}
 
 /// Reads a time: a number with its unit.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -43,6 +62,15 @@ fn number_and_unit(text: &str, units: &[(&str, f64)]) -> Option<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_patience_is_not_endless_patience() {
+        assert_eq!("none".parse(), Ok(Patience(None)));
+        assert_eq!("1s".parse(), Ok(Patience(Some(Duration::from_secs(1)))));
+        for text in ["0", "0s", "0.0ms", ""] {
+            assert!(text.parse::<Patience>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn times_and_sizes_have_units() {

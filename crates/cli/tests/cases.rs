@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 /// The folders of `tests/cli`. One that is not named here fails, and so does a file that is not a case.
-const TOPICS: &[&str] = &["hostile", "inspect", "run", "usage", "wast"];
+const TOPICS: &[&str] = &["hostile", "inspect", "run", "serve", "usage", "wast"];
 
 #[test]
 fn hostile() {
@@ -48,6 +48,11 @@ fn inspect() {
 #[test]
 fn run() {
     run_topic("run");
+}
+
+#[test]
+fn serve() {
+    run_topic("serve");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, HeaderValue};
+use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -39,6 +40,10 @@ impl<H: Handler> Front<H> {
         let mut request = request.map(|body| RequestBody::new(body, limits.body_bytes, upload));
         if let Some(record) = &exchange.record {
             request.extensions_mut().insert(record.id);
+        }
+        if self.worker.config.tls.is_some() {
+            // Handlers cannot tell by the target, which has no scheme mostly.
+            request.extensions_mut().insert(Scheme::HTTPS);
         }
         let version = request.version();
         let response = match admit(&mut request, limits) {

@@ -62,7 +62,7 @@ pub trait Handler: 'static {
     /// The body of its responses.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static;
 
-    /// Answers a request. An error of the response's body ends the connection, or the stream of HTTP/2.
+    /// Answers a request. That it came over TLS is said by an extension of type [`http::uri::Scheme`]. An error of the response's body ends the connection, or the stream of HTTP/2.
     ///
     /// # Cancel safety
     /// The future is dropped when the peer goes away.

@@ -1,0 +1,147 @@
+//! What is served: a component and the middleware in front of it, compiled, and what their instances are given.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tombolo::{Component, Engine, Linker, ResourceTable, Store};
+use tombolo_http::{HttpCtx, HttpCtxView, HttpView, Service};
+use tombolo_wasi::filesystem::DescriptorLimit;
+use tombolo_wasi::{WasiCtx, WasiCtxView, WasiView, Workers};
+
+use super::arguments::ServeArgs;
+use super::lines::Lines;
+use super::output::Labelled;
+use crate::diagnostics::Failure;
+use crate::explain::{Wanted, explain};
+use crate::load::Source;
+
+/// For how long a guest runs before the connections and the other instances of its thread get their turn.
+const TIME_SLICE: Duration = Duration::from_millis(10);
+
+/// Components that were found fit to be served.
+pub(super) struct App {
+    engine: Engine,
+    linker: Linker<Host>,
+    service: Component,
+    /// The outermost first.
+    middleware: Vec<Component>,
+    given: Given,
+}
+
+/// What all instances share, of this application and of those that follow it.
+#[derive(Clone)]
+pub(super) struct Given {
+    pub(super) arguments: Arc<ServeArgs>,
+    pub(super) descriptors: DescriptorLimit,
+    pub(super) workers: Workers,
+    /// Where what they print goes.
+    pub(super) lines: Lines,
+}
+
+/// What a store holds for its host.
+pub(super) struct Host {
+    wasi: WasiCtx,
+    http: HttpCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Host {
+    fn wasi(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl HttpView for Host {
+    fn http(&mut self) -> HttpCtxView<'_> {
+        HttpCtxView { ctx: &mut self.http, table: &mut self.table }
+    }
+}
+
+impl App {
+    /// Reads the files that the arguments name, compiles them, and tries whether they can be instantiated.
+    ///
+    /// # Errors
+    ///
+    /// One of them cannot be served: the failure says which, why, and what to do.
+    pub(super) fn load(engine: &Engine, given: &Given) -> Result<App, Failure> {
+        let arguments = &*given.arguments;
+        let mut sources = Vec::new();
+        let mut components = Vec::new();
+        for path in arguments.files() {
+            let source = Source::read(path)?;
+            let wanted = match components.len() == arguments.middleware.len() {
+                true => Wanted::Service,
+                false => Wanted::Middleware,
+            };
+            let component = Component::new(engine, &source.bytes)
+                .map_err(|error| explain(&source, wanted, &arguments.grants, error))?;
+            sources.push((source, wanted));
+            components.push(component);
+        }
+        let Some(service) = components.pop() else { return Err(Failure::new("there is nothing to serve")) };
+        let linker = linker(engine, arguments)
+            .map_err(|error| Failure::caused_by("cannot provide WASI and HTTP", error))?;
+        let app =
+            App { engine: engine.clone(), linker, service, middleware: components, given: given.clone() };
+        let mut store = app.store()?;
+        app.assemble(&mut store).map_err(|(index, error)| match sources.get(index) {
+            Some((source, wanted)) => explain(source, *wanted, &arguments.grants, error),
+            None => Failure::caused_by("cannot serve", error),
+        })?;
+        Ok(app)
+    }
+
+    /// Makes an instance, in a store of its own.
+    ///
+    /// # Errors
+    ///
+    /// A folder that it is given is gone, say, or it trapped.
+    pub(super) fn instantiate(&self) -> Result<(Store<Host>, Service), Failure> {
+        let mut store = self.store()?;
+        let service = self.assemble(&mut store);
+        let service =
+            service.map_err(|(_, error)| Failure::caused_by("cannot make another instance", error))?;
+        Ok((store, service))
+    }
+
+    /// How it is served.
+    pub(super) fn arguments(&self) -> &ServeArgs {
+        &self.given.arguments
+    }
+
+    fn store(&self) -> Result<Store<Host>, Failure> {
+        let Given { arguments, descriptors, workers, lines } = &self.given;
+        let wasi = WasiCtx::builder()
+            .stdout(Labelled::new(lines, "stdout"))
+            .stderr(Labelled::new(lines, "stderr"))
+            .workers(workers.clone())
+            .descriptor_limit(descriptors.clone());
+        let wasi = arguments.grants.grant(wasi)?;
+        let wasi = arguments.network.grant(arguments.grants.show_refused, wasi).build();
+        let host = Host { wasi, http: HttpCtx::new(), table: ResourceTable::new() };
+        let mut store = Store::new(&self.engine, host);
+        store
+            .set_time_slice(Some(TIME_SLICE))
+            .map_err(|error| Failure::caused_by("cannot bound how long guests run", error))?;
+        Ok(store)
+    }
+
+    /// Links the middleware to what is behind it, from the inside out. An error comes with the position of its file.
+    fn assemble(&self, store: &mut Store<Host>) -> Result<Service, (usize, tombolo::Error)> {
+        let last = self.middleware.len();
+        let mut service =
+            Service::new(&mut *store, &self.linker, &self.service).map_err(|error| (last, error))?;
+        for (index, middleware) in self.middleware.iter().enumerate().rev() {
+            let front = service.behind(&mut *store, &self.linker, middleware);
+            service = front.map_err(|error| (index, error))?;
+        }
+        Ok(service)
+    }
+}
+
+fn linker(engine: &Engine, arguments: &ServeArgs) -> tombolo::Result<Linker<Host>> {
+    let mut linker = Linker::new(engine);
+    arguments.grants.provide(&mut linker)?;
+    arguments.grants.deny(&mut linker);
+    Ok(linker)
+}

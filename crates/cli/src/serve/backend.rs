@@ -1,0 +1,190 @@
+//! What answers the requests of a worker.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+use tombolo_http::server::{Handler, RequestBody};
+use tombolo_http::{Body, Error, ErrorCode};
+
+use super::app::App;
+use super::complaints::Complaints;
+use super::instance::Seat;
+use super::pool::Pool;
+use crate::diagnostics::Failure;
+
+/// How often instances are looked at that may not be needed any more.
+const TRIM_EVERY: Duration = Duration::from_secs(5);
+
+/// Far enough away to be never.
+const NEVER: Duration = Duration::from_secs(1 << 32);
+
+/// The handler of a worker's server.
+pub(super) struct Backend {
+    pool: Rc<Current>,
+    timeout: Duration,
+    complaints: Arc<Complaints>,
+}
+
+/// The pool that new requests go to.
+type Current = RefCell<Rc<Pool>>;
+
+/// Another application to serve, and where it is told that it is.
+pub(super) struct Swap {
+    pub(super) app: Arc<App>,
+    pub(super) done: oneshot::Sender<Result<(), Failure>>,
+}
+
+impl Backend {
+    /// Makes the first instance, and serves another application whenever `swaps` has one. Must be called on the worker.
+    ///
+    /// # Errors
+    ///
+    /// The instance cannot be made.
+    pub(super) fn new(
+        app: Arc<App>,
+        swaps: mpsc::UnboundedReceiver<Swap>,
+        complaints: Arc<Complaints>,
+    ) -> Result<Backend, Failure> {
+        let timeout = app.arguments().instances.timeout.0.unwrap_or(NEVER).min(NEVER);
+        let pool = Rc::new(Pool::new(app, complaints.clone())?);
+        let pool = Rc::new(RefCell::new(pool));
+        tokio::task::spawn_local(follow(Rc::downgrade(&pool), swaps, complaints.clone()));
+        tokio::task::spawn_local(trim(Rc::downgrade(&pool)));
+        Ok(Backend { pool, timeout, complaints })
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Result<Response<Reply>, StatusCode> {
+        let pool = self.pool.borrow().clone();
+        let deadline = Instant::now() + self.timeout;
+        let seat = match timeout_at(deadline, pool.claim()).await {
+            Ok(Ok(seat)) => seat,
+            Ok(Err(failure)) => {
+                self.complaints.about(&failure);
+                return Err(StatusCode::INTERNAL_SERVER_ERROR);
+            }
+            Err(_) => return Err(StatusCode::SERVICE_UNAVAILABLE),
+        };
+        match timeout_at(deadline, seat.handle(request)).await {
+            Ok(Ok(response)) => Ok(response.map(|body| Reply { body, _seat: Some(seat) })),
+            Ok(Err(Error::Response(code))) => Err(status_of(&code)),
+            Ok(Err(Error::Runtime(error))) => {
+                seat.instance().failed(&error);
+                Err(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+            // It failed while it answered another request.
+            Ok(Err(Error::Gone)) => Err(StatusCode::INTERNAL_SERVER_ERROR),
+            Ok(Err(error)) => Err(error.status()),
+            Err(_) => {
+                // Whatever it is that takes so long may hold up others as well.
+                seat.instance().retire();
+                Err(StatusCode::GATEWAY_TIMEOUT)
+            }
+        }
+    }
+}
+
+impl Handler for Backend {
+    type Body = Reply;
+
+    async fn handle(&self, request: Request<RequestBody>) -> Response<Reply> {
+        self.answer(request.map(Body::new)).await.unwrap_or_else(|status| {
+            let mut response = Response::new(Reply { body: format!("{status}\n").into(), _seat: None });
+            *response.status_mut() = status;
+            response
+        })
+    }
+}
+
+/// The status that says what an error code means to a client of ours.
+fn status_of(code: &ErrorCode) -> StatusCode {
+    use ErrorCode::*;
+    match code {
+        // The client's own fault.
+        HttpRequestBodySize(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        HttpRequestHeaderSectionSize(_) | HttpRequestHeaderSize(_) => {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        }
+        HttpRequestUriTooLong => StatusCode::URI_TOO_LONG,
+        HttpRequestUriInvalid | HttpRequestMethodInvalid | HttpProtocolError => StatusCode::BAD_REQUEST,
+        HttpRequestLengthRequired => StatusCode::LENGTH_REQUIRED,
+        HttpRequestDenied => StatusCode::FORBIDDEN,
+        // That of somebody whom the component asked.
+        DnsTimeout
+        | ConnectionTimeout
+        | ConnectionReadTimeout
+        | ConnectionWriteTimeout
+        | HttpResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+        DnsError(_)
+        | DestinationNotFound
+        | DestinationUnavailable
+        | DestinationIpUnroutable
+        | ConnectionRefused
+        | ConnectionTerminated
+        | ConnectionLimitReached
+        | TlsProtocolError
+        | TlsCertificateError
+        | TlsAlertReceived(_)
+        | HttpResponseIncomplete => StatusCode::BAD_GATEWAY,
+        LoopDetected => StatusCode::LOOP_DETECTED,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The body of an answer. With it goes the request's seat.
+pub(super) struct Reply {
+    body: Body,
+    _seat: Option<Seat>,
+}
+
+impl http_body::Body for Reply {
+    type Data = Bytes;
+    type Error = ErrorCode;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Serves other applications as they come.
+async fn follow(
+    current: Weak<Current>,
+    mut swaps: mpsc::UnboundedReceiver<Swap>,
+    complaints: Arc<Complaints>,
+) {
+    while let Some(Swap { app, done }) = swaps.recv().await {
+        let Some(current) = current.upgrade() else { return };
+        let outcome = Pool::new(app, complaints.clone()).map(|pool| {
+            current.replace(Rc::new(pool)).retire();
+        });
+        // Whoever wanted to know may be gone.
+        let _ = done.send(outcome);
+    }
+}
+
+async fn trim(current: Weak<Current>) {
+    loop {
+        tokio::time::sleep(TRIM_EVERY).await;
+        let Some(current) = current.upgrade() else { return };
+        current.borrow().trim();
+    }
+}
