@@ -17,6 +17,9 @@ pub enum Error {
     /// The component failed: it trapped, say.
     #[error(transparent)]
     Runtime(#[from] tombolo::Error),
+    /// The component's store ended before there was an answer: another request made it trap, say.
+    #[error("the component ended before it answered")]
+    Abandoned,
     /// Nobody drives the component's store any more.
     #[error("the component is not running")]
     Gone,
@@ -30,7 +33,7 @@ impl Error {
                 ErrorCode::HttpRequestHeaderSectionSize(_) | ErrorCode::HttpRequestHeaderSize(_),
             ) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Error::Request(_) => StatusCode::BAD_REQUEST,
-            Error::Response(_) | Error::Runtime(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Error::Response(_) | Error::Runtime(_) | Error::Abandoned => StatusCode::INTERNAL_SERVER_ERROR,
             Error::Gone => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

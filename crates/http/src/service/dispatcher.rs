@@ -31,7 +31,8 @@ impl Dispatcher {
     /// Has the service answer a request.
     ///
     /// # Errors
-    /// As for [`Service::handle`], and [`Error::Gone`] if the service's store is not driven any more.
+    /// As for [`Service::handle`], and [`Error::Gone`] or [`Error::Abandoned`] if the service's store is not driven any
+    /// more.
     ///
     /// # Cancel safety
     /// When the future is dropped, the service finishes its answer all the same, and writes no more of the body than is
@@ -44,7 +45,7 @@ impl Dispatcher {
         let (answer, answered) = oneshot::channel();
         let job = Job { request: request.map(Body::new), answer };
         self.queue.send(job).map_err(|_| Error::Gone)?;
-        let mut response = answered.await.map_err(|_| Error::Gone)??;
+        let mut response = answered.await.map_err(|_| Error::Abandoned)??;
         // Until the body is read or dropped, somebody may yet need the store.
         response.body_mut().keep(self.queue.clone());
         Ok(response)

@@ -91,3 +91,25 @@ pub fn frames(data: &[&'static str], trailers: Option<HeaderMap>) -> Body {
     let frames: Vec<_> = data.chain(trailers.map(Frame::trailers)).map(Ok::<_, ErrorCode>).collect();
     Body::new(StreamBody::new(futures_util::stream::iter(frames)))
 }
+
+/// Has `guests/http-types` do something, and gives what each operation came to.
+pub async fn perform(service: &Dispatcher, operations: &[&str]) -> Vec<String> {
+    let request = Request::post("/").body(operations.join("\n").into()).unwrap();
+    outcomes(service, request).await
+}
+
+pub async fn outcomes(service: &Dispatcher, request: Request<Body>) -> Vec<String> {
+    let response = answer(service, request).await.unwrap();
+    let body = collect(response).await.unwrap().to_bytes();
+    std::str::from_utf8(&body).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// Has it do each operation, and checks what it comes to.
+pub async fn check(service: &Dispatcher, cases: &[(&str, &str)]) {
+    let operations: Vec<_> = cases.iter().map(|(operation, _)| *operation).collect();
+    let outcomes = perform(service, &operations).await;
+    assert_eq!(outcomes.len(), cases.len(), "{outcomes:?}");
+    for ((operation, expected), outcome) in cases.iter().zip(&outcomes) {
+        assert_eq!(outcome, expected, "{operation}");
+    }
+}
