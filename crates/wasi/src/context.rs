@@ -55,6 +55,11 @@ impl WasiCtx {
     pub fn builder() -> WasiCtxBuilder {
         WasiCtxBuilder::new()
     }
+
+    /// The network that the guest was given, with the policy before it: for other ways to it than WASI's own.
+    pub fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
 }
 
 /// The host's data of a store, as far as WASI needs it: every store whose guests use WASI holds something that

@@ -79,8 +79,10 @@ fn of_hyper(error: &hyper::Error, phase: Phase) -> ErrorCode {
         cut_short(phase)
     } else if error.is_timeout() {
         ErrorCode::ConnectionReadTimeout
-    } else {
+    } else if error.is_user() || phase == Phase::Awaiting {
         ErrorCode::other(error)
+    } else {
+        cut_short(phase)
     }
 }
 

@@ -102,7 +102,7 @@ impl From<Refused> for ErrorCode {
 
 impl ErrorCode {
     /// The guest has as many sockets open as it may, or the host as many as it can.
-    pub(crate) const TOO_MANY_OPEN: ErrorCode = ErrorCode::Other(Cow::Borrowed("too many open files"));
+    pub const TOO_MANY_OPEN: ErrorCode = ErrorCode::Other(Cow::Borrowed("too many open files"));
 }
 
 /// Why a name was not resolved.

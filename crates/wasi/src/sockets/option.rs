@@ -14,6 +14,9 @@ pub enum SocketOption {
     KeepAliveInterval,
     /// How many probes fail before the connection does.
     KeepAliveCount,
+    /// Whether small pieces are sent at once, instead of waiting until those before them were acknowledged: 1 or 0. TCP
+    /// alone has it, and guests cannot set it.
+    NoDelay,
     /// How far packets travel: 1 to 255.
     HopLimit,
     /// How much the kernel holds until it is received, in bytes.
@@ -25,7 +28,8 @@ pub enum SocketOption {
 impl SocketOption {
     /// Checks a value that is to be set. What is too large a network may make smaller; only nothing is an error.
     pub(super) fn check(self, value: u64) -> Result<()> {
-        match value == 0 && self != SocketOption::KeepAliveEnabled {
+        let is_truth_value = matches!(self, SocketOption::KeepAliveEnabled | SocketOption::NoDelay);
+        match value == 0 && !is_truth_value {
             true => Err(ErrorCode::InvalidArgument),
             false => Ok(()),
         }

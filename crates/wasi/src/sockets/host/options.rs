@@ -24,6 +24,7 @@ impl Socket {
             SocketOption::KeepAliveIdleTime => nanoseconds(sockopt::tcp_keepidle(socket)?),
             SocketOption::KeepAliveInterval => nanoseconds(sockopt::tcp_keepintvl(socket)?),
             SocketOption::KeepAliveCount => sockopt::tcp_keepcnt(socket)?.into(),
+            SocketOption::NoDelay => sockopt::tcp_nodelay(socket)?.into(),
             SocketOption::HopLimit => match self.family {
                 AddressFamily::Ipv4 => sockopt::ip_ttl(socket)?.into(),
                 AddressFamily::Ipv6 => sockopt::ipv6_unicast_hops(socket)?.into(),
@@ -42,6 +43,7 @@ impl Socket {
             SocketOption::KeepAliveIdleTime => sockopt::set_tcp_keepidle(socket, seconds(value))?,
             SocketOption::KeepAliveInterval => sockopt::set_tcp_keepintvl(socket, seconds(value))?,
             SocketOption::KeepAliveCount => sockopt::set_tcp_keepcnt(socket, value.min(COUNT_LIMIT) as u32)?,
+            SocketOption::NoDelay => sockopt::set_tcp_nodelay(socket, value != 0)?,
             SocketOption::HopLimit => {
                 let hops = u8::try_from(value).unwrap_or(u8::MAX);
                 match self.family {

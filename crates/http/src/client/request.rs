@@ -1,0 +1,171 @@
+//! A request as the connection sees it.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::Reason;
+use http::header::{TRAILER, TRANSFER_ENCODING};
+use http::{Method, Request};
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::time::Instant;
+
+use crate::body::{ContentLength, Direction};
+use crate::{Body, ErrorCode};
+
+/// Prepares a request for sending, but for its address.
+///
+/// # Errors
+///
+/// Its headers promise another body than it has, or none that could be.
+pub(super) fn prepare(
+    request: Request<Body>,
+) -> Result<(Request<RequestBody>, Option<Arc<Progress>>), ErrorCode> {
+    let (mut head, body) = request.into_parts();
+    // The connection decides how the body is delimited.
+    head.headers.remove(TRANSFER_ENCODING);
+    let length = ContentLength::of(&head.headers, Direction::Request)
+        .map_err(|_| ErrorCode::HttpRequestBodySize(None))?;
+    let may_have_trailers = head.headers.contains_key(TRAILER);
+    if body.is_end_stream() {
+        length.finish()?;
+        let body = RequestBody { body, length, may_have_trailers, progress: None };
+        return Ok((Request::from_parts(head, body), None));
+    }
+    let progress = Arc::new(Progress::new());
+    let body = RequestBody { body, length, may_have_trailers, progress: Some(progress.clone()) };
+    Ok((Request::from_parts(head, body), Some(progress)))
+}
+
+/// Whether a request can be sent again without anybody noticing (RFC 9110, section 9.2.1).
+pub(super) fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
+}
+
+/// The same request once more, without its body.
+pub(super) fn repeated(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let length = ContentLength::none(Direction::Request);
+    let mut copy =
+        Request::new(RequestBody { body: Body::empty(), length, may_have_trailers: false, progress: None });
+    *copy.method_mut() = request.method().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+/// The body of a request, whose length is what was promised, and whose progress is watched.
+pub(super) struct RequestBody {
+    body: Body,
+    length: ContentLength,
+    /// In HTTP/1.1 they come after chunks, not after a body whose length was told.
+    may_have_trailers: bool,
+    progress: Option<Arc<Progress>>,
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        if this.progress.as_ref().is_some_and(|progress| progress.is_given_up(cx)) {
+            return Poll::Ready(Some(Err(Box::new(h2::Error::from(Reason::CANCEL)))));
+        }
+        let frame = Pin::new(&mut this.body).poll_frame(cx).map(|frame| match frame {
+            Some(Ok(frame)) => {
+                let more = frame.data_ref().map_or(0, Bytes::len);
+                Some(this.length.add(more).map(|()| frame))
+            }
+            Some(Err(error)) => Some(Err(error)),
+            None => this.length.finish().err().map(Err),
+        });
+        if let Some(progress) = &this.progress {
+            let is_over = this.body.is_end_stream() || this.size_hint().exact() == Some(0);
+            progress.note(match &frame {
+                Poll::Pending => Sending::WaitsForBody,
+                Poll::Ready(Some(Err(error))) => Sending::Failed(error.clone()),
+                Poll::Ready(Some(Ok(_))) if !is_over => Sending::WaitsForPeer(Instant::now()),
+                Poll::Ready(_) => Sending::Over(Instant::now()),
+            });
+        }
+        frame.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream() && self.length.finish().is_ok()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.length.remaining() {
+            Some(remaining) => SizeHint::with_exact(remaining),
+            None if self.may_have_trailers => SizeHint::default(),
+            None => self.body.size_hint(),
+        }
+    }
+}
+
+/// How far the body of a request has come.
+pub(super) struct Progress(Mutex<State>);
+
+struct State {
+    sending: Sending,
+    /// Nobody is interested in the response any more.
+    is_given_up: bool,
+    /// Whoever waits for the body.
+    waker: Option<Waker>,
+}
+
+/// What has to happen for a request to be sent.
+#[derive(Clone)]
+pub(super) enum Sending {
+    /// Who writes the body has to go on.
+    WaitsForBody,
+    /// The peer has to take what was written last, then.
+    WaitsForPeer(Instant),
+    /// Nothing, since then.
+    Over(Instant),
+    /// It cannot be.
+    Failed(ErrorCode),
+}
+
+impl Progress {
+    fn new() -> Self {
+        let sending = Sending::WaitsForPeer(Instant::now());
+        Progress(Mutex::new(State { sending, is_given_up: false, waker: None }))
+    }
+
+    pub fn sending(&self) -> Sending {
+        self.state().sending.clone()
+    }
+
+    /// Ends the sending of the body, unless the peer is in the way.
+    pub fn give_up(&self) {
+        let mut state = self.state();
+        state.is_given_up = true;
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn is_given_up(&self, cx: &Context<'_>) -> bool {
+        let mut state = self.state();
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.waker = Some(cx.waker().clone());
+        }
+        state.is_given_up
+    }
+
+    fn note(&self, sending: Sending) {
+        self.state().sending = sending;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
