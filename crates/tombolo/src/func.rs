@@ -10,7 +10,7 @@ use crate::abi::{LiftContext, LowerContext, check_result, lift_result, lift_valu
 use crate::error::{Error, Result};
 use crate::runtime::{Caller, FlatValues, FuncValue, HostCaller, LiftedFunc, Scope, StoreCore};
 use crate::slot::Slot;
-use crate::store::{Accessor, AsStoreMut, Store};
+use crate::store::{Accessor, AsStoreMut, Store, StoreMut, host_then};
 use crate::value::{Type, Val};
 use crate::{Lift, LowerParams};
 
@@ -113,19 +113,14 @@ impl Func {
 
     fn start<A: Arguments>(&self, core: &StoreCore, args: A) -> Result<Arc<Slot<Result<A::Result>>>> {
         let slot = Arc::new(Slot::default());
-        self.begin(core, args, slot.clone())?;
+        self.begin(core, args, into_slot(&slot))?;
         Ok(slot)
     }
 
-    fn begin<A: Arguments>(
-        &self,
-        core: &StoreCore,
-        args: A,
-        slot: Arc<Slot<Result<A::Result>>>,
-    ) -> Result<()> {
+    fn begin<A: Arguments>(&self, core: &StoreCore, args: A, then: impl Then<A::Result>) -> Result<()> {
         let func = self.lifted(core)?;
         core.check_alive()?;
-        let call = HostCallOf { args, slot };
+        let call = HostCallOf { args, then: Some(then) };
         core.call_guest(func, Caller::Host(Box::new(call))).map(drop).map_err(|error| {
             core.poison(&error);
             error.called(&self.name)
@@ -141,7 +136,7 @@ impl Func {
         let slot = Arc::new(Slot::default());
         let (func, result) = (self.clone(), slot.clone());
         core.jobs.borrow_mut().push_back(Box::new(move |core| {
-            if let Err(error) = func.begin(core, args, result.clone()) {
+            if let Err(error) = func.begin(core, args, into_slot(&result)) {
                 result.set(Err(error));
             }
         }));
@@ -198,6 +193,34 @@ where
         self.func.call_driven(store, TypedArgs::new(params)).await
     }
 
+    /// Begins a call, and has `then` take its result: while the guest returns it, or when the call is cancelled. `then` is
+    /// dropped uncalled if the guest traps before.
+    ///
+    /// The call goes on whenever the store is driven.
+    ///
+    /// # Errors
+    /// If the guest traps before it waits for anything. An error of `then` ends the guest.
+    pub fn call_then<S: AsStoreMut>(
+        &self,
+        mut store: S,
+        params: P,
+        then: impl FnOnce(StoreMut<'_, S::Data>, Result<R>) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let store = store.as_store_mut();
+        let (core, args) = (store.core(), TypedArgs::new(params));
+        let then = host_then(then);
+        if !core.deadlines.sliced() && !core.is_suspended() {
+            return self.func.begin(core, args, then);
+        }
+        self.func.lifted(core)?;
+        let func = self.func.clone();
+        core.jobs.borrow_mut().push_back(Box::new(move |core| {
+            // The store says it to whoever drives it.
+            let _: Result<()> = func.begin(core, args, then);
+        }));
+        Ok(())
+    }
+
     /// Begins a call inside [`Store::run_concurrent`], and waits for its result while other calls go on.
     ///
     /// # Errors
@@ -208,6 +231,19 @@ where
     pub async fn call_concurrent<T: Send + 'static>(&self, store: &Accessor<T>, params: P) -> Result<R> {
         let slot = store.with(|store| self.func.start_driven(store.core(), TypedArgs::new(params)))?;
         std::future::poll_fn(move |cx| slot.poll(cx.waker())).await
+    }
+}
+
+/// What takes a call's result.
+trait Then<R>: FnOnce(&StoreCore, Result<R>) -> Result<()> + Send + 'static {}
+
+impl<R, F: FnOnce(&StoreCore, Result<R>) -> Result<()> + Send + 'static> Then<R> for F {}
+
+fn into_slot<R: Send + 'static>(slot: &Arc<Slot<Result<R>>>) -> impl Then<R> + use<R> {
+    let slot = slot.clone();
+    move |_: &StoreCore, result| {
+        slot.set(result);
+        Ok(())
     }
 }
 
@@ -270,12 +306,13 @@ impl Arguments for DynamicArgs {
 }
 
 /// The host as a caller.
-struct HostCallOf<A: Arguments> {
+struct HostCallOf<A, F> {
     args: A,
-    slot: Arc<Slot<Result<A::Result>>>,
+    /// Until it was called.
+    then: Option<F>,
 }
 
-impl<A: Arguments> HostCaller for HostCallOf<A> {
+impl<A: Arguments, F: Then<A::Result>> HostCaller for HostCallOf<A, F> {
     fn start(&mut self, core: &StoreCore, func: &LiftedFunc, task: TaskId) -> Result<FlatValues> {
         let mut side = func.guest.lower(core, Some(task));
         self.args.lower(&mut LowerContext::new(&func.guest.env.types, &mut side), func)
@@ -286,14 +323,11 @@ impl<A: Arguments> HostCaller for HostCallOf<A> {
             Some(flat) => {
                 let max_flat = if func.is_async { MAX_FLAT_PARAMS } else { MAX_FLAT_RESULTS };
                 let mut side = func.guest.lift(core, Scope::None);
-                A::lift(&mut LiftContext::new(&func.guest.env.types, &mut side), func, max_flat, flat)?
+                A::lift(&mut LiftContext::new(&func.guest.env.types, &mut side), func, max_flat, flat)
+                    .map(Ok)?
             }
-            None => {
-                self.slot.set(Err(Error::cancelled()));
-                return Ok(());
-            }
+            None => Err(Error::cancelled()),
         };
-        self.slot.set(Ok(result));
-        Ok(())
+        self.then.take().map_or(Ok(()), |then| then(core, result))
     }
 }

@@ -5,6 +5,7 @@ mod dispatcher;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use tokio::sync::oneshot;
 use tombolo::{Accessor, AsStoreMut, Component, ErrorKind, Instance, Linker, Resource, StoreMut, TypedFunc};
 
 pub use dispatcher::Dispatcher;
@@ -88,22 +89,49 @@ impl Service {
     /// error code, [`Error::Runtime`] if it fails.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the call where it is, and what it holds with it: better see it to its end.
+    /// When the future is dropped, the component finishes its answer all the same, but writes no body.
     pub async fn handle<T: HttpView + 'static>(
         &self,
         store: &Accessor<T>,
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Error> {
-        let method = request.method().clone();
-        let request = store.with(|mut store| {
-            let http = store.data_mut().http();
-            let request = Request::incoming(request, &http.ctx.fields).map_err(Error::Request)?;
-            http.table.push(request).map_err(tombolo::Error::host).map_err(Error::Runtime)
+        let (answer, answered) = oneshot::channel();
+        store.with(|store| {
+            self.handle_then(store, request, |response| {
+                // Whoever asked may be gone.
+                let _ = answer.send(response);
+            })
         })?;
-        let response = self.handle.call_concurrent(store, (request,)).await?.map_err(Error::Response)?;
-        let mut response = store.with(|store| outgoing(store, response, &method))?;
+        let mut response = answered.await.map_err(|_| Error::Abandoned)??;
         settle(response.body_mut()).await;
         Ok(response)
+    }
+
+    /// As [`handle`](Service::handle), but calls `then` with what comes of it, while the component returns it. `then` is
+    /// dropped uncalled if the component fails before.
+    ///
+    /// # Errors
+    /// As for `handle`, for what is known at once.
+    pub fn handle_then<T: HttpView + 'static>(
+        &self,
+        mut store: impl AsStoreMut<Data = T>,
+        request: http::Request<Body>,
+        then: impl FnOnce(Result<http::Response<Body>, Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        let mut store = store.as_store_mut();
+        let method = request.method().clone();
+        let http = store.data_mut().http();
+        let request = Request::incoming(request, &http.ctx.fields).map_err(Error::Request)?;
+        let request = http.table.push(request).map_err(tombolo::Error::host)?;
+        self.handle.call_then(store, (request,), move |store, response| {
+            then(match response {
+                Ok(Ok(response)) => outgoing(store, response, &method),
+                Ok(Err(error)) => Err(Error::Response(error)),
+                Err(error) => Err(Error::Runtime(error)),
+            });
+            Ok(())
+        })?;
+        Ok(())
     }
 }
 

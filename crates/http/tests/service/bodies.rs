@@ -162,3 +162,58 @@ async fn many_requests_are_answered_at_once() {
     }
     assert!(begun.elapsed() < Duration::from_secs(30), "one after the other it takes a minute");
 }
+
+#[tokio::test]
+async fn a_body_that_is_passed_on_never_enters_the_guest() {
+    let service = start("http-echo");
+    let (writer, body) = pipe();
+    let mut body = answer(&service, Request::post("/").body(body).unwrap()).await.unwrap().into_body();
+    for size in [1, 100, 1_000_000] {
+        let piece = Bytes::from(vec![7; size]);
+        let (sent, frame) = tokio::join!(writer.send(Ok(Frame::data(piece.clone()))), body.frame());
+        sent.unwrap();
+        let data = frame.unwrap().unwrap().into_data().unwrap();
+        assert_eq!((data.as_ptr(), data.len()), (piece.as_ptr(), size), "the very bytes");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_waits_for_is_let_go_of() {
+    let service = start("http-echo");
+    for way in WAYS {
+        let (writer, body) = pipe();
+        let request = Request::post(way).body(body).unwrap();
+        assert!(tokio::time::timeout(Duration::ZERO, service.handle(request)).await.is_err());
+        let closed = tokio::time::timeout(Duration::from_secs(20), async {
+            while writer.send(Ok(Frame::data("more".into()))).await.is_ok() {}
+        });
+        closed.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn memory_is_flat_after_many_requests() {
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+        status.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    };
+    let service = start("http-echo");
+    let rounds = async |count| {
+        for round in 0..count {
+            let mut trailers = HeaderMap::new();
+            trailers.append("x-sum", HeaderValue::from_static("42"));
+            let body = frames(&["some ", "text"], Some(trailers));
+            let response =
+                answer(&service, Request::post(WAYS[round % 2]).body(body).unwrap()).await.unwrap();
+            // Some are read to the end, some are not read.
+            if round % 3 > 0 {
+                collect(response).await.unwrap();
+            }
+        }
+    };
+    rounds(2000).await;
+    let before = resident();
+    rounds(10_000).await;
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 4 << 20, "{grown} bytes more after 10,000 requests");
+}

@@ -1,7 +1,7 @@
 //! What a request is for, as guests see and set it.
 
+use http::Request;
 use http::uri::Scheme;
-use http::{Request, Uri};
 use tombolo_http::{Body, Error, ErrorCode};
 
 use crate::host::{answer, check, outcomes, start};

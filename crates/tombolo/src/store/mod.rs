@@ -174,3 +174,14 @@ pub(crate) fn host_drop<T: Send + 'static>(
         core.in_host(|| f(store, rep))
     })
 }
+
+/// The same for what takes the result of a call, once.
+pub(crate) fn host_then<T: Send + 'static, R>(
+    f: impl FnOnce(StoreMut<'_, T>, crate::Result<R>) -> crate::Result<()> + Send + 'static,
+) -> impl FnOnce(&StoreCore, crate::Result<R>) -> crate::Result<()> + Send + 'static {
+    move |core, result| {
+        // SAFETY: the call was begun with a `StoreMut<T>` of this store, and resolves while no host code runs.
+        let store = unsafe { StoreMut::from_core(core) };
+        core.in_host(|| f(store, result))
+    }
+}

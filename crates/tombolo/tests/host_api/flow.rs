@@ -1,13 +1,13 @@
 //! Calls that wait, and streams and futures between the host and a guest.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tombolo::{
-    ComponentType, Destination, FutureReader, Lift, Lower, Result, Source, StreamConsumer, StreamProducer,
-    StreamReader, StreamState,
+    ComponentType, Destination, Error, FutureProducer, FutureReader, Lift, Lower, Result, Source, StoreMut,
+    StreamConsumer, StreamProducer, StreamReader, StreamState,
 };
 
 use crate::{Host, block_on, callee, sleep};
@@ -207,4 +207,94 @@ fn futures_go_both_ways() {
     })
     .unwrap();
     assert_eq!(block_on(twice.call_async(&mut store, (future,))).unwrap(), "ha ha");
+}
+
+/// Counts how often it is asked, and has the value the second time.
+struct Counter(u32);
+
+impl FutureProducer<Host> for Counter {
+    type Value = String;
+
+    fn poll_produce(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut store: StoreMut<'_, Host>,
+    ) -> Poll<Result<String>> {
+        self.0 += 1;
+        store.data_mut().waits += 1;
+        if self.0 == 1 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok("ha".to_owned()))
+    }
+}
+
+#[test]
+fn a_futures_value_is_made_when_a_guest_reads_it() {
+    let (mut store, instance) = callee();
+    let twice = instance.instance(FLOW).unwrap();
+    let twice = twice.typed_func::<(FutureReader<String>,), String>(&mut store, "twice").unwrap();
+    let future = FutureReader::produce(&mut store, Counter(0)).unwrap();
+    block_on(store.run_concurrent(async |_| {})).unwrap();
+    assert_eq!(store.data().waits, 0, "nobody reads it");
+    assert_eq!(block_on(twice.call_async(&mut store, (future,))).unwrap(), "ha ha");
+    assert_eq!(store.data().waits, 2);
+    // The host reads it, and closes it unread.
+    let future = FutureReader::produce(&mut store, Counter(0)).unwrap();
+    assert_eq!(
+        block_on(store.run_concurrent(async |store| future.read(&store).await.unwrap())).unwrap().unwrap(),
+        "ha"
+    );
+    FutureReader::produce(&mut store, Counter(0)).unwrap().close(&mut store).unwrap();
+    block_on(store.run_concurrent(async |_| {})).unwrap();
+    assert_eq!(store.data().waits, 4);
+}
+
+#[test]
+fn a_future_is_piped_to_a_function() {
+    let (mut store, instance) = callee();
+    let later = instance.instance(FLOW).unwrap();
+    let later = later.typed_func::<(u64, String), FutureReader<String>>(&mut store, "later").unwrap();
+    let (sender, receiver) = mpsc::channel();
+    let pipe = |store: StoreMut<'_, Host>, future: FutureReader<String>| {
+        let sender = sender.clone();
+        future.pipe(store, move |mut store, value| {
+            store.data_mut().waits += 1;
+            sender.send(value).map_err(Error::host)
+        })
+    };
+    // A guest's, one that the host makes, and one that it makes when it is wanted.
+    block_on(store.run_concurrent(async |store| {
+        let future = later.call_concurrent(&store, (5, "soon".to_owned())).await.unwrap();
+        store.with(|store| pipe(store, future)).unwrap();
+        store.with(|mut store| {
+            let made = FutureReader::new(store.as_mut(), async { Ok("made".to_owned()) }).unwrap();
+            pipe(store.as_mut(), made).unwrap();
+            let wanted = FutureReader::produce(store.as_mut(), Counter(0)).unwrap();
+            pipe(store, wanted).unwrap();
+        });
+        sleep(Duration::from_millis(50)).await;
+    }))
+    .unwrap();
+    let mut values: Vec<_> = receiver.try_iter().map(Option::unwrap).collect();
+    values.sort();
+    assert_eq!(values, ["ha", "made", "soon"]);
+    // Three values, of which one took two times, and the guest that waited.
+    assert_eq!(store.data().waits, 3 + 1 + 1 + 1);
+}
+
+#[test]
+fn a_call_hands_its_result_to_a_function() {
+    let (mut store, instance) = callee();
+    let later = instance.instance(FLOW).unwrap();
+    let later = later.typed_func::<(u64, String), FutureReader<String>>(&mut store, "later").unwrap();
+    let (sender, receiver) = mpsc::channel();
+    later
+        .call_then(&mut store, (0, "now".to_owned()), move |store, result| {
+            result?.pipe(store, move |_, value| sender.send(value).map_err(Error::host))
+        })
+        .unwrap();
+    block_on(store.run_concurrent(async |_| sleep(Duration::from_millis(20)).await)).unwrap();
+    assert_eq!(receiver.try_recv().unwrap().as_deref(), Some("now"));
 }
