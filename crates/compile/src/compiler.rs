@@ -13,6 +13,7 @@ use tombolo_types::TypeRegistry;
 use tombolo_types::core::FuncType;
 use wasmparser::WasmFeatures;
 
+use crate::CompileError;
 use crate::adapter::{self, Adapter};
 use crate::call_graph::CallGraph;
 use crate::compiled::{
@@ -20,8 +21,8 @@ use crate::compiled::{
 };
 use crate::config::{self, Config, Registers, SUPPORTED_FEATURES};
 use crate::parse::ParsedModule;
+use crate::trampoline::{self, TrampolineKind};
 use crate::translate::{self, Env, Scratch};
-use crate::{CompileError, trampoline};
 
 /// Compiles modules for the machine it runs on. One serves all threads of a process.
 pub struct Compiler {
@@ -149,44 +150,21 @@ impl Compiler {
         Worker::new(false).compile(self, module, wasm, defined)?.link(self.interrupt_shim.as_ref())
     }
 
-    /// Compiles the function through which the host calls functions of a type.
+    /// Compiles a function between host and guest, of a type.
     ///
     /// # Errors
     /// If the type has too many parameters or results.
-    pub fn entry_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
+    pub fn trampoline(&self, kind: TrampolineKind, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
         let mut context = Context::new();
-        trampoline::entry(&mut context.func, ty, &*self.isa);
-        self.finish(&mut context, 0, 0)?.link(None)
-    }
-
-    /// Compiles the function through which guests call the host's functions of a type.
-    ///
-    /// # Errors
-    /// If the type has too many parameters or results.
-    pub fn exit_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
-        let mut context = Context::new();
-        trampoline::exit(&mut context.func, ty, &*self.isa);
-        self.finish(&mut context, 0, 0)?.link(None)
-    }
-
-    /// Compiles the function through which guests call links of a type: see [`link`](crate::vmctx::link).
-    ///
-    /// # Errors
-    /// If the type has too many parameters or results.
-    pub fn link_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
-        let mut context = Context::new();
-        trampoline::link(&mut context.func, ty, &*self.isa);
-        self.finish(&mut context, 0, 0)?.link(None)
-    }
-
-    /// Compiles the function through which guests call `task.return` with results of a type: see
-    /// [`activation`](crate::vmctx::activation).
-    ///
-    /// # Errors
-    /// If the type has too many parameters.
-    pub fn task_return_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
-        let mut context = Context::new();
-        trampoline::task_return(&mut context.func, ty, &*self.isa);
+        let (function, isa) = (&mut context.func, &*self.isa);
+        match kind {
+            TrampolineKind::Entry => trampoline::entry(function, ty, isa),
+            TrampolineKind::Exit => trampoline::exit(function, ty, isa),
+            TrampolineKind::Link => trampoline::link(function, ty, isa),
+            TrampolineKind::TaskReturn => trampoline::task_return(function, ty, isa),
+            TrampolineKind::Direct => trampoline::direct(function, ty, isa),
+            TrampolineKind::Context(slot) => trampoline::context(function, ty, slot, isa),
+        }
         self.finish(&mut context, 0, 0)?.link(None)
     }
 

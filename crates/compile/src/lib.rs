@@ -38,4 +38,5 @@ pub use compiler::Compiler;
 pub use config::{Config, OptLevel, SUPPORTED_FEATURES};
 pub use error::{CompileError, FunctionName};
 pub use parse::ParsedModule;
+pub use trampoline::TrampolineKind;
 pub use wasmparser::WasmFeatures;

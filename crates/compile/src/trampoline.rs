@@ -7,19 +7,37 @@
 //! return. A walk of the stack starts with that pair: the next return address lies at `EXIT_FP + 8`, the next frame pointer
 //! at `EXIT_FP`.
 
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     AbiParam, Function, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, UserFuncName,
     Value, types,
 };
 use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use tombolo_types::core::FuncType;
+use tombolo_types::core::{FuncType, ValType};
 
 use crate::signature::{POINTER, host_signature, value_type, wasm_signature};
 use crate::translate::{set_stack_limit, trap};
 use crate::vmctx::{
     Builtin, TrapCode, VALUE_SIZE, activation, builtin, header, host_context, link, store_context,
 };
+
+/// The functions between host and guest, each for one function type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TrampolineKind {
+    /// By which the host calls functions of the type.
+    Entry,
+    /// By which guests call functions of the host.
+    Exit,
+    /// By which guests call [links](crate::vmctx::link).
+    Link,
+    /// By which guests call a `task.return`: see [`activation`].
+    TaskReturn,
+    /// By which guests call a built-in that the host does: see [`builtin::DIRECT`].
+    Direct,
+    /// `context.get` or `context.set` of a slot, 0 or 1: the type says which.
+    Context(u32),
+}
 
 /// With more values than this, an exit trampoline checks that its own frame leaves the host its stack.
 const MANY_VALUES: usize = 16;
@@ -86,10 +104,7 @@ pub(crate) fn exit(function: &mut Function, ty: &FuncType, isa: &dyn TargetIsa) 
 
         builder.switch_to_block(failed);
         builder.seal_block(failed);
-        let raise = builder.ins().load(POINTER, flags, store, store_context::RAISE as i32);
-        let signature = builder.import_signature(host_signature(&[POINTER], &[]));
-        builder.ins().call_indirect(signature, raise, &[store]);
-        builder.ins().trap(trap(TrapCode::Unreachable));
+        raise(&mut builder, store);
 
         builder.switch_to_block(done);
         builder.seal_block(done);
@@ -169,6 +184,92 @@ pub(crate) fn task_return(function: &mut Function, ty: &FuncType, isa: &dyn Targ
     }
     builder.seal_all_blocks();
     builder.finalize(isa.frontend_config());
+}
+
+/// A built-in of the type that the host does: see [`builtin::DIRECT`].
+pub(crate) fn direct(function: &mut Function, ty: &FuncType, isa: &dyn TargetIsa) {
+    const PARAMS: usize = 3;
+    let mut allocations = FunctionBuilderContext::new();
+    function.name = UserFuncName::user(1, 6);
+    function.signature = wasm_signature(ty);
+    let mut builder = FunctionBuilder::new(function, &mut allocations);
+    let block = builder.create_block();
+    builder.append_block_params_for_function_params(block);
+    builder.switch_to_block(block);
+    builder.seal_block(block);
+    if let Some((context, params)) = builder.block_params(block).to_vec().split_first() {
+        let (context, flags) = (*context, MemFlagsData::trusted());
+        let store = builder.ins().load(POINTER, flags, context, host_context::STORE as i32);
+        record_exit(&mut builder, store);
+        let mut args = vec![context];
+        for param in params.iter().take(PARAMS) {
+            let wide = builder.func.dfg.value_type(*param) == types::I64;
+            args.push(if wide { *param } else { builder.ins().uextend(types::I64, *param) });
+        }
+        while args.len() <= PARAMS {
+            args.push(builder.ins().iconst(types::I64, 0));
+        }
+        let host = builder.ins().load(POINTER, flags, context, builtin::DIRECT as i32);
+        let signature = builder
+            .import_signature(host_signature(&[POINTER, types::I64, types::I64, types::I64], &[types::I64]));
+        let call = builder.ins().call_indirect(signature, host, &args);
+        let result = builder.inst_results(call).first().copied().unwrap_or(context);
+        let (failed, done) = (builder.create_block(), builder.create_block());
+        builder.set_cold_block(failed);
+        let fails = builder.ins().icmp_imm_s(IntCC::Equal, result, -1);
+        builder.ins().brif(fails, failed, &[], done, &[]);
+
+        builder.switch_to_block(failed);
+        builder.seal_block(failed);
+        raise(&mut builder, store);
+
+        builder.switch_to_block(done);
+        builder.seal_block(done);
+        let mut results = Vec::new();
+        for ty in &ty.results {
+            let wide = value_type(*ty) == types::I64;
+            results.push(if wide { result } else { builder.ins().ireduce(types::I32, result) });
+        }
+        builder.ins().return_(&results);
+    }
+    builder.finalize(isa.frontend_config());
+}
+
+/// `context.get` or `context.set` of a slot: the type says which.
+pub(crate) fn context(function: &mut Function, ty: &FuncType, slot: u32, isa: &dyn TargetIsa) {
+    let mut allocations = FunctionBuilderContext::new();
+    function.name = UserFuncName::user(1, 7);
+    function.signature = wasm_signature(ty);
+    let mut builder = FunctionBuilder::new(function, &mut allocations);
+    let block = builder.create_block();
+    builder.append_block_params_for_function_params(block);
+    builder.switch_to_block(block);
+    builder.seal_block(block);
+    if let Some((context, params)) = builder.block_params(block).to_vec().split_first() {
+        let flags = MemFlagsData::trusted();
+        let store = builder.ins().load(POINTER, flags, *context, host_context::STORE as i32);
+        let at = builder.ins().load(POINTER, flags, store, store_context::ACTIVATION as i32);
+        let offset = activation::CONTEXT as i32 + 8 * slot as i32;
+        if let Some(param) = params.first() {
+            let wide = builder.func.dfg.value_type(*param) == types::I64;
+            let value = if wide { *param } else { builder.ins().uextend(types::I64, *param) };
+            builder.ins().store(flags, value, at, offset);
+            builder.ins().return_(&[]);
+        } else {
+            let load = |ty: &ValType| builder.ins().load(value_type(*ty), flags, at, offset);
+            let results: Vec<Value> = ty.results.iter().map(load).collect();
+            builder.ins().return_(&results);
+        }
+    }
+    builder.finalize(isa.frontend_config());
+}
+
+/// Raises the trap that is pending.
+fn raise(builder: &mut FunctionBuilder<'_>, store: Value) {
+    let raise = builder.ins().load(POINTER, MemFlagsData::trusted(), store, store_context::RAISE as i32);
+    let signature = builder.import_signature(host_signature(&[POINTER], &[]));
+    builder.ins().call_indirect(signature, raise, &[store]);
+    builder.ins().trap(trap(TrapCode::Unreachable));
 }
 
 /// Records in the store context which frame called the function that is being built.

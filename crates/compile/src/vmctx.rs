@@ -106,8 +106,12 @@ pub mod link {
 pub mod builtin {
     /// Two data words of the host.
     pub const DATA: u32 = super::host_context::DATA;
-    /// `*const u8`: the exit trampoline, by which the host does what the built-in does.
+    /// `*const u8`: an exit trampoline, by which the host does what a `task.return` does.
     pub const EXIT: u32 = DATA + 16;
+    /// `extern "sysv64" fn(*mut HostContext, u64, u64, u64) -> u64`: does what another built-in does. Its core function
+    /// has as many integers as parameters at most, of which narrow ones come with zeros above them, and one result at
+    /// most. What is returned is the result, or `u64::MAX`, which is none, when a trap is to be raised.
+    pub const DIRECT: u32 = DATA + 24;
 }
 
 /// The runtime's functions that adapters call, `extern "sysv64"`, the link first. Where it is not said, they do not call

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use tombolo_compile::vmctx::TrapCode;
-use tombolo_compile::{CompileError, CompiledModule, Compiler, Config, OptLevel};
+use tombolo_compile::{CompileError, CompiledModule, Compiler, Config, OptLevel, TrampolineKind};
 use tombolo_types::TypeRegistry;
 
 /// Compiles a module in each way there is, and returns what the default way makes of it.
@@ -261,8 +261,8 @@ fn trampolines_of_every_width_compile() {
             FuncType::new([], types.clone()),
             FuncType::new(types.clone(), types),
         ] {
-            assert!(!compiler.entry_trampoline(&ty).unwrap().code.is_empty());
-            assert!(!compiler.exit_trampoline(&ty).unwrap().code.is_empty());
+            assert!(!compiler.trampoline(TrampolineKind::Entry, &ty).unwrap().code.is_empty());
+            assert!(!compiler.trampoline(TrampolineKind::Exit, &ty).unwrap().code.is_empty());
         }
     }
 }

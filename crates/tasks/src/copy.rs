@@ -7,6 +7,7 @@
 
 use crate::embedder::{Buffer, Embedder, MAX_BUFFER_LENGTH};
 use crate::end::{Delivered, EndKind, EndState};
+use crate::event::CopyEvent;
 use crate::id::{EndId, InstanceId};
 use crate::store::Store;
 use crate::trap::{EndAction, Trap};
@@ -36,7 +37,62 @@ pub struct Transfer {
     eager: bool,
 }
 
+/// A copy that is made at once, for which its end needs no buffer: see [`Store::immediate_copy`].
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "the other end waits until the copy is finished"]
+pub struct ImmediateCopy {
+    /// How many elements are copied.
+    pub count: u32,
+    end: EndId,
+    peer: EndId,
+}
+
 impl<E: Embedder> Store<E> {
+    /// Says whether an idle guest's end from [`Store::end_to_copy`] would copy at once, if it copied so many elements: the
+    /// other end has a buffer, which is returned too, and both have elements to copy or room for some. If so, and if
+    /// elements can be copied without running guests, this is [`Store::copy`] without a buffer of its own: the runtime
+    /// copies the elements, then calls [`Store::finish_immediate`].
+    ///
+    /// # Errors
+    ///
+    /// Traps when the elements would be copied within one instance and are not plain numbers.
+    #[inline]
+    pub fn immediate_copy(
+        &mut self,
+        id: EndId,
+        length: u32,
+    ) -> Result<Option<(ImmediateCopy, &mut E::Buffer)>, Trap> {
+        let Some(peer) = self.ends.get(id)?.other else { return Ok(None) };
+        let (end, other) = self.ends.get_two_mut(id, peer)?;
+        let remain = other.remain();
+        end.check_same_instance(other, Some(length), remain)?;
+        let count = length.min(remain.unwrap_or(0));
+        if count == 0 || length > MAX_BUFFER_LENGTH || end.state != EndState::Idle {
+            return Ok(None);
+        }
+        Ok(other.buffer.as_mut().map(|buffer| (ImmediateCopy { count, end: id, peer }, buffer)))
+    }
+
+    /// Accounts for the elements that the runtime has copied, notifies the other end, and returns this one's event.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when an end was dropped.
+    #[inline]
+    pub fn finish_immediate(&mut self, copy: ImmediateCopy) -> Result<CopyEvent, Trap> {
+        let ImmediateCopy { count, end: id, peer } = copy;
+        let (end, other) = self.ends.get_two_mut(id, peer)?;
+        let Some(theirs) = &mut other.buffer else {
+            return Err(Trap::Misuse("an end has no buffer"));
+        };
+        theirs.advance(count.min(theirs.remain()));
+        let progress = theirs.progress();
+        other.active = theirs.remain() > 0;
+        let event = end.conclude(count);
+        self.notify(peer, progress);
+        Ok(event)
+    }
+
     /// Reads into or writes from a buffer (`End.copy`).
     ///
     /// A guest's end comes from [`Store::end_to_copy`]. After [`CopyStep::Pending`], a synchronous built-in

@@ -295,11 +295,7 @@ impl<E: Embedder> Store<E> {
         }
         let end = self.ends.get_mut(id)?;
         let progress = std::mem::take(&mut end.progress);
-        let (result, state) =
-            if end.kind.is_stream() { end.stream_result() } else { end.future_result(progress) };
-        end.state = state;
-        end.active = false;
-        let event = CopyEvent { code: end.kind.event_code(), result, progress };
+        let event = end.conclude(progress);
         Ok(Delivered { event, buffer: end.buffer.take() })
     }
 
@@ -506,6 +502,16 @@ impl<E: Embedder> End<E> {
             EndState::Copying | EndState::CancellingCopy => Err(Trap::EndBusy { index, action, kind }),
             EndState::Done => Err(Trap::EndDone { index, action, kind }),
         }
+    }
+
+    /// Ends a copy, and returns its event.
+    #[inline]
+    pub(crate) fn conclude(&mut self, progress: u32) -> CopyEvent {
+        let (result, state) =
+            if self.kind.is_stream() { self.stream_result() } else { self.future_result(progress) };
+        self.state = state;
+        self.active = false;
+        CopyEvent { code: self.kind.event_code(), result, progress }
     }
 
     /// The result and the next state of a stream's event, in the order of precedence.

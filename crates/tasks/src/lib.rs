@@ -119,7 +119,7 @@ mod waitable_set;
 
 pub use budget::Budget;
 pub use callback::{CallbackCode, CallbackStep};
-pub use copy::{CopyStep, Transfer};
+pub use copy::{CopyStep, ImmediateCopy, Transfer};
 pub use door::Door;
 pub use embedder::{Buffer, Element, Embedder, MAX_BUFFER_LENGTH};
 pub use end::{CancelStep, Delivered, EndKind, EndState};

@@ -113,6 +113,12 @@ impl<E: Embedder> Store<E> {
         None
     }
 
+    /// Says whether [`Store::next_ready`] would return this thread, and if so, marks it running.
+    #[inline]
+    pub fn resume_if_next(&mut self, thread: ThreadId) -> bool {
+        self.ready.front() == Some(thread) && self.try_resume(thread)
+    }
+
     /// As [`Store::next_ready`], among the threads of one instance that have entered (`inst.threads`).
     ///
     /// This is what a synchronous call that blocked, and a cancellation, may run.

@@ -6,6 +6,7 @@
 
 use std::ffi::c_void;
 
+use tombolo_compile::TrampolineKind;
 use tombolo_compile::vmctx::{builtin, link};
 use tombolo_types::TypeId;
 use tombolo_types::core::ValType;
@@ -21,6 +22,24 @@ pub struct HostCall<'a> {
     /// One slot for each parameter or result, whichever are more.
     pub values: &'a mut [RawVal],
 }
+
+/// What the code of a built-in is.
+#[derive(Clone, Copy, Debug)]
+pub enum BuiltinCode {
+    /// A `task.return`. The function does what it does, unless the activation that runs lets it go to its caller straight
+    /// away; it is as for [`GroupRef::raw_host_func`]. Whoever gives an activation a link sees to it that its fields are as
+    /// they should.
+    TaskReturn(HostFn),
+    /// `context.get` or `context.set` of slot 0 or 1: a function without parameters and with one result, or the other way
+    /// round, which is an integer.
+    Context(u32),
+    /// Another one, whose core function has three integers as parameters at most and one as a result. The function does
+    /// not unwind, and returns [`u64::MAX`] only with a trap set by [`guard`](crate::guard) or [`Store::set_pending`].
+    Direct(DirectFn),
+}
+
+/// A built-in as the host does it: its context and its parameters, narrow ones with zeros above them.
+pub type DirectFn = unsafe extern "sysv64" fn(*mut HostContext, u64, u64, u64) -> u64;
 
 /// A host function in a box, as its context's first data words hold it.
 pub(crate) type Closure = Box<dyn Fn(HostCall<'_>) -> Result<(), Trap> + Send>;
@@ -149,7 +168,7 @@ impl GroupRef<'_> {
         data: [usize; 2],
         more: &[usize],
     ) -> Result<FuncHandle, CodeError> {
-        let trampoline = self.store.trampolines().link(type_id)?;
+        let trampoline = self.store.trampolines().find(TrampolineKind::Link, type_id)?;
         let interpreter = self.store.trampolines().exit(type_id)?.code() as usize;
         let mut words = vec![call as usize, self.store.context().as_ptr() as usize];
         words.extend(data);
@@ -163,27 +182,34 @@ impl GroupRef<'_> {
         Ok(unsafe { self.raw_func(func_ref) })
     }
 
-    /// Makes a `task.return`, a function of the form that [`builtin`] describes: `call` does what it does, as in
-    /// [`GroupRef::raw_host_func`], unless the activation that runs lets it go to its caller straight away.
+    /// Makes a built-in, a function of the form that [`builtin`] describes.
     ///
     /// # Errors
     /// When a trampoline cannot be made.
     ///
     /// # Safety
-    /// As for [`GroupRef::raw_host_func`]. Whoever gives an activation a link sees to it that its fields are as
-    /// [`activation`](tombolo_compile::vmctx::activation) says; there is an activation when the function is called.
-    pub unsafe fn raw_task_return(
+    /// What the built-in's [code](BuiltinCode) asks for; there is an activation of the form that
+    /// [`activation`](tombolo_compile::vmctx::activation) describes when the function is called.
+    pub unsafe fn raw_builtin(
         self,
         type_id: TypeId,
-        call: HostFn,
+        code: BuiltinCode,
         data: [usize; 2],
     ) -> Result<FuncHandle, CodeError> {
-        let trampoline = self.store.trampolines().task_return(type_id)?;
-        let exit = self.store.trampolines().exit(type_id)?.code() as usize;
-        let mut words = vec![call as usize, self.store.context().as_ptr() as usize];
+        let trampolines = self.store.trampolines();
+        let (kind, call, exit, direct) = match code {
+            BuiltinCode::TaskReturn(call) => {
+                let exit = trampolines.exit(type_id)?.code() as usize;
+                (TrampolineKind::TaskReturn, call as usize, exit, 0)
+            }
+            BuiltinCode::Context(slot) => (TrampolineKind::Context(slot), 0, 0, 0),
+            BuiltinCode::Direct(direct) => (TrampolineKind::Direct, 0, 0, direct as usize),
+        };
+        let trampoline = trampolines.find(kind, type_id)?;
+        let mut words = vec![call, self.store.context().as_ptr() as usize];
         words.extend(data);
         debug_assert!(words.len() * size_of::<usize>() == builtin::EXIT as usize);
-        words.push(exit);
+        words.extend([exit, direct]);
         let context = self.keep_words(words);
         let func_ref =
             FuncRef { code: trampoline.code(), vmctx: context.as_ptr().cast::<c_void>(), type_id: type_id.0 };

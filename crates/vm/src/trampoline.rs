@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tombolo_compile::Compiler;
+use tombolo_compile::{Compiler, TrampolineKind};
 use tombolo_types::core::{FuncType, ValType};
 use tombolo_types::{TypeId, TypeRegistry};
 
@@ -14,19 +14,7 @@ use crate::{CodeError, CodeObject};
 pub struct TrampolineCache {
     compiler: Arc<Compiler>,
     registry: Arc<TypeRegistry>,
-    entries: RwLock<HashMap<TypeId, Trampoline>>,
-    exits: RwLock<HashMap<TypeId, Trampoline>>,
-    links: RwLock<HashMap<TypeId, Trampoline>>,
-    task_returns: RwLock<HashMap<TypeId, Trampoline>>,
-}
-
-/// The kinds of trampolines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Entry,
-    Exit,
-    Link,
-    TaskReturn,
+    known: RwLock<HashMap<(TrampolineKind, TypeId), Trampoline>>,
 }
 
 /// A published trampoline. Cheap to clone.
@@ -36,7 +24,7 @@ pub struct Trampoline {
     code: *const u8,
     type_id: TypeId,
     slots: u32,
-    way: Way,
+    kind: TrampolineKind,
 }
 
 // SAFETY: `code` is the address of `object`'s code, which does not change.
@@ -72,21 +60,14 @@ impl Trampoline {
     }
 
     pub(crate) fn is_entry_of(&self, type_id: TypeId) -> bool {
-        self.way == Way::Entry && self.type_id == type_id
+        self.kind == TrampolineKind::Entry && self.type_id == type_id
     }
 }
 
 impl TrampolineCache {
     /// Makes an empty cache.
     pub fn new(compiler: Arc<Compiler>, registry: Arc<TypeRegistry>) -> Arc<TrampolineCache> {
-        Arc::new(TrampolineCache {
-            compiler,
-            registry,
-            entries: RwLock::default(),
-            exits: RwLock::default(),
-            links: RwLock::default(),
-            task_returns: RwLock::default(),
-        })
+        Arc::new(TrampolineCache { compiler, registry, known: RwLock::default() })
     }
 
     /// The engine's compiler.
@@ -104,7 +85,7 @@ impl TrampolineCache {
     /// # Errors
     /// When it cannot be compiled or there is no memory for it.
     pub fn entry(&self, type_id: TypeId) -> Result<Trampoline, CodeError> {
-        self.find(&self.entries, type_id, Way::Entry)
+        self.find(TrampolineKind::Entry, type_id)
     }
 
     /// The trampoline through which compiled code calls host functions of a type.
@@ -112,54 +93,39 @@ impl TrampolineCache {
     /// # Errors
     /// When it cannot be compiled or there is no memory for it.
     pub fn exit(&self, type_id: TypeId) -> Result<Trampoline, CodeError> {
-        self.find(&self.exits, type_id, Way::Exit)
+        self.find(TrampolineKind::Exit, type_id)
     }
 
-    /// The trampoline through which compiled code calls links of a type: see
-    /// [`GroupRef::raw_link`](crate::GroupRef::raw_link).
+    /// The trampoline of a kind for a type.
     ///
     /// # Errors
     /// When it cannot be compiled or there is no memory for it.
-    pub fn link(&self, type_id: TypeId) -> Result<Trampoline, CodeError> {
-        self.find(&self.links, type_id, Way::Link)
-    }
-
-    /// The trampoline through which compiled code calls a `task.return` of a type: see
-    /// [`GroupRef::raw_task_return`](crate::GroupRef::raw_task_return).
-    ///
-    /// # Errors
-    /// When it cannot be compiled or there is no memory for it.
-    pub fn task_return(&self, type_id: TypeId) -> Result<Trampoline, CodeError> {
-        self.find(&self.task_returns, type_id, Way::TaskReturn)
-    }
-
-    fn find(
-        &self,
-        known: &RwLock<HashMap<TypeId, Trampoline>>,
-        type_id: TypeId,
-        way: Way,
-    ) -> Result<Trampoline, CodeError> {
-        if let Some(trampoline) = known.read().unwrap_or_else(PoisonError::into_inner).get(&type_id) {
+    pub(crate) fn find(&self, kind: TrampolineKind, type_id: TypeId) -> Result<Trampoline, CodeError> {
+        let key = (kind, type_id);
+        if let Some(trampoline) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(trampoline.clone());
         }
         let ty = self.registry.get(type_id).ok_or(CodeError::UnknownType(type_id))?;
-        let new = self.compile(&ty, type_id, way)?;
+        let new = self.compile(&ty, type_id, kind)?;
         // Two threads may both have compiled it; the first one's is used by both.
-        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(known.entry(type_id).or_insert(new).clone())
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(known.entry(key).or_insert(new).clone())
     }
 
-    fn compile(&self, ty: &FuncType, type_id: TypeId, way: Way) -> Result<Trampoline, CodeError> {
-        let (function, name) = match way {
-            Way::Entry => (self.compiler.entry_trampoline(ty)?, "host to guest"),
-            Way::Exit => (self.compiler.exit_trampoline(ty)?, "guest to host"),
-            Way::Link => (self.compiler.link_trampoline(ty)?, "link"),
-            Way::TaskReturn => (self.compiler.task_return_trampoline(ty)?, "task.return"),
+    fn compile(&self, ty: &FuncType, type_id: TypeId, kind: TrampolineKind) -> Result<Trampoline, CodeError> {
+        let name = match kind {
+            TrampolineKind::Entry => "host to guest",
+            TrampolineKind::Exit => "guest to host",
+            TrampolineKind::Link => "link",
+            TrampolineKind::TaskReturn => "task.return",
+            TrampolineKind::Direct => "built-in",
+            TrampolineKind::Context(_) => "context",
         };
+        let function = self.compiler.trampoline(kind, ty)?;
         let object = CodeObject::publish_function(function, format!("tombolo::{name} {}", signature(ty)))?;
         let slots = ty.params.len().max(ty.results.len());
         let slots = u32::try_from(slots).map_err(|_| CodeError::TooLarge(slots))?;
-        Ok(Trampoline { code: object.code(), object, type_id, slots, way })
+        Ok(Trampoline { code: object.code(), object, type_id, slots, kind })
     }
 }
 

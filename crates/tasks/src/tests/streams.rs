@@ -235,3 +235,33 @@ fn what_cannot_be_forwarded() {
     store.guest_copy(b, r3, READ, T, 1).unwrap();
     assert!(matches!(store.end_forward(b, (r3, READ), (w4, WRITE), &T), Err(Trap::EndBusy { .. })));
 }
+
+#[test]
+fn a_copy_that_finds_its_peer_waiting_needs_no_buffer() {
+    let (mut store, a, b) = store();
+    let (writer, reader) = store.stream(a, b, Type::Number);
+    let end = store.end_to_copy(a, writer, WRITE, &Type::Number, true).unwrap();
+    assert_eq!(store.immediate_copy(end, 3).unwrap(), None, "nobody reads");
+    assert_eq!(store.guest_copy(b, reader, READ, Type::Number, 5), Ok(Copied::Blocked));
+    assert_eq!(store.immediate_copy(end, 0).unwrap(), None, "a question is no copy");
+    for (length, count, progress) in [(3, 3, 3), (4, 2, 5)] {
+        let (copy, buffer) = store.immediate_copy(end, length).unwrap().unwrap();
+        assert_eq!((copy.count, buffer.progress), (count, progress - count));
+        let event = store.finish_immediate(copy).unwrap();
+        assert_eq!(event, CopyEvent { code: EventCode::StreamWrite, result: Completed, progress: count });
+        store.check_invariants();
+    }
+    assert_eq!(store.immediate_copy(end, 1).unwrap(), None, "the reader's buffer is full");
+    let set = store.waitable_set_new(b).unwrap();
+    store.waitable_join(b, reader, set).unwrap();
+    let event = Event { code: EventCode::StreamRead, p1: reader, p2: 5 << 4 };
+    assert_eq!(store.poll(b, set), Ok(Some(event)));
+
+    let (writer, reader) = store.future(a, b, Type::Text);
+    store.guest_copy(b, reader, EndKind::FutureReadable, Type::Text, 1).unwrap();
+    let end = store.end_to_copy(a, writer, EndKind::FutureWritable, &Type::Text, true).unwrap();
+    let (copy, _) = store.immediate_copy(end, 1).unwrap().unwrap();
+    assert_eq!(store.finish_immediate(copy).unwrap().payload(), 0);
+    assert_eq!(store.end_state(end), Ok(EndState::Done));
+    store.check_invariants();
+}

@@ -107,11 +107,6 @@ impl<'a> Activation<'a> {
         [self.context[0].get(), self.context[1].get()]
     }
 
-    /// A cell of the thread's storage; there are two.
-    pub fn slot(&self, slot: u32) -> Option<&Cell<u64>> {
-        self.context.get(slot as usize)
-    }
-
     /// A call that an adapter has prepared, to go on elsewhere.
     ///
     /// What it has lent stays where it is.

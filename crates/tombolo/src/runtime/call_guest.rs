@@ -176,18 +176,24 @@ impl StoreCore {
         mut packed: u32,
     ) -> Result<()> {
         loop {
-            let step = {
+            let event = {
                 let mut tasks = self.tasks.borrow_mut();
-                let step = tasks.callback_returned(thread, packed)?;
-                if step == CallbackStep::Wait {
-                    *tasks.thread_mut(thread)? = ThreadData::Callback;
+                match tasks.callback_returned(thread, packed)? {
+                    CallbackStep::Exit => None,
+                    CallbackStep::Call(event) => Some(event),
+                    // What the event loop would do next can be done right here.
+                    CallbackStep::Wait if self.turn.goes_on(thread) && tasks.resume_if_next(thread) => {
+                        Some(tasks.take_callback_event(thread)?)
+                    }
+                    CallbackStep::Wait => {
+                        *tasks.thread_mut(thread)? = ThreadData::Callback;
+                        return Ok(());
+                    }
                 }
-                step
             };
-            match step {
-                CallbackStep::Exit => return self.exit(task, thread),
-                CallbackStep::Wait => return Ok(()),
-                CallbackStep::Call(event) => packed = self.call_callback(func, event)?,
+            match event {
+                Some(event) => packed = self.call_callback(func, event)?,
+                None => return self.exit(task, thread),
             }
         }
     }

@@ -45,6 +45,13 @@ impl CopyBuffer {
         ptr: u64,
         length: u32,
     ) -> Result<Self> {
+        let size = CopyBuffer::check(core, guest, ty, ptr, length)?;
+        Ok(CopyBuffer { guest: guest.clone(), ty, ptr, size, length, progress: 0 })
+    }
+
+    /// The checks of that; returns the size of an element.
+    #[inline]
+    pub fn check(core: &StoreCore, guest: &Guest, ty: Option<TypeRef>, ptr: u64, length: u32) -> Result<u64> {
         if length > tombolo_tasks::MAX_BUFFER_LENGTH {
             return Err(Error::abi(format!("a stream buffer of {length} elements is too long")));
         }
@@ -64,7 +71,7 @@ impl CopyBuffer {
                 }
             }
         }
-        Ok(CopyBuffer { guest: guest.clone(), ty, ptr, size, length, progress: 0 })
+        Ok(size)
     }
 
     /// Address of the first element that was not copied yet.

@@ -42,10 +42,48 @@ pub(crate) struct StoreCore {
     pub jobs: RefCell<VecDeque<Job>>,
     /// The event loop's fiber, suspended at the end of a time slice.
     pub sliced: RefCell<Option<Fiber>>,
+    /// The event loop's present turn.
+    pub turn: Turn,
     /// Whether nothing may run: it is poisoned, or suspended.
     stopped: Cell<bool>,
     /// What to do when the last handle to a host's resource is dropped.
     pub host_drops: RefCell<HashMap<ResourceType, HostDrop>>,
+}
+
+/// A turn of the event loop: so many threads run, or one so many times.
+#[derive(Default)]
+pub(crate) struct Turn {
+    left: Cell<u32>,
+    /// Which thread runs because the event loop has resumed it, and nobody else.
+    thread: Cell<Option<ThreadId>>,
+}
+
+impl Turn {
+    /// Begins a turn.
+    pub fn begin(&self, threads: u32) {
+        self.left.set(threads);
+    }
+
+    /// Whether another thread may run, and notes that none does.
+    pub fn is_left(&self) -> bool {
+        self.thread.set(None);
+        self.left.get() > 0
+    }
+
+    /// Notes the thread that the event loop resumes.
+    pub fn is_of(&self, thread: ThreadId) {
+        self.left.set(self.left.get().saturating_sub(1));
+        self.thread.set(Some(thread));
+    }
+
+    /// Whether a thread, which waits, may go on in place if it is the next, without the event loop.
+    pub fn goes_on(&self, thread: ThreadId) -> bool {
+        if self.thread.get() != Some(thread) || self.left.get() == 0 {
+            return false;
+        }
+        self.left.set(self.left.get().saturating_sub(1));
+        true
+    }
 }
 
 /// Work for the event loop.
@@ -78,6 +116,7 @@ impl StoreCore {
             deadlines: Deadlines::default(),
             jobs: RefCell::default(),
             sliced: RefCell::default(),
+            turn: Turn::default(),
             stopped: Cell::new(false),
             host_drops: RefCell::default(),
         }

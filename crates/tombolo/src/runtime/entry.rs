@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tombolo_compile::vmctx::TrapCode;
 use tombolo_types::TypeId;
-use tombolo_vm::{FuncHandle, HostContext, InstanceHandle, RawVal};
+use tombolo_vm::{BuiltinCode, FuncHandle, HostContext, InstanceHandle, RawVal};
 
 use super::builtins::{BuiltinFunc, BuiltinKind};
 use super::core::StoreCore;
@@ -81,13 +81,15 @@ impl StoreCore {
         let builtin = Arc::new(builtin);
         let data = [std::ptr::from_ref(self) as usize, Arc::as_ptr(&builtin) as usize];
         let group = self.vm.within(island.group);
-        // SAFETY: `enter_builtin` reads just these words; the island keeps what they point to. Adapters fill in the
+        // SAFETY: the functions read just these words, and validation knows the types of built-ins; the island keeps what they point to. Adapters fill in the
         // activations that they give links. Whatever calls into a guest has an activation.
         let func = unsafe {
-            match builtin.kind {
-                BuiltinKind::TaskReturn { .. } => group.raw_task_return(ty, enter_builtin, data),
-                _ => group.raw_host_func(ty, enter_builtin, &data),
-            }
+            let code = match builtin.kind {
+                BuiltinKind::TaskReturn { .. } => BuiltinCode::TaskReturn(enter_task_return),
+                BuiltinKind::Context(slot) => BuiltinCode::Context(slot),
+                _ => BuiltinCode::Direct(enter_builtin),
+            };
+            group.raw_builtin(ty, code, data)
         };
         self.add_part(island, |parts| parts.builtins.push(builtin));
         func.map_err(Error::code)
@@ -124,15 +126,31 @@ unsafe extern "sysv64" fn enter_lowered(host: *mut HostContext, values: *mut Raw
 }
 
 /// What a built-in's core function calls.
-unsafe extern "sysv64" fn enter_builtin(host: *mut HostContext, values: *mut RawVal) -> usize {
-    // SAFETY: as in `enter_lowered`.
+unsafe extern "sysv64" fn enter_builtin(host: *mut HostContext, a: u64, b: u64, c: u64) -> u64 {
+    let mut result = u64::MAX;
+    // SAFETY: compiled code passes the context that `builtin_to_core` made; store and built-in outlive the code.
     unsafe {
         tombolo_vm::guard(host, |_| {
             let data = HostContext::data(host);
             let core = &*(*data as *const StoreCore);
             let builtin = &*(*data.add(1) as *const BuiltinFunc);
-            let values = std::slice::from_raw_parts_mut(values, builtin.slots);
-            core.call_builtin(builtin, values).map_err(trap_of)
+            result = core.call_builtin(builtin, [a, b, c]).map_err(trap_of)?;
+            Ok(())
+        });
+    }
+    result
+}
+
+/// What the core function of a `task.return` calls if it cannot go to its caller straight away.
+unsafe extern "sysv64" fn enter_task_return(host: *mut HostContext, values: *mut RawVal) -> usize {
+    // SAFETY: as in `enter_builtin`; the array is as long as the parameter list.
+    unsafe {
+        tombolo_vm::guard(host, |_| {
+            let data = HostContext::data(host);
+            let core = &*(*data as *const StoreCore);
+            let builtin = &*(*data.add(1) as *const BuiltinFunc);
+            let values = std::slice::from_raw_parts(values, builtin.params);
+            core.task_return(builtin, values).map_err(trap_of)
         })
     }
 }

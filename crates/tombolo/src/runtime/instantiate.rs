@@ -231,8 +231,8 @@ impl Instantiator<'_> {
             Step::Builtin { builtin, core_type } => {
                 let (kind, waits) = (self.builtin(builtin)?, builtin.blocks());
                 let ty = self.core.engine.registry().get(*core_type);
-                let slots = ty.map_or(0, |ty| ty.params.len().max(ty.results.len()));
-                let builtin = BuiltinFunc { instance: self.instance, kind, slots };
+                let params = ty.map_or(0, |ty| ty.params.len());
+                let builtin = BuiltinFunc { instance: self.instance, kind, params };
                 let func = self.core.builtin_to_core(self.island, builtin, *core_type)?;
                 self.host_func(func, waits);
             }
@@ -501,8 +501,7 @@ impl Instantiator<'_> {
                 BuiltinKind::TaskReturn { guest: self.guest(options)?, result: *result }
             }
             Builtin::TaskCancel => BuiltinKind::TaskCancel,
-            Builtin::ContextGet(slot) => BuiltinKind::ContextGet(*slot),
-            Builtin::ContextSet(slot) => BuiltinKind::ContextSet(*slot),
+            Builtin::ContextGet(slot) | Builtin::ContextSet(slot) => BuiltinKind::Context(*slot),
             Builtin::ThreadYield => BuiltinKind::ThreadYield,
             Builtin::SubtaskDrop => BuiltinKind::SubtaskDrop,
             Builtin::SubtaskCancel { is_async } => BuiltinKind::SubtaskCancel { is_async: *is_async },

@@ -9,7 +9,7 @@ use crate::error::{Error, Result, TrapReason};
 use crate::runtime::StoreCore;
 
 /// Threads that run between two looks at the host's work.
-const THREADS_PER_TURN: usize = 64;
+const THREADS_PER_TURN: u32 = 64;
 /// Turns after which the executor gets to do something else.
 const TURNS: usize = 64;
 
@@ -144,9 +144,11 @@ fn run_ready(core: &StoreCore) -> Result<bool> {
         any = true;
         job(core);
     }
-    for _ in 0..THREADS_PER_TURN {
+    core.turn.begin(THREADS_PER_TURN);
+    while core.turn.is_left() {
         let Some(thread) = core.tasks.borrow_mut().next_ready() else { break };
         any = true;
+        core.turn.is_of(thread);
         core.resume_thread(thread).inspect_err(|error| core.poison(error))?;
     }
     core.serve_host_ends()?;

@@ -1,6 +1,6 @@
 //! The canonical built-ins (CanonicalABI.md, "Canonical Definitions").
 //!
-//! A built-in is a core function of the guest; parameters and results share an array of values.
+//! A built-in is a core function of the guest: of three integers at most, but for `task.return`.
 
 mod error_context;
 mod resource;
@@ -16,20 +16,19 @@ use tombolo_types::TypeId;
 use tombolo_types::component::TypeRef;
 use tombolo_vm::{RawVal, TableHandle};
 
-use super::call_host::set_result;
 use super::core::StoreCore;
 use super::env::Element;
 use super::guest::Guest;
 use crate::component::Switch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::resource::ResourceType;
 
 /// A built-in as one instance uses it.
 pub(crate) struct BuiltinFunc {
     pub instance: InstanceId,
     pub kind: BuiltinKind,
-    /// The larger of the numbers of its parameters and results.
-    pub slots: usize,
+    /// How many parameters its core function has.
+    pub params: usize,
 }
 
 /// What a built-in does, with the options it was declared with.
@@ -39,24 +38,48 @@ pub(crate) enum BuiltinKind {
     ResourceDrop(ResourceType),
     BackpressureInc,
     BackpressureDec,
-    TaskReturn { guest: Guest, result: Option<TypeRef> },
+    TaskReturn {
+        guest: Guest,
+        result: Option<TypeRef>,
+    },
     TaskCancel,
-    ContextGet(u32),
-    ContextSet(u32),
+    /// `context.get` or `context.set`.
+    Context(u32),
     ThreadYield,
     SubtaskDrop,
-    SubtaskCancel { is_async: bool },
+    SubtaskCancel {
+        is_async: bool,
+    },
     StreamNew(Element),
     FutureNew(Element),
-    Copy { guest: Arc<Guest>, element: Element, kind: EndKind, is_async: bool },
-    CancelCopy { element: Element, kind: EndKind, is_async: bool },
-    DropEnd { element: Element, kind: EndKind },
-    Forward { element: Element, readable: EndKind, writable: EndKind },
+    Copy {
+        guest: Arc<Guest>,
+        element: Element,
+        kind: EndKind,
+        is_async: bool,
+    },
+    CancelCopy {
+        element: Element,
+        kind: EndKind,
+        is_async: bool,
+    },
+    DropEnd {
+        element: Element,
+        kind: EndKind,
+    },
+    Forward {
+        element: Element,
+        readable: EndKind,
+        writable: EndKind,
+    },
     ErrorContextNew(Guest),
     ErrorContextDebugMessage(Guest),
     ErrorContextDrop,
     ThreadIndex,
-    ThreadNewIndirect { ty: TypeId, table: TableHandle },
+    ThreadNewIndirect {
+        ty: TypeId,
+        table: TableHandle,
+    },
     ThreadResumeLater,
     ThreadSuspend,
     ThreadSwitch(Switch),
@@ -68,69 +91,75 @@ pub(crate) enum BuiltinKind {
 }
 
 impl StoreCore {
-    /// Does what a built-in does.
-    pub fn call_builtin(&self, builtin: &BuiltinFunc, values: &mut [RawVal]) -> Result<()> {
+    /// Does what a built-in does that is no `task.return` and none of `context.*`: its result, or 0.
+    pub fn call_builtin(&self, builtin: &BuiltinFunc, args: [u64; 3]) -> Result<u64> {
         let instance = builtin.instance;
-        let arg = |i: usize| values.get(i).map_or(0, |value: &RawVal| value.u32());
-        let result = match &builtin.kind {
-            BuiltinKind::ResourceNew(ty) => self.tasks.borrow_mut().resource_new(instance, *ty, arg(0))?,
-            BuiltinKind::ResourceRep(ty) => self.tasks.borrow().resource_rep(instance, *ty, arg(0))?,
-            BuiltinKind::ResourceDrop(ty) => return self.resource_drop(instance, *ty, arg(0)),
-            BuiltinKind::BackpressureInc => return Ok(self.tasks.borrow_mut().backpressure_inc(instance)?),
-            BuiltinKind::BackpressureDec => return Ok(self.tasks.borrow_mut().backpressure_dec(instance)?),
-            BuiltinKind::TaskReturn { guest, result } => {
-                return self.task_return(builtin, guest, *result, values);
+        let [a, b, c] = args;
+        let (index, second) = (a as u32, b as u32);
+        let done = |()| 0;
+        Ok(match &builtin.kind {
+            BuiltinKind::ResourceNew(ty) => {
+                self.tasks.borrow_mut().resource_new(instance, *ty, index)?.into()
             }
-            BuiltinKind::TaskCancel => return self.task_cancel(instance),
-            BuiltinKind::ContextGet(slot) => return self.context_get(*slot, values),
-            BuiltinKind::ContextSet(slot) => return self.context_set(*slot, values),
-            BuiltinKind::ThreadYield => self.thread_yield()?,
+            BuiltinKind::ResourceRep(ty) => self.tasks.borrow().resource_rep(instance, *ty, index)?.into(),
+            BuiltinKind::ResourceDrop(ty) => self.resource_drop(instance, *ty, index).map(done)?,
+            BuiltinKind::BackpressureInc => self.tasks.borrow_mut().backpressure_inc(instance).map(done)?,
+            BuiltinKind::BackpressureDec => self.tasks.borrow_mut().backpressure_dec(instance).map(done)?,
+            BuiltinKind::TaskCancel => self.task_cancel(instance).map(done)?,
+            BuiltinKind::ThreadYield => self.thread_yield()?.into(),
             BuiltinKind::SubtaskDrop => {
-                let data = self.tasks.borrow_mut().subtask_drop(instance, arg(0))?;
+                let data = self.tasks.borrow_mut().subtask_drop(instance, index)?;
                 drop(data);
-                return Ok(());
+                0
             }
-            BuiltinKind::SubtaskCancel { is_async } => self.subtask_cancel(instance, *is_async, arg(0))?,
-            BuiltinKind::StreamNew(element) => return self.stream_new(instance, element, values),
-            BuiltinKind::FutureNew(element) => return self.future_new(instance, element, values),
+            BuiltinKind::SubtaskCancel { is_async } => {
+                self.subtask_cancel(instance, *is_async, index)?.into()
+            }
+            BuiltinKind::StreamNew(element) => self.stream_new(instance, element)?,
+            BuiltinKind::FutureNew(element) => self.future_new(instance, element)?,
             BuiltinKind::Copy { guest, element, kind, is_async } => {
-                self.copy(guest, element, *kind, *is_async, values)?
+                self.copy(guest, element, *kind, *is_async, (index, b, c))?.into()
             }
             BuiltinKind::CancelCopy { element, kind, is_async } => {
-                self.cancel_copy(instance, element, *kind, *is_async, arg(0))?
+                self.cancel_copy(instance, element, *kind, *is_async, index)?.into()
             }
-            BuiltinKind::DropEnd { element, kind } => return self.drop_end(instance, element, *kind, arg(0)),
+            BuiltinKind::DropEnd { element, kind } => {
+                self.drop_end(instance, element, *kind, index).map(done)?
+            }
             BuiltinKind::Forward { element, readable, writable } => {
-                return self.forward(instance, element, (arg(0), *readable), (arg(1), *writable));
+                self.forward(instance, element, (index, *readable), (second, *writable)).map(done)?
             }
-            BuiltinKind::ErrorContextNew(guest) => self.error_context_new(guest, values)?,
+            BuiltinKind::ErrorContextNew(guest) => self.error_context_new(guest, a, b)?.into(),
             BuiltinKind::ErrorContextDebugMessage(guest) => {
-                return self.error_context_debug_message(guest, values);
+                self.error_context_debug_message(guest, index, b).map(done)?
             }
             BuiltinKind::ErrorContextDrop => {
-                return Ok(self.tasks.borrow_mut().error_context_drop(instance, arg(0))?);
+                self.tasks.borrow_mut().error_context_drop(instance, index).map(done)?
             }
             BuiltinKind::ThreadIndex => {
                 let thread = self.current_thread()?;
-                self.tasks.borrow().thread_index(thread)?
+                self.tasks.borrow().thread_index(thread)?.into()
             }
-            BuiltinKind::ThreadNewIndirect { ty, table } => self.thread_new_indirect(*ty, *table, values)?,
+            BuiltinKind::ThreadNewIndirect { ty, table } => {
+                self.thread_new_indirect(*ty, *table, a, RawVal::from_u64(b))?.into()
+            }
             BuiltinKind::ThreadResumeLater => {
-                return Ok(self.tasks.borrow_mut().thread_resume_later(instance, arg(0))?);
+                self.tasks.borrow_mut().thread_resume_later(instance, index).map(done)?
             }
-            BuiltinKind::ThreadSuspend => self.thread_suspend()?,
-            BuiltinKind::ThreadSwitch(switch) => self.thread_switch(*switch, arg(0))?,
-            BuiltinKind::WaitableSetNew => self.tasks.borrow_mut().waitable_set_new(instance)?,
-            BuiltinKind::WaitableSetWait(guest) => self.waitable_set_wait(guest, arg(0), values)?,
-            BuiltinKind::WaitableSetPoll(guest) => self.waitable_set_poll(guest, arg(0), values)?,
+            BuiltinKind::ThreadSuspend => self.thread_suspend()?.into(),
+            BuiltinKind::ThreadSwitch(switch) => self.thread_switch(*switch, index)?.into(),
+            BuiltinKind::WaitableSetNew => self.tasks.borrow_mut().waitable_set_new(instance)?.into(),
+            BuiltinKind::WaitableSetWait(guest) => self.waitable_set_wait(guest, index, b)?.into(),
+            BuiltinKind::WaitableSetPoll(guest) => self.waitable_set_poll(guest, index, b)?.into(),
             BuiltinKind::WaitableSetDrop => {
-                return Ok(self.tasks.borrow_mut().waitable_set_drop(instance, arg(0))?);
+                self.tasks.borrow_mut().waitable_set_drop(instance, index).map(done)?
             }
             BuiltinKind::WaitableJoin => {
-                return Ok(self.tasks.borrow_mut().waitable_join(instance, arg(0), arg(1))?);
+                self.tasks.borrow_mut().waitable_join(instance, index, second).map(done)?
             }
-        };
-        set_result(values, result);
-        Ok(())
+            BuiltinKind::TaskReturn { .. } | BuiltinKind::Context(_) => {
+                return Err(Error::usage("a built-in of another form was called"));
+            }
+        })
     }
 }

@@ -3,59 +3,49 @@
 use std::sync::Arc;
 
 use tombolo_tasks::{BLOCKED, CancelStep, CopyStep, EndId, EndKind, InstanceId, WaitFor};
-use tombolo_vm::RawVal;
+use tombolo_types::component::TypeRef;
 
 use crate::error::{Error, Result};
 use crate::runtime::copy::CopyBuffer;
 use crate::runtime::core::StoreCore;
 use crate::runtime::env::Element;
-use crate::runtime::guest::Guest;
+use crate::runtime::guest::{Guest, copy_between};
 
 impl StoreCore {
-    pub(super) fn stream_new(
-        &self,
-        instance: InstanceId,
-        element: &Element,
-        values: &mut [RawVal],
-    ) -> Result<()> {
+    pub(super) fn stream_new(&self, instance: InstanceId, element: &Element) -> Result<u64> {
         let ends = self.tasks.borrow_mut().stream_new(Some(instance), element.clone())?;
-        self.return_ends(ends, values)
+        self.pack_ends(ends)
     }
 
-    pub(super) fn future_new(
-        &self,
-        instance: InstanceId,
-        element: &Element,
-        values: &mut [RawVal],
-    ) -> Result<()> {
+    pub(super) fn future_new(&self, instance: InstanceId, element: &Element) -> Result<u64> {
         let ends = self.tasks.borrow_mut().future_new(Some(instance), element.clone())?;
-        self.return_ends(ends, values)
+        self.pack_ends(ends)
     }
 
-    fn return_ends(&self, (readable, writable): (EndId, EndId), values: &mut [RawVal]) -> Result<()> {
+    fn pack_ends(&self, (readable, writable): (EndId, EndId)) -> Result<u64> {
         let tasks = self.tasks.borrow();
-        let packed = u64::from(tasks.end_index(readable)?) | u64::from(tasks.end_index(writable)?) << 32;
-        if let Some(result) = values.first_mut() {
-            *result = RawVal::from_u64(packed);
-        }
-        Ok(())
+        Ok(u64::from(tasks.end_index(readable)?) | u64::from(tasks.end_index(writable)?) << 32)
     }
 
-    /// `stream.read`, `stream.write`, `future.read` and `future.write`.
+    /// `stream.read`, `stream.write`, `future.read` and `future.write`, of an end's index and a buffer's address and
+    /// length.
     pub(super) fn copy(
         &self,
         guest: &Arc<Guest>,
         element: &Element,
         kind: EndKind,
         is_async: bool,
-        values: &[RawVal],
+        (index, ptr, length): (u32, u64, u64),
     ) -> Result<u32> {
-        let index = values.first().map_or(0, |value| value.u32());
-        let ptr = guest.pointer(values.get(1));
-        let length = if kind.is_stream() { guest.pointer(values.get(2)) } else { 1 };
+        let length = if kind.is_stream() { length } else { 1 };
         let length = u32::try_from(length)
             .map_err(|_| Error::abi(format!("a stream buffer of {length} elements is too long")))?;
         let end = self.tasks.borrow().end_to_copy(guest.instance, index, kind, element, is_async)?;
+        if element.ty.is_none_or(TypeRef::is_plain)
+            && let Some(payload) = self.copy_at_once(guest, element, (end, kind), ptr, length)?
+        {
+            return Ok(payload);
+        }
         let buffer = CopyBuffer::new(self, guest, element.ty, ptr, length)?;
         let step = self.tasks.borrow_mut().copy(end, buffer)?;
         if let Some(delivered) = self.finish_copy(step)? {
@@ -63,6 +53,28 @@ impl StoreCore {
         }
         self.serve_host_ends()?;
         self.take_or_wait(end, is_async)
+    }
+
+    /// Copies plain elements if the other end waits for them; the payload of the event.
+    #[inline]
+    fn copy_at_once(
+        &self,
+        guest: &Guest,
+        element: &Element,
+        (end, kind): (EndId, EndKind),
+        ptr: u64,
+        length: u32,
+    ) -> Result<Option<u32>> {
+        let size = CopyBuffer::check(self, guest, element.ty, ptr, length)?;
+        let mut tasks = self.tasks.borrow_mut();
+        let Some((copy, other)) = tasks.immediate_copy(end, length)? else { return Ok(None) };
+        let bytes = size.saturating_mul(copy.count.into());
+        // No guest runs meanwhile.
+        match kind.is_readable() {
+            true => copy_between(self, &other.guest, other.position(), guest, ptr, bytes)?,
+            false => copy_between(self, guest, ptr, &other.guest, other.position(), bytes)?,
+        }
+        Ok(Some(tasks.finish_immediate(copy)?.payload()))
     }
 
     /// The payload of an end's event, if it has one; else waits for it or says that the built-in is blocked.

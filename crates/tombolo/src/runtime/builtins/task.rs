@@ -1,24 +1,21 @@
 //! `task.*`, `context.*` and `subtask.cancel`.
 
 use tombolo_tasks::{BLOCKED, InstanceId, SubtaskCancel, TaskId, WaitFor};
-use tombolo_types::component::{MAX_FLAT_PARAMS, TypeRef};
+use tombolo_types::component::MAX_FLAT_PARAMS;
 use tombolo_vm::RawVal;
 
-use super::BuiltinFunc;
+use super::{BuiltinFunc, BuiltinKind};
 use crate::error::{Error, Result};
 use crate::runtime::activation::Activation;
 use crate::runtime::core::StoreCore;
-use crate::runtime::guest::Guest;
 use crate::runtime::{FlatValues, adapter};
 
 impl StoreCore {
-    pub(super) fn task_return(
-        &self,
-        builtin: &BuiltinFunc,
-        guest: &Guest,
-        result: Option<TypeRef>,
-        values: &[RawVal],
-    ) -> Result<()> {
+    /// `task.return`.
+    pub fn task_return(&self, builtin: &BuiltinFunc, values: &[RawVal]) -> Result<()> {
+        let BuiltinKind::TaskReturn { guest, result } = &builtin.kind else {
+            return Err(Error::usage("a built-in of another form was called"));
+        };
         guest.check_may_leave()?;
         let lazy = self.activation().and_then(Activation::lazy_link);
         let task = self.current_task()?;
@@ -26,7 +23,7 @@ impl StoreCore {
         let Some(func) = func.filter(|func| func.is_async) else {
             return Err(Error::abi("task.return in a function that is not lifted with `async`"));
         };
-        if func.sig.result != result {
+        if func.sig.result != *result {
             return Err(Error::abi("task.return with another result type than the function has"));
         }
         // `LiftOptions.equal`. The reference tests and `wit-component` leave out the options of a `task.return` whose
@@ -57,21 +54,6 @@ impl StoreCore {
         self.tasks.borrow_mut().task_cancel(task)?;
         let caller = self.take_caller(task)?;
         self.resolve_cancelled(&func, caller)
-    }
-
-    pub(super) fn context_get(&self, slot: u32, values: &mut [RawVal]) -> Result<()> {
-        let cell = self.activation().and_then(|activation| activation.slot(slot));
-        if let (Some(cell), Some(result)) = (cell, values.first_mut()) {
-            *result = RawVal::from_u64(cell.get());
-        }
-        Ok(())
-    }
-
-    pub(super) fn context_set(&self, slot: u32, values: &[RawVal]) -> Result<()> {
-        if let Some(cell) = self.activation().and_then(|activation| activation.slot(slot)) {
-            cell.set(values.first().map_or(0, |value| value.u64()));
-        }
-        Ok(())
     }
 
     pub(super) fn subtask_cancel(&self, instance: InstanceId, is_async: bool, index: u32) -> Result<u32> {

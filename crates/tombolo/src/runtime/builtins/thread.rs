@@ -13,14 +13,10 @@ impl StoreCore {
         &self,
         ty: TypeId,
         table: TableHandle,
-        values: &[RawVal],
+        index: u64,
+        argument: RawVal,
     ) -> Result<u32> {
         let task = self.current_task()?;
-        let index = match (values.first(), table.ty(&self.vm).table64) {
-            (Some(value), true) => value.u64(),
-            (value, _) => value.map_or(0, |value| value.u32()).into(),
-        };
-        let argument = values.get(1).copied().unwrap_or_default();
         let func = match table.get(&self.vm, index) {
             Some(Val::FuncRef(Some(func))) => func,
             Some(_) => return Err(Error::abi(format!("thread.new-indirect: uninitialized element {index}"))),

@@ -1,14 +1,13 @@
 //! `waitable-set.wait` and `waitable-set.poll`.
 
 use tombolo_tasks::{Event, WaitFor};
-use tombolo_vm::RawVal;
 
 use crate::error::{Error, Result};
 use crate::runtime::core::StoreCore;
 use crate::runtime::guest::Guest;
 
 impl StoreCore {
-    pub(super) fn waitable_set_wait(&self, guest: &Guest, set: u32, values: &[RawVal]) -> Result<u32> {
+    pub(super) fn waitable_set_wait(&self, guest: &Guest, set: u32, out: u64) -> Result<u32> {
         let event = self.tasks.borrow_mut().poll(guest.instance, set)?;
         let event = match event {
             Some(event) => event,
@@ -19,17 +18,16 @@ impl StoreCore {
                 event.ok_or_else(|| Error::usage("a wait ended without an event"))?
             }
         };
-        self.unpack_event(guest, event, values)
+        self.unpack_event(guest, event, out)
     }
 
-    pub(super) fn waitable_set_poll(&self, guest: &Guest, set: u32, values: &[RawVal]) -> Result<u32> {
+    pub(super) fn waitable_set_poll(&self, guest: &Guest, set: u32, out: u64) -> Result<u32> {
         let event = self.tasks.borrow_mut().poll(guest.instance, set)?;
-        self.unpack_event(guest, event.unwrap_or(Event::NONE), values)
+        self.unpack_event(guest, event.unwrap_or(Event::NONE), out)
     }
 
     /// Stores an event's payload where the guest wants it (`unpack_event`).
-    fn unpack_event(&self, guest: &Guest, event: Event, values: &[RawVal]) -> Result<u32> {
-        let ptr = guest.pointer(values.get(1));
+    fn unpack_event(&self, guest: &Guest, event: Event, ptr: u64) -> Result<u32> {
         let memory = guest.bytes_mut(self);
         let at = usize::try_from(ptr).unwrap_or(usize::MAX);
         if !ptr.is_multiple_of(4) {
