@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
@@ -183,7 +184,7 @@ async fn an_answer_that_nobody_waits_for_is_let_go_of() {
     for way in WAYS {
         let (writer, body) = pipe();
         let request = Request::post(way).body(body).unwrap();
-        assert!(tokio::time::timeout(Duration::ZERO, service.handle(request)).await.is_err());
+        assert!(service.handle(request).now_or_never().is_none());
         let closed = tokio::time::timeout(Duration::from_secs(20), async {
             while writer.send(Ok(Frame::data("more".into()))).await.is_ok() {}
         });
