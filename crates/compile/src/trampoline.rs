@@ -7,7 +7,6 @@
 //! return. A walk of the stack starts with that pair: the next return address lies at `EXIT_FP + 8`, the next frame pointer
 //! at `EXIT_FP`.
 
-use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     AbiParam, Function, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, UserFuncName,
     Value, types,
@@ -210,13 +209,17 @@ pub(crate) fn direct(function: &mut Function, ty: &FuncType, isa: &dyn TargetIsa
             args.push(builder.ins().iconst(types::I64, 0));
         }
         let host = builder.ins().load(POINTER, flags, context, builtin::DIRECT as i32);
-        let signature = builder
-            .import_signature(host_signature(&[POINTER, types::I64, types::I64, types::I64], &[types::I64]));
+        let signature = builder.import_signature(host_signature(
+            &[POINTER, types::I64, types::I64, types::I64],
+            &[types::I64; 2],
+        ));
         let call = builder.ins().call_indirect(signature, host, &args);
-        let result = builder.inst_results(call).first().copied().unwrap_or(context);
+        let (result, fails) = match *builder.inst_results(call) {
+            [result, fails] => (result, fails),
+            _ => (context, context),
+        };
         let (failed, done) = (builder.create_block(), builder.create_block());
         builder.set_cold_block(failed);
-        let fails = builder.ins().icmp_imm_s(IntCC::Equal, result, -1);
         builder.ins().brif(fails, failed, &[], done, &[]);
 
         builder.switch_to_block(failed);

@@ -108,9 +108,9 @@ pub mod builtin {
     pub const DATA: u32 = super::host_context::DATA;
     /// `*const u8`: an exit trampoline, by which the host does what a `task.return` does.
     pub const EXIT: u32 = DATA + 16;
-    /// `extern "sysv64" fn(*mut HostContext, u64, u64, u64) -> u64`: does what another built-in does. Its core function
-    /// has as many integers as parameters at most, of which narrow ones come with zeros above them, and one result at
-    /// most. What is returned is the result, or `u64::MAX`, which is none, when a trap is to be raised.
+    /// `extern "sysv64" fn(*mut HostContext, u64, u64, u64) -> (u64, usize)`: does what another built-in does. Its core
+    /// function has as many integers as parameters at most, of which narrow ones come with zeros above them, and one
+    /// result at most. Returned are the result and 0, or anything and non-zero when a trap is to be raised.
     pub const DIRECT: u32 = DATA + 24;
 }
 

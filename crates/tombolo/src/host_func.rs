@@ -13,7 +13,7 @@ use tombolo_types::component::{FuncTypeId, Types};
 
 use crate::abi::{LiftContext, LowerContext, check_result, lift_values, lower_result, lower_values};
 use crate::error::{Error, Result};
-use crate::runtime::{FlatValues, HostCall, HostFunction, HostOutcome, HostWork, LoweredFunc, StoreCore};
+use crate::runtime::{HostCall, HostFunction, HostOutcome, HostWork, LoweredFunc, StoreCore};
 use crate::store::{Accessor, StoreMut, enter};
 use crate::value::{Type, Val};
 use crate::{ComponentType, LiftParams, Lower};
@@ -115,7 +115,7 @@ where
         let mut cx = LowerContext::new(types, &mut side);
         let out = lowered.out_pointer(args);
         let flat = lower_values(&mut cx, lowered.sig.result(), results, lowered.max_flat_results(), out)?;
-        Ok(HostOutcome::Done(flat.values().into()))
+        Ok(HostOutcome::Done(flat.values().first().copied().unwrap_or(0)))
     }
 
     fn check(&self, _: &Types, _: FuncTypeId) -> Result<()> {
@@ -132,12 +132,12 @@ impl HostCall<'_> {
     }
 }
 
-fn lower<R: Lower>(result: &R, core: &StoreCore, lowered: &LoweredFunc, args: &[u64]) -> Result<FlatValues> {
+#[inline]
+fn lower<R: Lower>(result: &R, core: &StoreCore, lowered: &LoweredFunc, args: &[u64]) -> Result<u64> {
     let mut side = lowered.lower(core);
     let mut cx = LowerContext::new(&lowered.guest.env.types, &mut side);
     let out = lowered.out_pointer(args);
-    let flat = lower_result(result, &mut cx, lowered.sig.result, lowered.max_flat_results(), out)?;
-    Ok(flat.values().into())
+    lower_result(result, &mut cx, lowered.sig.result, lowered.max_flat_results(), out)
 }
 
 fn check<P: LiftParams, R: ComponentType>(types: &Types, ty: FuncTypeId) -> Result<()> {
@@ -158,7 +158,7 @@ where
         lowered: &LoweredFunc,
         args: &[u64],
         cx: &mut Context<'_>,
-    ) -> Poll<Result<FlatValues>> {
+    ) -> Poll<Result<u64>> {
         enter(core, || Future::poll(self, cx)).map(|result| lower(&result?, core, lowered, args))
     }
 }

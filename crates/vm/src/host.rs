@@ -33,13 +33,24 @@ pub enum BuiltinCode {
     /// `context.get` or `context.set` of slot 0 or 1: a function without parameters and with one result, or the other way
     /// round, which is an integer.
     Context(u32),
-    /// Another one, whose core function has three integers as parameters at most and one as a result. The function does
-    /// not unwind, and returns [`u64::MAX`] only with a trap set by [`guard`](crate::guard) or [`Store::set_pending`].
+    /// Another one, or any function of the host, whose core function has three integers as parameters at most and one as a
+    /// result. The function does not unwind, and fails only with a trap set by [`guard`](crate::guard) or
+    /// [`Store::set_pending`].
     Direct(DirectFn),
 }
 
 /// A built-in as the host does it: its context and its parameters, narrow ones with zeros above them.
-pub type DirectFn = unsafe extern "sysv64" fn(*mut HostContext, u64, u64, u64) -> u64;
+pub type DirectFn = unsafe extern "sysv64" fn(*mut HostContext, u64, u64, u64) -> DirectResult;
+
+/// What a [`DirectFn`] returns.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct DirectResult {
+    /// The core function's result, if it has one.
+    pub value: u64,
+    /// 0, or non-zero when the trap pending in the store is to be raised.
+    pub failed: usize,
+}
 
 /// A host function in a box, as its context's first data words hold it.
 pub(crate) type Closure = Box<dyn Fn(HostCall<'_>) -> Result<(), Trap> + Send>;

@@ -105,7 +105,7 @@ pub use fiber::{Fiber, Step, SuspendError};
 pub use func::{CallError, FuncHandle};
 pub use global::{GlobalHandle, TagHandle};
 pub use group::{GroupHandle, GroupRef};
-pub use host::{BuiltinCode, DirectFn, HostCall};
+pub use host::{BuiltinCode, DirectFn, DirectResult, HostCall};
 pub use instance::{Extern, InstanceHandle};
 pub use instantiate::{InstantiationError, ResourceError};
 pub use limits::{LimitExceeded, LimitKind, Limits};

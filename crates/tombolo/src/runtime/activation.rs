@@ -300,7 +300,7 @@ impl StoreCore {
                 tasks.task_return(task)?;
                 if let Some(subtask) = activation.subtask() {
                     // What is passed in memory is there already.
-                    tasks.subtask_mut(subtask)?.results.push(activation.value.get());
+                    tasks.subtask_mut(subtask)?.result = activation.value.get();
                     tasks.subtask_resolve(subtask, SubtaskState::Returned)?;
                 }
                 Ok(())

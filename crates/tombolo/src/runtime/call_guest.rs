@@ -69,12 +69,7 @@ impl StoreCore {
     }
 
     /// Calls a sync-typed function that cannot block, for a guest: parameters in, results out, with nothing left over.
-    pub fn call_sync(
-        &self,
-        lowered: &LoweredFunc,
-        func: &Arc<LiftedFunc>,
-        args: &[u64],
-    ) -> Result<FlatValues> {
+    pub fn call_sync(&self, lowered: &LoweredFunc, func: &Arc<LiftedFunc>, args: &[u64]) -> Result<u64> {
         let activation = Activation::of_func(func);
         let mut lenders = Lenders::new();
         let flat = self.activate(&activation, || {
@@ -82,12 +77,12 @@ impl StoreCore {
             let args = self.translate_params(lowered, func, args, scope, (&activation).into())?;
             self.call_core(func, &args)
         })?;
-        let results = self.translate_results(lowered, func, &flat, args)?;
+        let result = self.translate_result(lowered, func, &flat, args)?;
         self.activation_returned(&activation)?;
         self.activate(&activation, || self.post_return(func, &flat))?;
         self.activation_done(&activation)?;
         self.tasks.borrow_mut().release_lenders(lowered.guest.instance, lenders);
-        Ok(results)
+        Ok(result)
     }
 
     /// Runs core code of an instance that is no component function, as a call of a sync-typed one would.
@@ -261,9 +256,9 @@ impl StoreCore {
                     let data = tasks.subtask(subtask)?;
                     (data.lowered.clone(), data.args.clone())
                 };
-                let results = self.translate_results(&lowered, func, flat, &args)?;
+                let result = self.translate_result(&lowered, func, flat, &args)?;
                 let mut tasks = self.tasks.borrow_mut();
-                tasks.subtask_mut(subtask)?.results = results;
+                tasks.subtask_mut(subtask)?.result = result;
                 Ok(tasks.subtask_resolve(subtask, SubtaskState::Returned)?)
             }
         }
@@ -306,13 +301,14 @@ impl StoreCore {
         Ok(sink.values().into())
     }
 
-    fn translate_results(
+    /// The flat result for the caller, of which there is one at most, or 0.
+    fn translate_result(
         &self,
         lowered: &LoweredFunc,
         func: &LiftedFunc,
         flat: &[u64],
         args: &[u64],
-    ) -> Result<FlatValues> {
+    ) -> Result<u64> {
         let mut bridge =
             GuestBridge { from: func.guest.lift(self, Scope::None), to: lowered.guest.lower(self, None) };
         let (from, to) = (&func.guest.env.types, &lowered.guest.env.types);
@@ -324,7 +320,7 @@ impl StoreCore {
             Signature { types: to, list: lowered.sig.result(), max_flat: lowered.max_flat_results() },
             lowered.out_pointer(args),
         )?;
-        Ok(sink.values().into())
+        Ok(sink.values().first().copied().unwrap_or(0))
     }
 
     /// Calls a lifted function's core function with flat arguments.

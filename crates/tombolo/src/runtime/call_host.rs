@@ -4,15 +4,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tombolo_tasks::{Lenders, SubtaskId, SubtaskState, WaitFor};
-use tombolo_vm::RawVal;
-
 use super::core::StoreCore;
 use super::func::{FuncValue, LoweredFunc};
 use super::guest::{GuestLift, GuestLower, Scope};
 use super::host_task::{First, HostTask};
 use super::{Callee, Caller, FlatValues, SubtaskData};
 use crate::error::Result;
+use tombolo_tasks::{Lenders, SubtaskId, SubtaskState, WaitFor};
 
 /// A function of the host, whatever its Rust types.
 pub(crate) trait HostFunction: Send + Sync {
@@ -36,8 +34,8 @@ pub(crate) struct HostCall<'a> {
 
 /// How a call to the host begins.
 pub(crate) enum HostOutcome {
-    /// It is over; these are the flat results.
-    Done(FlatValues),
+    /// It is over; this is the flat result, or 0.
+    Done(u64),
     /// It may take its time.
     Future(HostFuture),
 }
@@ -47,14 +45,14 @@ pub(crate) type HostFuture = Pin<Box<dyn HostWork>>;
 
 /// A future of the host whose result is lowered into the guest.
 pub(crate) trait HostWork: Send {
-    /// Goes on with it; its flat results, once it is ready.
+    /// Goes on with it; its flat result or 0, once it is ready.
     fn poll(
         self: Pin<&mut Self>,
         core: &StoreCore,
         lowered: &LoweredFunc,
         args: &[u64],
         cx: &mut Context<'_>,
-    ) -> Poll<Result<FlatValues>>;
+    ) -> Poll<Result<u64>>;
 }
 
 impl HostCall<'_> {
@@ -65,6 +63,12 @@ impl HostCall<'_> {
 }
 
 impl LoweredFunc {
+    /// What the core function returns when the call is over, with this flat result.
+    #[inline]
+    fn returns(&self, result: u64) -> u64 {
+        if self.is_async { (SubtaskState::Returned as u32).into() } else { result }
+    }
+
     /// The results' target.
     pub fn lower<'a>(&'a self, core: &'a StoreCore) -> GuestLower<'a> {
         self.guest.lower(core, None)
@@ -72,90 +76,86 @@ impl LoweredFunc {
 }
 
 impl StoreCore {
-    /// Calls a lowered function; parameters and results share `values`.
-    pub fn call_lowered(&self, lowered: &Arc<LoweredFunc>, values: &mut [RawVal]) -> Result<()> {
-        let instance = lowered.guest.instance;
+    /// Calls a lowered function: what its core function returns, or 0.
+    #[inline]
+    pub fn call_lowered(&self, lowered: &Arc<LoweredFunc>, args: &[u64]) -> Result<u64> {
         lowered.guest.check_may_leave()?;
-        let args: FlatValues = values.iter().take(lowered.core_params).map(|value| value.u64()).collect();
         match &lowered.callee {
             FuncValue::Guest(func) if !func.blocks(self) => {
-                let results = self.call_sync(lowered, func, &args)?;
-                finish_at_once(lowered, &results, values);
-                Ok(())
+                Ok(lowered.returns(self.call_sync(lowered, func, args)?))
             }
             FuncValue::Guest(func) => {
-                let subtask = self.new_subtask(lowered, args)?;
+                let subtask = self.new_subtask(lowered, args.into())?;
                 let task = self.call_guest(func, Caller::Guest(subtask))?;
                 self.tasks.borrow_mut().subtask_mut(subtask)?.callee = Callee::Guest(task);
-                self.finish_call(lowered, subtask, values)
+                self.finish_call(lowered, subtask)
             }
             FuncValue::Host(func) => {
                 let mut lenders = Lenders::new();
-                let outcome =
-                    func.call(HostCall { core: self, lowered, args: &args, lenders: &mut lenders })?;
-                match outcome {
-                    HostOutcome::Done(results) => {
-                        self.tasks.borrow_mut().release_lenders(instance, lenders);
-                        finish_at_once(lowered, &results, values);
-                        Ok(())
+                let call = HostCall { core: self, lowered, args, lenders: &mut lenders };
+                match func.call(call)? {
+                    HostOutcome::Done(result) => {
+                        self.end_lends(lowered, lenders);
+                        Ok(lowered.returns(result))
                     }
-                    HostOutcome::Future(mut future) => {
-                        // If it is ready at once, nothing needs to be made for it.
-                        let place = match self
-                            .host_tasks
-                            .poll_first(|cx| future.as_mut().poll(self, lowered, &args, cx))?
-                        {
-                            First::Ready(results) => {
-                                self.tasks.borrow_mut().release_lenders(instance, lenders);
-                                finish_at_once(lowered, &results?, values);
-                                return Ok(());
-                            }
-                            First::Pending(place) => place,
-                        };
-                        let subtask = self.new_subtask(lowered, args)?;
-                        {
-                            let mut tasks = self.tasks.borrow_mut();
-                            tasks.subtask_started(subtask)?;
-                            tasks.subtask_add_lenders(subtask, lenders)?;
-                        }
-                        let work = self.host_tasks.go_on(place, Box::new(HostSubtask { future, subtask }));
-                        self.tasks.borrow_mut().subtask_mut(subtask)?.callee = Callee::Host(work);
-                        self.finish_call(lowered, subtask, values)
-                    }
+                    HostOutcome::Future(future) => self.poll_host(lowered, args, lenders, future),
                 }
             }
         }
     }
 
-    fn new_subtask(&self, lowered: &Arc<LoweredFunc>, args: FlatValues) -> Result<SubtaskId> {
-        let data = SubtaskData {
-            lowered: lowered.clone(),
-            args,
-            callee: Callee::Starting,
-            results: FlatValues::new(),
+    /// Begins a call to the host that may take its time.
+    fn poll_host(
+        &self,
+        lowered: &Arc<LoweredFunc>,
+        args: &[u64],
+        lenders: Lenders,
+        mut future: HostFuture,
+    ) -> Result<u64> {
+        // If it is ready at once, nothing needs to be made for it.
+        let place = match self.host_tasks.poll_first(|cx| future.as_mut().poll(self, lowered, args, cx))? {
+            First::Ready(result) => {
+                self.end_lends(lowered, lenders);
+                return Ok(lowered.returns(result?));
+            }
+            First::Pending(place) => place,
         };
+        let subtask = self.new_subtask(lowered, args.into())?;
+        {
+            let mut tasks = self.tasks.borrow_mut();
+            tasks.subtask_started(subtask)?;
+            tasks.subtask_add_lenders(subtask, lenders)?;
+        }
+        let work = self.host_tasks.go_on(place, Box::new(HostSubtask { future, subtask }));
+        self.tasks.borrow_mut().subtask_mut(subtask)?.callee = Callee::Host(work);
+        self.finish_call(lowered, subtask)
+    }
+
+    #[inline]
+    fn end_lends(&self, lowered: &LoweredFunc, lenders: Lenders) {
+        if !lenders.is_empty() {
+            self.tasks.borrow_mut().release_lenders(lowered.guest.instance, lenders);
+        }
+    }
+
+    fn new_subtask(&self, lowered: &Arc<LoweredFunc>, args: FlatValues) -> Result<SubtaskId> {
+        let data = SubtaskData { lowered: lowered.clone(), args, callee: Callee::Starting, result: 0 };
         Ok(self.tasks.borrow_mut().new_subtask(lowered.guest.instance, data)?)
     }
 
-    /// Ends a call that may have blocked: a sync caller waits for it, an async one is told how far it came.
-    pub(super) fn finish_call(
-        &self,
-        lowered: &LoweredFunc,
-        subtask: SubtaskId,
-        values: &mut [RawVal],
-    ) -> Result<()> {
+    /// Ends a call that may have blocked: a sync caller waits for it, an async one is told how far it came. Returns what the
+    /// core function does, or 0.
+    pub(super) fn finish_call(&self, lowered: &LoweredFunc, subtask: SubtaskId) -> Result<u64> {
         let state = self.tasks.borrow().subtask_state(subtask)?;
         if !state.resolved() {
             if lowered.is_async {
                 let index = self.tasks.borrow_mut().add_to_table(lowered.guest.instance, subtask)?;
-                set_result(values, state as u32 | index << 4);
-                return Ok(());
+                return Ok((state as u32 | index << 4).into());
             }
             self.block(WaitFor::SubtaskResolved(subtask))?;
         }
         let (_, data) = self.tasks.borrow_mut().finish_subtask(subtask)?;
-        finish_at_once(lowered, &data.results, values);
-        Ok(())
+        Ok(lowered.returns(data.result))
     }
 
     /// Asks the callee of a subtask to cancel (`Subtask.on_cancel`).
@@ -177,24 +177,6 @@ impl StoreCore {
     }
 }
 
-/// Hands a finished call's results to its caller.
-fn finish_at_once(lowered: &LoweredFunc, results: &[u64], values: &mut [RawVal]) {
-    if lowered.is_async {
-        set_result(values, SubtaskState::Returned as u32);
-        return;
-    }
-    for (slot, result) in values.iter_mut().zip(results) {
-        *slot = RawVal::from_u64(*result);
-    }
-}
-
-/// Sets the one `i32` that a core function returns.
-pub(super) fn set_result(values: &mut [RawVal], result: u32) {
-    if let Some(slot) = values.first_mut() {
-        *slot = RawVal::from_u32(result);
-    }
-}
-
 /// A subtask whose callee is a future of the host.
 struct HostSubtask {
     future: HostFuture,
@@ -210,10 +192,10 @@ impl HostTask for HostSubtask {
                 Err(trap) => return Poll::Ready(Err(trap.into())),
             }
         };
-        self.future.as_mut().poll(core, &lowered, &args, cx).map(|results| {
-            let results = results?;
+        self.future.as_mut().poll(core, &lowered, &args, cx).map(|result| {
+            let result = result?;
             let mut tasks = core.tasks.borrow_mut();
-            tasks.subtask_mut(self.subtask)?.results = results;
+            tasks.subtask_mut(self.subtask)?.result = result;
             Ok(tasks.subtask_resolve(self.subtask, SubtaskState::Returned)?)
         })
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use tombolo_compile::vmctx::TrapCode;
 use tombolo_types::TypeId;
-use tombolo_vm::{BuiltinCode, FuncHandle, HostContext, InstanceHandle, RawVal};
+use tombolo_types::component::MAX_FLAT_PARAMS;
+use tombolo_types::core::ValType;
+use tombolo_vm::{BuiltinCode, DirectResult, FuncHandle, HostContext, InstanceHandle, RawVal};
 
 use super::builtins::{BuiltinFunc, BuiltinKind};
 use super::core::StoreCore;
@@ -64,6 +66,7 @@ impl StoreCore {
         let func = unsafe {
             match self.link_words(&lowered) {
                 Some(words) => group.raw_link(ty, enter_lowered, data, &words),
+                None if self.is_direct(ty) => group.raw_builtin(ty, BuiltinCode::Direct(enter_host), data),
                 None => group.raw_host_func(ty, enter_lowered, &data),
             }
         };
@@ -74,6 +77,15 @@ impl StoreCore {
         }
         self.add_part(island, |parts| parts.lowered.push(lowered.clone()));
         Ok(func)
+    }
+
+    /// Whether a function of the host of a core type can be called like a built-in.
+    fn is_direct(&self, ty: TypeId) -> bool {
+        let integers = |types: &[ValType], most: usize| {
+            types.len() <= most && types.iter().all(|ty| matches!(ty, ValType::I32 | ValType::I64))
+        };
+        let ty = self.engine.registry().get(ty);
+        ty.is_some_and(|ty| integers(&ty.params, 3) && integers(&ty.results, 1))
     }
 
     /// Makes a core function of a built-in.
@@ -116,29 +128,57 @@ unsafe extern "sysv64" fn enter_lowered(host: *mut HostContext, values: *mut Raw
             let lowered = ManuallyDrop::new(Arc::from_raw(pointer));
             let len = lowered.core_params.max(lowered.core_results);
             let values = std::slice::from_raw_parts_mut(values, len);
+            let mut args = [0; MAX_FLAT_PARAMS + 1];
+            for (arg, value) in args.iter_mut().zip(&*values) {
+                *arg = value.u64();
+            }
+            let args = args.get(..lowered.core_params).unwrap_or(&args);
             if let Some(adapter) = core.adapter(&lowered) {
                 // The interpreter makes this call still.
                 adapter.install(host);
             }
-            core.call_lowered(&lowered, values).map_err(trap_of)
+            let result = core.call_lowered(&lowered, args).map_err(trap_of)?;
+            if let Some(value) = values.first_mut() {
+                *value = RawVal::from_u64(result);
+            }
+            Ok(())
         })
     }
 }
 
+/// What the core function of a lowered function of the host calls, if it has few integers as parameters.
+unsafe extern "sysv64" fn enter_host(host: *mut HostContext, a: u64, b: u64, c: u64) -> DirectResult {
+    let mut result = 0;
+    // SAFETY: as in `enter_lowered`.
+    let failed = unsafe {
+        tombolo_vm::guard(host, |_| {
+            let data = HostContext::data(host);
+            let core = &*(*data as *const StoreCore);
+            // The store's own, lent.
+            let lowered = ManuallyDrop::new(Arc::from_raw(*data.add(1) as *const LoweredFunc));
+            let args = [a, b, c];
+            let args = args.get(..lowered.core_params).unwrap_or(&args);
+            result = core.call_lowered(&lowered, args).map_err(trap_of)?;
+            Ok(())
+        })
+    };
+    DirectResult { value: result, failed }
+}
+
 /// What a built-in's core function calls.
-unsafe extern "sysv64" fn enter_builtin(host: *mut HostContext, a: u64, b: u64, c: u64) -> u64 {
-    let mut result = u64::MAX;
+unsafe extern "sysv64" fn enter_builtin(host: *mut HostContext, a: u64, b: u64, c: u64) -> DirectResult {
+    let mut result = 0;
     // SAFETY: compiled code passes the context that `builtin_to_core` made; store and built-in outlive the code.
-    unsafe {
+    let failed = unsafe {
         tombolo_vm::guard(host, |_| {
             let data = HostContext::data(host);
             let core = &*(*data as *const StoreCore);
             let builtin = &*(*data.add(1) as *const BuiltinFunc);
             result = core.call_builtin(builtin, [a, b, c]).map_err(trap_of)?;
             Ok(())
-        });
-    }
-    result
+        })
+    };
+    DirectResult { value: result, failed }
 }
 
 /// What the core function of a `task.return` calls if it cannot go to its caller straight away.

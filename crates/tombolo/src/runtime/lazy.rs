@@ -54,7 +54,7 @@ impl StoreCore {
                 lowered: Arc::clone(&lowered),
                 args: FlatValues::from_slice(&[activation.value.get()]),
                 callee: Callee::Guest(task),
-                results: FlatValues::new(),
+                result: 0,
             };
             let subtask = tasks.new_subtask(lowered.guest.instance, data)?;
             tasks.subtask_started(subtask)?;
@@ -99,9 +99,7 @@ impl StoreCore {
             }
             return Ok(());
         };
-        let mut values = [RawVal::from_u64(activation.value.get())];
-        self.finish_call(lowered, subtask, &mut values)?;
-        activation.value.set(values[0].u64());
+        activation.value.set(self.finish_call(lowered, subtask)?);
         Ok(())
     }
 

@@ -100,8 +100,8 @@ pub(crate) struct SubtaskData {
     /// The caller's flat arguments, with the out pointer last if there is one.
     pub args: FlatValues,
     pub callee: Callee,
-    /// Results of a sync-lowered call, for the caller to pick up.
-    pub results: FlatValues,
+    /// The flat result of a sync-lowered call, for the caller to pick up: one at most.
+    pub result: u64,
 }
 
 /// What works on a subtask.

@@ -48,12 +48,12 @@ pub fn add_to_linker<T: WasiView + 'static>(linker: &mut Linker<T>) -> Result<()
         wait(&clock, mark).await
     })?;
     monotonic.func_async("wait-for", |accessor, (duration,): (u64,)| async move {
-        let clock = accessor.with(|mut store| store.data_mut().wasi().ctx.clocks.monotonic.clone());
-        match duration {
-            0 => Ok(()),
-            // A clock that is asked to wait beyond its last mark waits for ever, near enough.
-            duration => wait(&clock, clock.now().saturating_add(duration)).await,
+        if duration == 0 {
+            return Ok(());
         }
+        let clock = accessor.with(|mut store| store.data_mut().wasi().ctx.clocks.monotonic.clone());
+        // A clock that is asked to wait beyond its last mark waits for ever, near enough.
+        wait(&clock, clock.now().saturating_add(duration)).await
     })?;
 
     let mut system = linker.instance("wasi:clocks/system-clock@0.3.2")?;

@@ -89,22 +89,23 @@ pub(crate) fn lift_result<R: Lift>(
     }
 }
 
-/// Lowers a result, if there is one (`lower_flat_values`).
+/// Lowers the result of an import, if there is one (`lower_flat_values`); its flat value, of which there is one at most,
+/// or 0.
 ///
-/// `out_param` is the room that the caller of an import provides for a result that does not fit `max_flat` values.
+/// `out_param` is the room that the caller provides for a result that does not fit `max_flat` values.
 pub(crate) fn lower_result<R: Lower>(
     result: &R,
     cx: &mut LowerContext<'_>,
     ty: Option<TypeRef>,
     max_flat: usize,
     out_param: Option<u64>,
-) -> Result<FlatSink> {
+) -> Result<u64> {
+    let Some(ty) = ty else { return Ok(0) };
     let mut dst = FlatSink::new();
-    let Some(ty) = ty else { return Ok(dst) };
     let abi = cx.abi(ty);
     match spilled_target(cx, abi, max_flat, out_param, &mut dst)? {
         Some(ptr) => result.store(cx, ty, ptr)?,
         None => result.lower_flat(cx, ty, &mut dst)?,
     }
-    Ok(dst)
+    Ok(dst.values().first().copied().unwrap_or(0))
 }
