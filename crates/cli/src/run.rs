@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tombolo::{Component, Config, Engine, Instance, Linker, ResourceTable, Store};
+use tombolo_http::client::Client;
 use tombolo_http::{HttpCtx, HttpCtxView, HttpView};
 use tombolo_wasi::filesystem::DescriptorLimit;
 use tombolo_wasi::{Exit, WasiCtx, WasiCtxView, WasiView};
@@ -143,7 +144,9 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<ExitCode, Failure> {
         .map_err(|error| explain(&source, Wanted::Command, &arguments.grants, error))?;
     let linker =
         arguments.linker(&engine).map_err(|error| Failure::caused_by("cannot provide WASI", error))?;
-    let host = Host { wasi: arguments.wasi()?, http: HttpCtx::new(), table: ResourceTable::new() };
+    let wasi = arguments.wasi()?;
+    let http = HttpCtx::new().client(Client::new(wasi.sockets().clone()));
+    let host = Host { wasi, http, table: ResourceTable::new() };
     let mut store = Store::new(&engine, host);
     arguments.bound(&mut store).map_err(|error| Failure::caused_by("cannot bound the program", error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tombolo::{Component, Engine, Linker, ResourceTable, Store};
+use tombolo_http::client::Client;
 use tombolo_http::{HttpCtx, HttpCtxView, HttpView, Service};
 use tombolo_wasi::filesystem::DescriptorLimit;
-use tombolo_wasi::{WasiCtx, WasiCtxView, WasiView, Workers};
+use tombolo_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, Workers};
 
 use super::arguments::ServeArgs;
 use super::lines::Lines;
@@ -83,7 +84,7 @@ impl App {
             .map_err(|error| Failure::caused_by("cannot provide WASI and HTTP", error))?;
         let app =
             App { engine: engine.clone(), linker, service, middleware: components, given: given.clone() };
-        let mut store = app.store()?;
+        let mut store = app.store(&app.client())?;
         app.assemble(&mut store).map_err(|(index, error)| match sources.get(index) {
             Some((source, wanted)) => explain(source, *wanted, &arguments.grants, error),
             None => Failure::caused_by("cannot serve", error),
@@ -91,17 +92,22 @@ impl App {
         Ok(app)
     }
 
-    /// Makes an instance, in a store of its own.
+    /// Makes an instance, in a store of its own, whose requests `client` sends.
     ///
     /// # Errors
     ///
     /// A folder that it is given is gone, say, or it trapped.
-    pub(super) fn instantiate(&self) -> Result<(Store<Host>, Service), Failure> {
-        let mut store = self.store()?;
+    pub(super) fn instantiate(&self, client: &Client) -> Result<(Store<Host>, Service), Failure> {
+        let mut store = self.store(client)?;
         let service = self.assemble(&mut store);
         let service =
             service.map_err(|(_, error)| Failure::caused_by("cannot make another instance", error))?;
         Ok((store, service))
+    }
+
+    /// Makes a client for instances of one thread: they share its connections.
+    pub(super) fn client(&self) -> Client {
+        Client::new(self.network(WasiCtx::builder()).build().sockets().clone())
     }
 
     /// How it is served.
@@ -109,21 +115,25 @@ impl App {
         &self.given.arguments
     }
 
-    fn store(&self) -> Result<Store<Host>, Failure> {
-        let Given { arguments, descriptors, workers, lines } = &self.given;
-        let wasi = WasiCtx::builder()
-            .stdout(Labelled::new(lines, "stdout"))
-            .stderr(Labelled::new(lines, "stderr"))
-            .workers(workers.clone())
-            .descriptor_limit(descriptors.clone());
-        let wasi = arguments.grants.grant(wasi)?;
-        let wasi = arguments.network.grant(arguments.grants.show_refused, wasi).build();
-        let host = Host { wasi, http: HttpCtx::new(), table: ResourceTable::new() };
+    fn store(&self, client: &Client) -> Result<Store<Host>, Failure> {
+        let Given { arguments, lines, .. } = &self.given;
+        let wasi =
+            WasiCtx::builder().stdout(Labelled::new(lines, "stdout")).stderr(Labelled::new(lines, "stderr"));
+        let wasi = arguments.grants.grant(self.network(wasi))?.build();
+        let http = HttpCtx::new().client(client.clone());
+        let host = Host { wasi, http, table: ResourceTable::new() };
         let mut store = Store::new(&self.engine, host);
         store
             .set_time_slice(Some(TIME_SLICE))
             .map_err(|error| Failure::caused_by("cannot bound how long guests run", error))?;
         Ok(store)
+    }
+
+    /// Grants what the arguments say of the network, within the bounds of all instances.
+    fn network(&self, wasi: WasiCtxBuilder) -> WasiCtxBuilder {
+        let Given { arguments, descriptors, workers, .. } = &self.given;
+        let wasi = wasi.workers(workers.clone()).descriptor_limit(descriptors.clone());
+        arguments.network.grant(arguments.grants.show_refused, wasi)
     }
 
     /// Links the middleware to what is behind it, from the inside out. An error comes with the position of its file.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use tombolo_http::client::Client;
 
 use super::app::App;
 use super::complaints::Complaints;
@@ -17,6 +18,7 @@ const MAX_INSTANCES: usize = 256;
 /// Instances at work, and the way to more of them.
 pub(super) struct Pool {
     app: Arc<App>,
+    client: Client,
     complaints: Arc<Complaints>,
     concurrency: usize,
     reuse: u64,
@@ -35,8 +37,10 @@ impl Pool {
     pub(super) fn new(app: Arc<App>, complaints: Arc<Complaints>) -> Result<Pool, Failure> {
         let how = &app.arguments().instances;
         let (concurrency, reuse) = (how.concurrency(), how.reuse());
+        let client = app.client();
         let pool = Pool {
             app,
+            client,
             complaints,
             concurrency,
             reuse,
@@ -78,7 +82,7 @@ impl Pool {
     }
 
     fn add(&self) -> Result<(), Failure> {
-        let (store, service) = self.app.instantiate()?;
+        let (store, service) = self.app.instantiate(&self.client)?;
         let instance =
             Instance::start(store, service, self.reuse, self.vacancy.clone(), self.complaints.clone());
         self.instances.borrow_mut().push(instance);

@@ -15,7 +15,7 @@ use crate::{Body, ErrorCode, RequestOptions};
 use super::Inner;
 use super::builder::Times;
 use super::pool::{Http1, Http2, Slot};
-use super::request::{Progress, RequestBody, Sending, is_safe, prepare, repeated};
+use super::request::{Progress, RequestBody, Sending, is_repeatable, prepare, repeated};
 use super::response::{Lease, ResponseBody, clean};
 use super::target::Destination;
 
@@ -36,7 +36,7 @@ impl Inner {
             return Err(ErrorCode::ConnectionReadTimeout);
         }
         let (mut request, progress) = prepare(request)?;
-        let mut may_repeat = progress.is_none() && is_safe(request.method());
+        let mut may_repeat = is_repeatable(&request);
         let connected = after(Instant::now(), times.connect);
         loop {
             let connection = self.connection(&destination.target, connected).await?;

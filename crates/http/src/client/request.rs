@@ -34,14 +34,15 @@ pub(super) fn prepare(
         let body = RequestBody { body, length, may_have_trailers, progress: None };
         return Ok((Request::from_parts(head, body), None));
     }
-    let progress = Arc::new(Progress::new());
+    let progress = Arc::new(Progress::new(body.size_hint().exact() == Some(0)));
     let body = RequestBody { body, length, may_have_trailers, progress: Some(progress.clone()) };
     Ok((Request::from_parts(head, body), Some(progress)))
 }
 
 /// Whether a request can be sent again without anybody noticing (RFC 9110, section 9.2.1).
-pub(super) fn is_safe(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
+pub(super) fn is_repeatable(request: &Request<RequestBody>) -> bool {
+    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
+    is_safe && request.body().size_hint().exact() == Some(0)
 }
 
 /// The same request once more, without its body.
@@ -133,8 +134,10 @@ pub(super) enum Sending {
 }
 
 impl Progress {
-    fn new() -> Self {
-        let sending = Sending::WaitsForPeer(Instant::now());
+    /// `is_over` is a body that has no bytes, though it may not know yet whether it has trailers.
+    fn new(is_over: bool) -> Self {
+        let now = Instant::now();
+        let sending = if is_over { Sending::Over(now) } else { Sending::WaitsForPeer(now) };
         Progress(Mutex::new(State { sending, is_given_up: false, waker: None }))
     }
 
