@@ -111,18 +111,23 @@ impl Service {
     /// dropped uncalled if the component fails before.
     ///
     /// # Errors
-    /// As for `handle`, for what is known at once.
+    /// If the component fails at once.
     pub fn handle_then<T: HttpView + 'static>(
         &self,
         mut store: impl AsStoreMut<Data = T>,
         request: http::Request<Body>,
         then: impl FnOnce(Result<http::Response<Body>, Error>) + Send + 'static,
-    ) -> Result<(), Error> {
+    ) -> tombolo::Result<()> {
         let mut store = store.as_store_mut();
         let method = request.method().clone();
         let http = store.data_mut().http();
-        let request = Request::incoming(request, &http.ctx.fields).map_err(Error::Request)?;
-        let request = http.table.push(request).map_err(tombolo::Error::host)?;
+        let request = match Request::incoming(request, &http.ctx.fields) {
+            Ok(request) => http.table.push(request).map_err(tombolo::Error::host)?,
+            Err(error) => {
+                then(Err(Error::Request(error)));
+                return Ok(());
+            }
+        };
         self.handle.call_then(store, (request,), move |store, response| {
             then(match response {
                 Ok(Ok(response)) => outgoing(store, response, &method),
@@ -130,8 +135,7 @@ impl Service {
                 Err(error) => Err(Error::Runtime(error)),
             });
             Ok(())
-        })?;
-        Ok(())
+        })
     }
 }
 

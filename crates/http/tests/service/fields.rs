@@ -105,7 +105,7 @@ async fn header_count_and_size_limits_are_told() {
     // A copy cannot fail, so that it ends the guest.
     let request = Request::post("/").body("fields append-large a 9000\nfields copies 3".into()).unwrap();
     let error = answer(&service, request).await.unwrap_err();
-    assert!(error.to_string().contains("more headers and trailers than it may"), "{error}");
+    assert_eq!(error.status(), 500, "{error}");
 }
 
 #[tokio::test]

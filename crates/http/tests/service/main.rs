@@ -4,6 +4,7 @@
 
 mod answers;
 mod bodies;
+mod chains;
 mod fields;
 mod host;
 mod requests;
