@@ -36,6 +36,8 @@ pub enum Unit {
     Time,
     /// As so many bytes per that time.
     Bytes(u64),
+    /// As how often it fits into a second.
+    PerSecond,
 }
 
 /// What a figure of Tombolo's is to be, by PERF.md.

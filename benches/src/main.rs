@@ -7,8 +7,10 @@ mod bench;
 mod calls;
 mod embedder;
 mod host;
+mod http;
 mod kernels;
 mod memory;
+mod native_http;
 mod peer;
 mod programs;
 mod start;
@@ -56,13 +58,18 @@ struct Arguments {
     /// Copies standard input to standard output: the native loop that the guest's is compared with
     #[arg(long, hide = true, value_name = "CHUNK")]
     native_copy: Option<usize>,
+
+    /// Serves HTTP with nothing but `hyper`: what `tombolo serve` is compared with
+    #[arg(long, hide = true, value_name = "KIND")]
+    native_http: Option<native_http::Kind>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = match arguments.native_copy {
-        Some(chunk) => stdio::native_copy(chunk).context("copying"),
-        None => run(&arguments),
+    let outcome = match (arguments.native_copy, arguments.native_http) {
+        (Some(chunk), _) => stdio::native_copy(chunk).context("copying"),
+        (None, Some(kind)) => native_http::serve(kind).context("serving"),
+        (None, None) => run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -109,5 +116,6 @@ fn benches(programs: &Programs, settings: Settings, components: &[std::path::Pat
     benches.push(kernels::bench(programs, settings));
     benches.extend(stdio::benches(programs, settings)?);
     benches.extend(start::benches(programs, settings, components)?);
+    benches.extend(http::benches(programs, settings)?);
     Ok(benches)
 }

@@ -39,6 +39,11 @@ impl Peer {
         ["run"].iter().chain(self.flags).map(|option| (*option).to_owned()).collect()
     }
 
+    /// What turns WASI 0.3 on.
+    pub fn flags(&self) -> &'static [&'static str] {
+        self.flags
+    }
+
     /// The command that compiles a component.
     pub fn compile(&self) -> Command {
         let mut command = Command::new(&self.program);

@@ -115,6 +115,7 @@ fn figure(unit: Unit, sample: Sample) -> String {
     let figure = match unit {
         Unit::Time => time(sample.nanos),
         Unit::Bytes(bytes) => rate(bytes as f64 / sample.nanos),
+        Unit::PerSecond => format!("{:.0}/s", 1e9 / sample.nanos),
     };
     match sample.peak_bytes {
         Some(bytes) => format!("{figure} ({:.1} MiB)", bytes as f64 / f64::from(1 << 20)),
