@@ -4,6 +4,7 @@
 
 mod serve {
     mod basics;
+    mod clients;
     mod harness;
     mod reload;
 }
