@@ -126,8 +126,9 @@ pub enum Helper {
     CheckUtf8,
     /// `(link, to: *mut u8, from: *const u8, len: u64)`: copies bytes, which may overlap.
     Copy,
-    /// `(link, result: u32, def: u32, index: u32) -> u64`: passes a handle on, of type `def` of the caller's types, as a
-    /// parameter or a result; its new index, or `u64::MAX` with a trap to raise.
+    /// `(link, result: u32, def: u32, index: u32) -> u64`: passes on an `own` handle or the readable end of a stream or
+    /// future, of type `def` of the caller's types, as a parameter or a result; its new index, or `u64::MAX` with a trap to
+    /// raise.
     Pass,
     /// `(link, def: u32, index: u32, activation, lent: *mut u32) -> u64`: lends a handle and notes it in `lent`; likewise.
     Lend,
@@ -146,11 +147,14 @@ pub enum Helper {
     CallOnFiber,
     /// `(link)`: releases the callee's exclusive lock for whoever wants it.
     Unlock,
+    /// `(link, result: u32, address: u64, length: u64, out: *mut [u64; 2]) -> u64`: passes on a string whose encodings are
+    /// not both UTF-8; `out` gets where it is then and how long. 0, or else there is a trap to raise. Calls `realloc`.
+    Transcode,
 }
 
 impl Helper {
     /// How many there are.
-    pub const COUNT: usize = Helper::Unlock as usize + 1;
+    pub const COUNT: usize = Helper::Transcode as usize + 1;
 }
 
 /// Why an adapter fails, with what the four values are.

@@ -21,8 +21,8 @@ use chain::Chain;
 
 /// The target.
 pub struct Components {
-    /// With and without optimisation.
-    engines: [Engine; 2],
+    /// With and without optimisation, with interpreted calls between components and with compiled ones.
+    engines: [Engine; 4],
     /// How many inputs the engines are still good for: they keep every type that they ever saw.
     left: u32,
 }
@@ -46,7 +46,7 @@ impl Target for Components {
         }
         self.left -= 1;
         let mut bits = Bits::of(input);
-        let engine = &self.engines[bits.below(2)];
+        let engine = &self.engines[bits.below(4)];
         let chain = Chain::new(&mut bits);
         counts.count(if chain.liar.is_some() { "chains with a liar" } else { "honest chains" });
         counts.add("components", chain.encodings.len() as u64);
@@ -97,7 +97,7 @@ impl Target for Components {
 
     fn show(&mut self, input: &[u8]) -> String {
         let mut bits = Bits::of(input);
-        bits.below(2);
+        bits.below(4);
         Chain::new(&mut bits).text()
     }
 }
@@ -111,14 +111,14 @@ struct Host {
     gives: Option<Val>,
 }
 
-fn engines() -> anyhow::Result<[Engine; 2]> {
-    let engine = |optimize| {
+fn engines() -> anyhow::Result<[Engine; 4]> {
+    let engine = |optimize, adapters_after| {
         let mut config = Config::new();
-        config.optimize(optimize).compile_threads(1);
+        config.optimize(optimize).adapters_after(adapters_after).compile_threads(1);
         for feature in Feature::ALL {
             config.feature(*feature, true);
         }
         Engine::new(&config)
     };
-    Ok([engine(false)?, engine(true)?])
+    Ok([engine(false, u32::MAX)?, engine(true, u32::MAX)?, engine(false, 1)?, engine(true, 1)?])
 }

@@ -4,20 +4,22 @@
 //! `realloc` runs, so places in it are computed anew after that.
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, Value, types};
+use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value, types};
 use tombolo_types::component::TypeRef;
 
 use super::memory::MAX_BYTE_LENGTH;
 use super::{Builder, Party, Result, Source, Target, Unsupported};
+use crate::signature::POINTER;
+use crate::trampoline::record_exit;
 use crate::vmctx::{Failure, Helper};
 
 impl Builder<'_, '_> {
     pub(super) fn string(&mut self, from: Source<'_>, to: &mut Target<'_>) -> Result<()> {
         let (source, target) = (self.source(), self.target());
-        if !self.side(source).utf8 || !self.side(target).utf8 {
-            return Err(Unsupported);
-        }
         let (address, length) = self.read_pair(from)?;
+        if !self.side(source).utf8 || !self.side(target).utf8 {
+            return self.transcode(address, length, to);
+        }
         let zero = self.constant(0);
         let too_long = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, length, MAX_BYTE_LENGTH as i64);
         self.fail_if(too_long, Failure::StringLength, [length, zero, zero, zero]);
@@ -28,6 +30,25 @@ impl Builder<'_, '_> {
         let room = self.allocate(1, length)?;
         self.copy((source, address), (target, room), length);
         self.write_pair(to, room, length)
+    }
+
+    /// A string that is encoded differently on the two sides, or not in UTF-8.
+    fn transcode(&mut self, address: Value, length: Value, to: &mut Target<'_>) -> Result<()> {
+        if !self.side(self.target()).realloc {
+            return Err(Unsupported);
+        }
+        let slot = StackSlotData::new(StackSlotKind::ExplicitSlot, 16, 3);
+        let slot = self.b.create_sized_stack_slot(slot);
+        let out = self.b.ins().stack_addr(POINTER, slot, 0);
+        let result = self.b.ins().iconst(types::I32, i64::from(self.returning));
+        let (flags, store) = (self.flags(), self.store);
+        record_exit(&mut self.b, store);
+        let failed = self.helper(Helper::Transcode, &[result, address, length, out], true);
+        self.raise_if(failed);
+        self.bases = [None; 2];
+        let address = self.b.ins().load(types::I64, flags, out, 0);
+        let length = self.b.ins().load(types::I64, flags, out, 8);
+        self.write_pair(to, address, length)
     }
 
     /// A list without a fixed length.

@@ -88,7 +88,12 @@ impl<'a> Builder<'a, '_> {
                 let passed = self.handle(id.0, matches!(def, Def::Borrow(_)), index)?;
                 self.write(to, 4, passed)
             }
-            Def::Stream(_) | Def::Future(_) => Err(Unsupported),
+            Def::Stream(_) | Def::Future(_) => {
+                let TypeRef::Def(id) = ty else { return Err(Unsupported) };
+                let index = self.read(from, 4, false)?;
+                let passed = self.handle(id.0, false, index)?;
+                self.write(to, 4, passed)
+            }
         }
     }
 

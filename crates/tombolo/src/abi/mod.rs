@@ -38,7 +38,7 @@ pub(crate) use lift::lift_values;
 pub(crate) use lower::lower_values;
 pub(crate) use side::{Bridge, Encoding, Handle, LiftSide, LowerSide};
 pub(crate) use string::{load_string, store_string};
-pub(crate) use translate::{Elements, Signature, translate_elements, translate_flat};
+pub(crate) use translate::{Elements, Signature, translate_elements, translate_flat, translate_string};
 pub(crate) use typed::{check_result, lift_result, lower_result};
 
 /// What the code that the derive macros write refers to.

@@ -62,6 +62,14 @@ pub(crate) fn translate_flat(
     Ok(dst)
 }
 
+/// Carries a string, which lies at this address and is so long; where it is in the target's memory, and how long there.
+pub(crate) fn translate_string(bridge: &mut dyn Bridge, ptr: u64, length: u64) -> Result<(u64, u64)> {
+    let source = bridge.source();
+    let range = StringRange::new(source.memory(), source.width(), source.encoding(), ptr, length)?;
+    range.validate(source)?;
+    store(&mut GuestString { bridge, range })
+}
+
 /// Elements that lie one after another in a memory, or will.
 #[derive(Clone, Copy)]
 pub(crate) struct Elements<'a> {
@@ -391,10 +399,7 @@ impl<'a> Translator<'a> {
 
     fn string(&mut self, from: &mut Source<'_, '_>, to: &mut Target<'_>) -> Result<()> {
         let (ptr, length) = self.read_pair(from)?;
-        let source = self.bridge.source();
-        let range = StringRange::new(source.memory(), self.src_width, source.encoding(), ptr, length)?;
-        range.validate(source)?;
-        let pair = store(&mut GuestString { bridge: &mut *self.bridge, range })?;
+        let pair = translate_string(&mut *self.bridge, ptr, length)?;
         self.write_pair(to, pair)
     }
 

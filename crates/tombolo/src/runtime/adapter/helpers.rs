@@ -10,17 +10,19 @@
 use std::sync::Arc;
 
 use tombolo_compile::vmctx::{Failure, Helper};
-use tombolo_tasks::InstanceId;
+use tombolo_tasks::{EndKind, InstanceId};
 use tombolo_types::component::{Def, DefId};
 use tombolo_vm::{HostContext, RawVal, Trap};
 
-use crate::abi::failure;
+use crate::abi::{failure, translate_string};
 use crate::error::{Error, Result};
 use crate::resource::ResourceType;
 use crate::runtime::activation::Activation;
 use crate::runtime::core::StoreCore;
 use crate::runtime::entry::trap_of;
+use crate::runtime::env::Element;
 use crate::runtime::func::{FuncValue, LiftedFunc, LoweredFunc};
+use crate::runtime::guest::{GuestBridge, Scope};
 
 /// The address of a function of any type.
 #[repr(transparent)]
@@ -42,6 +44,7 @@ pub(super) static HELPERS: [Address; Helper::COUNT] = [
     Address(settle as *const ()),
     Address(call_on_fiber as *const ()),
     Address(unlock as *const ()),
+    Address(transcode as *const ()),
 ];
 
 /// What a helper that fails returns in place of an index.
@@ -110,12 +113,21 @@ unsafe extern "sysv64" fn pass(context: *mut HostContext, result: u32, def: u32,
     // SAFETY: an adapter calls.
     unsafe {
         run(context, |core, lowered| {
-            let ty = resource(lowered, def)?;
             let (caller, callee) = (lowered.guest.instance, callee(lowered)?);
             let (from, to) = if result != 0 { (callee, caller) } else { (caller, callee) };
             let mut tasks = core.tasks.borrow_mut();
-            let rep = tasks.lift_own(from, ty, index)?;
-            Ok(tasks.lower_own(to, ty, rep)?.into())
+            let (env, def) = (&lowered.guest.env, lowered.guest.env.types.def(DefId(def)));
+            let kind = match def {
+                Def::Stream(_) => EndKind::StreamReadable,
+                Def::Future(_) => EndKind::FutureReadable,
+                _ => {
+                    let ty = resource(lowered, def)?;
+                    let rep = tasks.lift_own(from, ty, index)?;
+                    return Ok(tasks.lower_own(to, ty, rep)?.into());
+                }
+            };
+            let end = tasks.lift_readable(from, index, kind, &Element::of(env, def))?;
+            Ok(tasks.lower_readable(to, end)?.into())
         })
     }
 }
@@ -130,7 +142,7 @@ unsafe extern "sysv64" fn lend(
     // SAFETY: an adapter calls; the activation and the place for the lent handle are in its frame.
     unsafe {
         run(context, |core, lowered| {
-            let ty = resource(lowered, def)?;
+            let ty = resource(lowered, lowered.guest.env.types.def(DefId(def)))?;
             let callee = callee(lowered)?;
             let rep = core.tasks.borrow_mut().lend(lowered.guest.instance, ty, index)?;
             *lent = index;
@@ -215,9 +227,29 @@ unsafe extern "sysv64" fn unlock(context: *mut HostContext) {
     }
 }
 
+unsafe extern "sysv64" fn transcode(
+    context: *mut HostContext,
+    result: u32,
+    address: u64,
+    length: u64,
+    out: *mut [u64; 2],
+) -> u64 {
+    // SAFETY: an adapter calls, and has room for two words.
+    unsafe {
+        run(context, |core, lowered| {
+            let (caller, callee) = (&lowered.guest, &lowered_to(lowered)?.guest);
+            let (from, to) = if result != 0 { (callee, caller) } else { (caller, callee) };
+            let mut bridge = GuestBridge { from: from.lift(core, Scope::None), to: to.lower(core, None) };
+            let (address, length) = translate_string(&mut bridge, address, length)?;
+            *out = [address, length];
+            Ok(0)
+        })
+    }
+}
+
 /// The resource type of an `own` or `borrow` type of the caller's types. The callee's is the same.
-fn resource(lowered: &LoweredFunc, def: u32) -> Result<ResourceType> {
-    match lowered.guest.env.types.def(DefId(def)) {
+fn resource(lowered: &LoweredFunc, def: &Def) -> Result<ResourceType> {
+    match def {
         Def::Own(resource) | Def::Borrow(resource) => lowered.guest.env.resource(*resource),
         _ => Err(Error::usage("an adapter took a type for a resource")),
     }

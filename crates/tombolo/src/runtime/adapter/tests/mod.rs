@@ -145,9 +145,12 @@ impl Shape {
     }
 }
 
-/// A component of two. The callee returns what it is passed by `echo`, which is passed in memory; of what it is passed by
+/// String encodings.
+const ENCODINGS: [&str; 3] = ["utf8", "utf16", "latin1+utf16"];
+
+/// A component of two, each with a string encoding: the caller's first. The callee returns what it is passed by `echo`, which is passed in memory; of what it is passed by
 /// `take`, it keeps the flat values. Both sides allocate one after another, until `reset`.
-fn echo(shape: &Shape) -> String {
+fn echo(shape: &Shape, encodings: [&str; 2]) -> String {
     let ty = shape.text();
     let wide = format!("(tuple {ty} {})", "u64 ".repeat(17));
     let flat = shape.flat();
@@ -182,6 +185,8 @@ fn echo(shape: &Shape) -> String {
                     (i32.add (global.get $next) (i32.sub (local.get 2) (i32.const 1)))
                     (i32.sub (i32.const 0) (local.get 2))))
                 (global.set $next (i32.add (local.get $at) (local.get 3)))
+                (memory.copy (local.get $at) (local.get 0)
+                    (select (local.get 1) (local.get 3) (i32.lt_u (local.get 1) (local.get 3))))
                 (local.get $at)))
         (core instance $libc (instantiate $libc))
         (core func $realloc (alias core export $libc "realloc"))"#
@@ -189,7 +194,12 @@ fn echo(shape: &Shape) -> String {
             "(core func $realloc (alias core export $libc \"realloc\"))",
             "(alias core export $libc \"realloc\" (core func $realloc))",
         );
-    let options = r#"(memory (core memory $libc "memory")) (realloc (core func $realloc))"#;
+    let options = |encoding: &str| {
+        format!(
+            r#"string-encoding={encoding} (memory (core memory $libc "memory")) (realloc (core func $realloc))"#
+        )
+    };
+    let [caller, callee] = encodings.map(options);
     format!(
         r#"(component
             (component $callee {named} {exports} {libc}
@@ -203,9 +213,9 @@ fn echo(shape: &Shape) -> String {
                         (i32.const 248)))
                 (core instance $m (instantiate $m (with "" (instance $libc))))
                 (func (export "echo") (param "x" {wide}) (result {wide})
-                    (canon lift (core func $m "echo") {options}))
-                (func (export "take") (param "x" {ty}) (canon lift (core func $m "take") {options}))
-                (func (export "dump") (result (list u8)) (canon lift (core func $m "dump") {options}))
+                    (canon lift (core func $m "echo") {callee}))
+                (func (export "take") (param "x" {ty}) (canon lift (core func $m "take") {callee}))
+                (func (export "dump") (result (list u8)) (canon lift (core func $m "dump") {callee}))
                 (func (export "reset") (canon lift (core func $libc "reset"))))
             (component $caller
                 (import "callee" (instance $callee {named} {declared}
@@ -215,8 +225,8 @@ fn echo(shape: &Shape) -> String {
                 (alias export $callee "enum" (type $enum'))
                 (alias export $callee "flags" (type $flags'))
                 {exports} {libc}
-                (core func $echo (canon lower (func $callee "echo") {options}))
-                (core func $take (canon lower (func $callee "take") {options}))
+                (core func $echo (canon lower (func $callee "echo") {caller}))
+                (core func $take (canon lower (func $callee "take") {caller}))
                 (core module $m
                     (import "" "echo" (func $echo (param i32 i32)))
                     (import "" "take" (func $take (param {params})))
@@ -227,8 +237,8 @@ fn echo(shape: &Shape) -> String {
                 (core instance $m (instantiate $m (with "" (instance
                     (export "echo" (func $echo)) (export "take" (func $take))))))
                 (func (export "echo") (param "x" {wide}) (result {wide})
-                    (canon lift (core func $m "echo") {options}))
-                (func (export "take") (param "x" {ty}) (canon lift (core func $m "take") {options}))
+                    (canon lift (core func $m "echo") {caller}))
+                (func (export "take") (param "x" {ty}) (canon lift (core func $m "take") {caller}))
                 (func (export "reset") (canon lift (core func $libc "reset"))))
             (instance $callee (instantiate $callee))
             (instance $caller (instantiate $caller (with "callee" (instance $callee))))
@@ -267,9 +277,11 @@ proptest! {
         (shape, values) in shape().prop_flat_map(|shape| {
             let values = prop::collection::vec(shape.value(), 1..4);
             (Just(shape), values)
-        })
+        }),
+        caller in prop::sample::select(&ENCODINGS[..]),
+        callee in prop::sample::select(&ENCODINGS[..]),
     ) {
-        let text = echo(&shape);
+        let text = echo(&shape, [caller, callee]);
         let (mut store, instance) = instantiate(&text);
         let interpreted: Vec<_> = values.iter().map(|value| run(&mut store, &instance, value)).collect();
         prop_assert!(store.core().islands.borrow().adapters() == 0);
