@@ -3,6 +3,7 @@
 //! The runtime calls the core function, and then its callback, as long as [`Store::callback_returned`] says.
 //! The exclusive lock is held while they run, and given up while the thread waits.
 
+use crate::door::Door;
 use crate::embedder::Embedder;
 use crate::event::Event;
 use crate::id::ThreadId;
@@ -71,6 +72,20 @@ impl<E: Embedder> Store<E> {
         };
         self.start_waiting(thread, wait_for)?;
         Ok(CallbackStep::Wait)
+    }
+
+    /// Says whether a thread whose callback yields is the next to run, with nothing changed until then: nobody else is
+    /// ready, or waits for the exclusive lock, or has asked to cancel. If so, the runtime calls the callback again with
+    /// [`Event::NONE`], instead of [`Store::callback_returned`].
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the thread has exited.
+    #[inline]
+    pub fn yields_to_nobody(&self, thread: ThreadId) -> Result<bool, Trap> {
+        let (task, inst) = self.thread_scope(thread)?;
+        let wanted = self.instances.get(inst)?.door.has(Door::WANTED);
+        Ok(!self.has_ready() && !wanted && !self.tasks.get(task)?.state.pending_cancel())
     }
 
     /// Returns the event to call the callback with, after a thread's callback wait: a cancellation, what the

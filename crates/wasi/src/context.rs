@@ -155,14 +155,15 @@ impl WasiCtxBuilder {
     /// Adds an argument. The first one is the program's own name.
     #[must_use]
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
-        self.environment.arguments.push(argument.into());
+        Arc::make_mut(&mut self.environment.arguments).push(argument.into());
         self
     }
 
     /// Adds arguments.
     #[must_use]
     pub fn args(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.environment.arguments.extend(arguments.into_iter().map(Into::into));
+        let arguments = arguments.into_iter().map(Into::into);
+        Arc::make_mut(&mut self.environment.arguments).extend(arguments);
         self
     }
 

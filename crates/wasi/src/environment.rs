@@ -1,12 +1,14 @@
 //! What a program is told about the way it was started.
 
+use std::sync::Arc;
+
 /// Arguments, environment variables and the working directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
     /// The arguments, the program's own name first.
-    pub arguments: Vec<String>,
+    pub arguments: Arc<Vec<String>>,
     /// The environment variables, each name once.
-    pub variables: Vec<(String, String)>,
+    pub variables: Arc<Vec<(String, String)>>,
     /// Where relative paths begin, as a path among the preopened directories.
     pub initial_cwd: Option<String>,
 }
@@ -14,9 +16,10 @@ pub struct Environment {
 impl Environment {
     /// Sets a variable, in place of an earlier one of that name.
     pub(crate) fn set(&mut self, name: String, value: String) {
-        match self.variables.iter_mut().find(|(existing, _)| *existing == name) {
+        let variables = Arc::make_mut(&mut self.variables);
+        match variables.iter_mut().find(|(existing, _)| *existing == name) {
             Some((_, existing)) => *existing = value,
-            None => self.variables.push((name, value)),
+            None => variables.push((name, value)),
         }
     }
 
@@ -40,6 +43,6 @@ mod tests {
         environment.set("A".into(), "1".into());
         environment.set("B".into(), "2".into());
         environment.set("A".into(), "3".into());
-        assert_eq!(environment.variables, [("A".into(), "3".into()), ("B".into(), "2".into())]);
+        assert_eq!(*environment.variables, [("A".into(), "3".into()), ("B".into(), "2".into())]);
     }
 }

@@ -343,3 +343,25 @@ fn nobody_takes_a_lock_over_that_another_thread_has() {
     assert!(store.begin_entered(a, true, CALLBACK, "task", "thread").is_err());
     store.begin_entered(a, false, false, "task", "thread").unwrap();
 }
+
+#[test]
+fn who_yields_to_nobody_goes_on() {
+    let (mut store, a, b) = store();
+    let (task, thread) = store.call(a, CALLBACK);
+    assert_eq!(store.yields_to_nobody(thread), Ok(true));
+    let (_, other) = store.call(b, CALLBACK);
+    store.waits(other, WaitFor::CallbackYield);
+    assert_eq!(store.yields_to_nobody(thread), Ok(false), "another thread is ready");
+    assert!(store.resume_if_next(other) && !store.resume_if_next(other));
+    assert_eq!(store.yields_to_nobody(thread), Ok(true));
+    let (_, entering, _) = store.try_call(a, CALLBACK);
+    assert_eq!(store.yields_to_nobody(thread), Ok(false), "another call wants the lock");
+    assert!(!store.resume_if_next(entering));
+    store.finish(task, thread);
+    assert!(store.resume_if_next(entering));
+
+    let (task, thread) = store.call(b, STACKFUL);
+    assert_eq!(store.yields_to_nobody(thread), Ok(true));
+    store.request_cancellation(task);
+    assert_eq!(store.yields_to_nobody(thread), Ok(false), "there is a cancellation to deliver");
+}

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 use tombolo_tasks::{
-    CallbackStep, Enter, Event, InstanceId, Lenders, SubtaskState, TaskId, TaskState, ThreadExit, ThreadId,
-    Trap,
+    CallbackCode, CallbackStep, Enter, Event, InstanceId, Lenders, SubtaskState, TaskId, TaskState,
+    ThreadExit, ThreadId, Trap,
 };
 use tombolo_types::component::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use tombolo_vm::RawVal;
@@ -173,6 +173,14 @@ impl StoreCore {
         loop {
             let event = {
                 let mut tasks = self.tasks.borrow_mut();
+                if CallbackCode::unpack(packed)? == CallbackCode::Yield
+                    && tasks.yields_to_nobody(thread)?
+                    && self.turn.goes_on(thread)
+                {
+                    drop(tasks);
+                    packed = self.call_callback(func, Event::NONE)?;
+                    continue;
+                }
                 match tasks.callback_returned(thread, packed)? {
                     CallbackStep::Exit => None,
                     CallbackStep::Call(event) => Some(event),

@@ -98,7 +98,17 @@ impl StoreCore {
                 }
             }
             ThreadData::Callback => {
-                let event = self.tasks.borrow_mut().take_callback_event(thread)?;
+                let (event, on_stack) = {
+                    let mut tasks = self.tasks.borrow_mut();
+                    let event = tasks.take_callback_event(thread)?;
+                    let (task, _) = tasks.thread_scope(thread)?;
+                    let func = &tasks.task(task)?.func;
+                    (event, func.as_ref().is_some_and(|func| !func.code.waits()))
+                };
+                if on_stack {
+                    *self.tasks.borrow_mut().thread_mut(thread)? = ThreadData::OnStack;
+                    return self.with_thread(thread, || self.run_callback(thread, event));
+                }
                 self.run_work(thread, Work::Event(event))
             }
         }

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use std::sync::Arc;
+
 use tombolo_types::component::{TypeRef, Types};
 
 use super::context::{LiftContext, LowerContext};
@@ -146,6 +148,27 @@ impl<T: ComponentType + ?Sized> ComponentType for &T {
 }
 
 impl<T: Lower + ?Sized> Lower for &T {
+    fn lower_flat(&self, cx: &mut LowerContext<'_>, ty: TypeRef, dst: &mut FlatSink) -> Result<()> {
+        T::lower_flat(self, cx, ty, dst)
+    }
+
+    fn store(&self, cx: &mut LowerContext<'_>, ty: TypeRef, ptr: u64) -> Result<()> {
+        T::store(self, cx, ty, ptr)
+    }
+}
+
+impl<T: ComponentType + ?Sized> ComponentType for Arc<T> {
+    fn check(types: &Types, ty: TypeRef) -> Result<(), Mismatch> {
+        T::check(types, ty)
+    }
+
+    fn check_payload(types: &Types, ty: Option<TypeRef>) -> Result<(), Mismatch> {
+        T::check_payload(types, ty)
+    }
+}
+
+/// What the host keeps, and passes often.
+impl<T: Lower + ?Sized> Lower for Arc<T> {
     fn lower_flat(&self, cx: &mut LowerContext<'_>, ty: TypeRef, dst: &mut FlatSink) -> Result<()> {
         T::lower_flat(self, cx, ty, dst)
     }

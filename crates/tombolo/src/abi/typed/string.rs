@@ -62,7 +62,7 @@ macro_rules! lower_as_str {
     };
 }
 
-lower_as_str!(String, Box<str>, Arc<str>);
+lower_as_str!(String, Box<str>);
 
 macro_rules! lift_as_string {
     ($($ty:ty),*) => {
