@@ -52,7 +52,7 @@ main() {
 }
 
 # Guests that are one Rust crate with one component of the same name.
-rust_commands=(hello cat wc grep timers exit7 env fs pump files basics sockets echo http-hello http-echo http-types http-proxy http-slow)
+rust_commands=(hello cat wc grep timers exit7 env fs pump files basics sockets echo http-hello http-echo http-faults http-types http-proxy http-slow)
 # The rest; each has its own function below.
 others=(trap tower sieve kernels pair bench-calls bench-hand)
 

@@ -5,6 +5,9 @@
 mod serve {
     mod basics;
     mod clients;
+    mod faults;
     mod harness;
+    mod load;
+    mod middleware;
     mod reload;
 }

@@ -17,7 +17,7 @@ use crate::explain::{Wanted, explain};
 use crate::load::Source;
 
 /// For how long a guest runs before the connections and the other instances of its thread get their turn.
-const TIME_SLICE: Duration = Duration::from_millis(10);
+pub(super) const TIME_SLICE: Duration = Duration::from_millis(5);
 
 /// Components that were found fit to be served.
 pub(super) struct App {
@@ -58,6 +58,23 @@ impl HttpView for Host {
     }
 }
 
+impl Given {
+    /// What all of them are given of WASI, but for folders and variables.
+    fn wasi(&self) -> WasiCtxBuilder {
+        let wasi = WasiCtx::builder()
+            .stdout(Labelled::new(&self.lines, "stdout"))
+            .stderr(Labelled::new(&self.lines, "stderr"))
+            .workers(self.workers.clone())
+            .descriptor_limit(self.descriptors.clone());
+        self.arguments.network.grant(self.arguments.grants.show_refused, wasi)
+    }
+
+    /// What sends the requests of the instances of a worker: its connections are theirs.
+    pub(super) fn client(&self) -> Client {
+        Client::new(self.wasi().build().sockets().clone())
+    }
+}
+
 impl App {
     /// Reads the files that the arguments name, compiles them, and tries whether they can be instantiated.
     ///
@@ -84,7 +101,7 @@ impl App {
             .map_err(|error| Failure::caused_by("cannot provide WASI and HTTP", error))?;
         let app =
             App { engine: engine.clone(), linker, service, middleware: components, given: given.clone() };
-        let mut store = app.store(&app.client())?;
+        let mut store = app.store(&given.client())?;
         app.assemble(&mut store).map_err(|(index, error)| match sources.get(index) {
             Some((source, wanted)) => explain(source, *wanted, &arguments.grants, error),
             None => Failure::caused_by("cannot serve", error),
@@ -105,21 +122,13 @@ impl App {
         Ok((store, service))
     }
 
-    /// Makes a client for instances of one thread: they share its connections.
-    pub(super) fn client(&self) -> Client {
-        Client::new(self.network(WasiCtx::builder()).build().sockets().clone())
-    }
-
-    /// How it is served.
-    pub(super) fn arguments(&self) -> &ServeArgs {
-        &self.given.arguments
+    /// What its instances share with those of others.
+    pub(super) fn given(&self) -> &Given {
+        &self.given
     }
 
     fn store(&self, client: &Client) -> Result<Store<Host>, Failure> {
-        let Given { arguments, lines, .. } = &self.given;
-        let wasi =
-            WasiCtx::builder().stdout(Labelled::new(lines, "stdout")).stderr(Labelled::new(lines, "stderr"));
-        let wasi = arguments.grants.grant(self.network(wasi))?.build();
+        let wasi = self.given.arguments.grants.grant(self.given.wasi())?.build();
         let http = HttpCtx::new().client(client.clone());
         let host = Host { wasi, http, table: ResourceTable::new() };
         let mut store = Store::new(&self.engine, host);
@@ -127,13 +136,6 @@ impl App {
             .set_time_slice(Some(TIME_SLICE))
             .map_err(|error| Failure::caused_by("cannot bound how long guests run", error))?;
         Ok(store)
-    }
-
-    /// Grants what the arguments say of the network, within the bounds of all instances.
-    fn network(&self, wasi: WasiCtxBuilder) -> WasiCtxBuilder {
-        let Given { arguments, descriptors, workers, .. } = &self.given;
-        let wasi = wasi.workers(workers.clone()).descriptor_limit(descriptors.clone());
-        arguments.network.grant(arguments.grants.show_refused, wasi)
     }
 
     /// Links the middleware to what is behind it, from the inside out. An error comes with the position of its file.

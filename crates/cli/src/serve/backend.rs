@@ -12,6 +12,7 @@ use http::{Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
+use tombolo_http::client::Client;
 use tombolo_http::server::{Handler, RequestBody};
 use tombolo_http::{Body, Error, ErrorCode};
 
@@ -54,10 +55,11 @@ impl Backend {
         swaps: mpsc::UnboundedReceiver<Swap>,
         complaints: Arc<Complaints>,
     ) -> Result<Backend, Failure> {
-        let timeout = app.arguments().instances.timeout.0.unwrap_or(NEVER).min(NEVER);
-        let pool = Rc::new(Pool::new(app, complaints.clone())?);
+        let client = app.given().client();
+        let timeout = app.given().arguments.instances.timeout.0.unwrap_or(NEVER).min(NEVER);
+        let pool = Rc::new(Pool::new(app, client.clone(), complaints.clone())?);
         let pool = Rc::new(RefCell::new(pool));
-        tokio::task::spawn_local(follow(Rc::downgrade(&pool), swaps, complaints.clone()));
+        tokio::task::spawn_local(follow(Rc::downgrade(&pool), swaps, client, complaints.clone()));
         tokio::task::spawn_local(trim(Rc::downgrade(&pool)));
         Ok(Backend { pool, timeout, complaints })
     }
@@ -101,6 +103,13 @@ impl Handler for Backend {
             *response.status_mut() = status;
             response
         })
+    }
+}
+
+impl Drop for Backend {
+    /// The worker ends, and whatever it had to do.
+    fn drop(&mut self) {
+        self.pool.borrow().end();
     }
 }
 
@@ -169,11 +178,12 @@ impl http_body::Body for Reply {
 async fn follow(
     current: Weak<Current>,
     mut swaps: mpsc::UnboundedReceiver<Swap>,
+    client: Client,
     complaints: Arc<Complaints>,
 ) {
     while let Some(Swap { app, done }) = swaps.recv().await {
         let Some(current) = current.upgrade() else { return };
-        let outcome = Pool::new(app, complaints.clone()).map(|pool| {
+        let outcome = Pool::new(app, client.clone(), complaints.clone()).map(|pool| {
             current.replace(Rc::new(pool)).retire();
         });
         // Whoever wanted to know may be gone.

@@ -6,15 +6,17 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, Stream as _};
 use http::{Request, Response};
 use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep};
 use tombolo::{Accessor, Store};
 use tombolo_http::{Body, Error, Service};
 
-use super::app::Host;
+use super::app::{Host, TIME_SLICE};
 use super::complaints::Complaints;
 
 /// A request's place in an instance: taken until its response is over.
@@ -24,15 +26,49 @@ pub(super) struct Seat(Rc<Instance>);
 pub(super) struct Instance {
     /// Requests that it has not seen yet.
     queue: RefCell<VecDeque<Job>>,
-    /// Wakes the task that drives its store.
+    /// Its store, until that has ended.
+    store: RefCell<Option<Driven>>,
+    /// Wakes the task that drives the store.
     driver: RefCell<Option<Waker>>,
     taken: Cell<usize>,
     /// How many requests it may still be given.
     left: Cell<u64>,
-    ended: Cell<bool>,
     has_failed: Cell<bool>,
     vacancy: Rc<Notify>,
     complaints: Arc<Complaints>,
+}
+
+/// A store on its way to its end.
+struct Driven {
+    store: Pin<Box<dyn Future<Output = tombolo::Result<()>>>>,
+    /// Until then others have their turn.
+    rest: Option<Pin<Box<Sleep>>>,
+}
+
+/// How long others have their turn after a guest has run for a time slice. It takes a timer for them to have it: tasks that
+/// are woken at once keep the executor from looking at its connections.
+const REST: Duration = Duration::from_millis(1);
+
+impl Driven {
+    fn new(instance: Rc<Instance>, mut store: Store<Host>, service: Service) -> Self {
+        let store = async move { store.run_concurrent(|store| instance.hand_over(store, service)).await };
+        Driven { store: Box::pin(store), rest: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<tombolo::Result<()>> {
+        if let Some(rest) = &mut self.rest {
+            ready!(rest.as_mut().poll(cx));
+            self.rest = None;
+        }
+        let begun = Instant::now();
+        let end = self.store.as_mut().poll(cx);
+        if end.is_pending() && begun.elapsed() >= TIME_SLICE {
+            let rest = self.rest.insert(Box::pin(sleep(REST)));
+            // It wakes the task when it is over.
+            let _ = rest.as_mut().poll(cx);
+        }
+        end
+    }
 }
 
 /// A request, and where its answer goes. Dropped without one, it says that there will be none.
@@ -52,27 +88,54 @@ impl Instance {
     ) -> Rc<Instance> {
         let instance = Rc::new(Instance {
             queue: RefCell::default(),
+            store: RefCell::new(None),
             driver: RefCell::new(None),
             taken: Cell::new(0),
             left: Cell::new(reuse),
-            ended: Cell::new(false),
             has_failed: Cell::new(false),
             vacancy,
             complaints,
         });
+        instance.store.replace(Some(Driven::new(instance.clone(), store, service)));
         let driven = instance.clone();
-        tokio::task::spawn_local(async move {
-            let mut store = store;
-            let end = store.run_concurrent(|store| driven.clone().drive(store, service)).await;
-            driven.ended.set(true);
-            driven.retire();
-            let unseen = driven.queue.take();
-            drop(unseen);
-            if let Err(error) = end {
-                driven.failed(&error);
-            }
-        });
+        tokio::task::spawn_local(poll_fn(move |cx| {
+            remember(&driven.driver, cx);
+            driven.turn(cx)
+        }));
         instance
+    }
+
+    /// Gives the store a turn. Ready when there will be no more.
+    fn turn(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Ok(mut store) = self.store.try_borrow_mut() else {
+            // It has one now: the request comes from inside of it.
+            return Poll::Pending;
+        };
+        let end = match &mut *store {
+            None => return Poll::Ready(()),
+            Some(driven) => match driven.poll(cx) {
+                Poll::Ready(end) => end,
+                // Whatever the component does after its answers, it does it now or, if it has to wait, not at all.
+                Poll::Pending if self.is_over() => Ok(()),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        drop(store);
+        self.end();
+        if let Err(error) = end {
+            self.failed(&error);
+        }
+        Poll::Ready(())
+    }
+
+    /// Ends it, whatever it is at.
+    pub(super) fn end(&self) {
+        self.retire();
+        // Neither may be borrowed while what is in it is dropped.
+        let store = self.store.take();
+        drop(store);
+        let unseen = self.queue.take();
+        drop(unseen);
     }
 
     /// Takes a place, if there are fewer than `concurrency` taken.
@@ -113,27 +176,32 @@ impl Instance {
         self.is_retired() && self.is_idle()
     }
 
+    /// Has the store see what is new: here and now if that is possible, as it saves two changes of tasks.
+    fn go_on(&self) {
+        let driver = self.driver.borrow().clone();
+        let Some(driver) = driver else { return };
+        if self.turn(&mut Context::from_waker(&driver)).is_pending() && !self.queue.borrow().is_empty() {
+            driver.wake();
+        }
+    }
+
     fn wake(&self) {
         if let Some(driver) = &*self.driver.borrow() {
             driver.wake_by_ref();
         }
     }
 
-    /// What runs inside of the store: hands the component its requests, until the instance is retired and done.
-    async fn drive(self: Rc<Self>, store: Accessor<Host>, service: Service) {
+    /// What runs inside of the store: hands the component its requests.
+    async fn hand_over(self: Rc<Self>, store: Accessor<Host>, service: Service) {
         let mut calls = pin!(FuturesUnordered::new());
         poll_fn(|cx| {
-            remember(&self.driver, cx);
             while let Some(job) = self.next_job() {
                 calls.push(job.call(&store, &service));
             }
             while let Poll::Ready(Some(())) = calls.as_mut().poll_next(cx) {}
-            match self.is_over() && calls.is_empty() {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
+            Poll::Pending
         })
-        .await;
+        .await
     }
 
     fn next_job(&self) -> Option<Job> {
@@ -154,13 +222,8 @@ impl Seat {
     pub(super) fn handle(&self, request: Request<Body>) -> Handling {
         let answer = Rc::new(Answer::default());
         let job = Job { request, answer: Promise(answer.clone()) };
-        match self.0.ended.get() {
-            true => drop(job),
-            false => {
-                self.0.queue.borrow_mut().push_back(job);
-                self.0.wake();
-            }
-        }
+        self.0.queue.borrow_mut().push_back(job);
+        self.0.go_on();
         Handling(answer)
     }
 

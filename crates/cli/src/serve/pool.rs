@@ -34,10 +34,9 @@ impl Pool {
     /// # Errors
     ///
     /// It cannot be made.
-    pub(super) fn new(app: Arc<App>, complaints: Arc<Complaints>) -> Result<Pool, Failure> {
-        let how = &app.arguments().instances;
+    pub(super) fn new(app: Arc<App>, client: Client, complaints: Arc<Complaints>) -> Result<Pool, Failure> {
+        let how = &app.given().arguments.instances;
         let (concurrency, reuse) = (how.concurrency(), how.reuse());
-        let client = app.client();
         let pool = Pool {
             app,
             client,
@@ -104,6 +103,13 @@ impl Pool {
         self.retired.set(true);
         for instance in self.instances.borrow().iter() {
             instance.retire();
+        }
+    }
+
+    /// Ends its instances, whatever they are at.
+    pub(super) fn end(&self) {
+        for instance in self.instances.take() {
+            instance.end();
         }
     }
 }

@@ -1,0 +1,150 @@
+//! Components that fail, and what that costs the others.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::harness::{Server, guest, serve, status};
+
+fn faults(options: &[&str]) -> Server {
+    let file = guest("http-faults");
+    serve(options.iter().copied().chain([file.to_str().unwrap()]))
+}
+
+fn number(server: &Server) -> u64 {
+    let answer = server.get("/");
+    assert_eq!(status(&answer), 200, "{answer}");
+    answer.lines().last().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_trap_is_a_500_and_the_next_request_is_answered() {
+    let server = faults(&["--workers", "1"]);
+    assert_eq!((number(&server), number(&server)), (1, 2));
+    assert_eq!(status(&server.get("/trap")), 500);
+    let line = server.expect_line("the program trapped");
+    assert!(line.contains("unreachable"), "{line}");
+    // A new instance.
+    assert_eq!((number(&server), number(&server)), (1, 2));
+    assert_eq!(status(&server.get("/error")), 500);
+    assert_eq!(number(&server), 4);
+}
+
+#[test]
+fn a_trap_within_a_body_cuts_it_short() {
+    let server = faults(&["--workers", "1"]);
+    for _ in 0..3 {
+        let answer = server.get("/trap-late");
+        // Either the head was on its way already, or it is a 500.
+        assert!(status(&answer) == 500 || !answer.ends_with("0\r\n\r\n"), "{answer}");
+        assert_eq!(number(&server), 1);
+    }
+}
+
+#[test]
+fn a_trap_in_an_isolated_request_costs_no_other() {
+    let server = faults(&["--workers", "1", "--isolate", "--timeout", "2s"]);
+    let mut waiting = server.connect();
+    waiting.write_all(b"GET /wait HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    thread::sleep(Duration::from_millis(200));
+    for _ in 0..5 {
+        assert_eq!(status(&server.get("/trap")), 500);
+        assert_eq!(number(&server), 1);
+    }
+    let mut answer = String::new();
+    waiting.read_to_string(&mut answer).unwrap();
+    assert_eq!(status(&answer), 504, "the one that waits is not disturbed");
+}
+
+#[test]
+fn instances_are_replaced_after_so_many_requests() {
+    let server = faults(&["--workers", "1", "--reuse", "3"]);
+    let numbers: Vec<u64> = (0..7).map(|_| number(&server)).collect();
+    assert_eq!(numbers, [1, 2, 3, 1, 2, 3, 1]);
+}
+
+#[test]
+fn a_component_that_does_not_answer_in_time_is_a_504() {
+    let server = faults(&["--workers", "1", "--timeout", "500ms"]);
+    for path in ["/wait", "/spin"] {
+        let begun = Instant::now();
+        assert_eq!(status(&server.get(path)), 504, "{path}");
+        let taken = begun.elapsed();
+        assert!(taken >= Duration::from_millis(500) && taken < Duration::from_secs(10), "{path}: {taken:?}");
+        assert_eq!(number(&server), 1, "{path}");
+    }
+}
+
+/// On the only thread there is.
+#[test]
+fn a_component_that_spins_does_not_keep_others_from_being_answered() {
+    let server = faults(&["--workers", "1", "--isolate", "--timeout", "3s"]);
+    let mut spinning = server.connect();
+    spinning.write_all(b"GET /spin HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    thread::sleep(Duration::from_millis(200));
+    let begun = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(number(&server), 1);
+    }
+    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+    let mut answer = String::new();
+    spinning.read_to_string(&mut answer).unwrap();
+    assert_eq!(status(&answer), 504);
+}
+
+#[test]
+fn a_wrong_content_length_is_not_sent_as_a_whole_answer() {
+    let server = faults(&[]);
+    for path in ["/short", "/long"] {
+        let answer = server.get(path);
+        let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
+        let cut = answer.contains("content-length: 100") && body.len() < 100;
+        assert!(answer.is_empty() || status(&answer) == 500 || cut || body.len() < 2, "{path}: {answer}");
+    }
+}
+
+/// A client that does not read holds the component back: at some point it may write no more.
+#[test]
+fn backpressure_reaches_the_component() {
+    let server = faults(&["--workers", "1"]);
+    let mut slow = server.connect();
+    slow.write_all(b"GET /flood HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    let flooded = || -> u64 { server.get("/flooded").lines().last().unwrap().parse().unwrap() };
+    let settled = || loop {
+        let before = flooded();
+        thread::sleep(Duration::from_millis(300));
+        if flooded() == before && before > 0 {
+            return before;
+        }
+    };
+    let first = settled();
+    assert!(first < 16 << 20, "{first}");
+    let mut buffer = vec![0; 4 << 20];
+    slow.read_exact(&mut buffer).unwrap();
+    let second = settled();
+    assert!(second > first && second < first + (16 << 20), "{first} {second}");
+    // When the client goes, so does the flood.
+    drop(slow);
+    let last = settled();
+    assert!(last < second + (16 << 20));
+}
+
+#[test]
+fn what_components_print_is_labelled() {
+    let server = faults(&["--workers", "1"]);
+    server.get("/print");
+    assert_eq!(server.expect_line("stdout"), "stdout | a line for stdout");
+    assert_eq!(server.expect_line("stderr"), "stderr | a line for stderr");
+}
+
+#[test]
+fn a_client_that_goes_away_leaves_nothing_behind() {
+    let server = faults(&["--workers", "1", "--concurrency", "1", "--timeout", "none"]);
+    for _ in 0..10 {
+        let mut stream: TcpStream = server.connect();
+        stream.write_all(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(status(&server.get("/")), 200);
+}
