@@ -84,7 +84,9 @@ impl FieldMap {
     /// # Errors
     /// Their size, if it exceeds a limit.
     pub fn incoming(mut headers: HeaderMap, budget: &FieldBudget) -> Result<Self, usize> {
-        strip(&mut headers);
+        if headers.keys().any(is_forbidden) {
+            strip(&mut headers);
+        }
         let bytes = headers.iter().map(|(name, value)| cost(name, value)).sum();
         let limits = &budget.0.limits;
         if bytes > limits.bytes || headers.len() > limits.count || budget.take(bytes).is_err() {

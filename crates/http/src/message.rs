@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use http::header::HOST;
+use bytes::Bytes;
+use http::header::{Entry, HOST};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
 use crate::body::{Body, ContentLength, Direction};
 use crate::contents::Contents;
@@ -33,17 +34,17 @@ pub struct Response {
 impl Request {
     /// A request from the network.
     pub(crate) fn incoming(request: http::Request<Body>, budget: &FieldBudget) -> Result<Self, ErrorCode> {
-        let (Parts { method, uri, headers, extensions, .. }, body) = request.into_parts();
+        let (Parts { method, uri, mut headers, extensions, .. }, body) = request.into_parts();
         let uri = uri.into_parts();
         let scheme = uri.scheme.or_else(|| extensions.get().cloned()).unwrap_or(Scheme::HTTP);
-        let authority = match uri.authority {
-            Some(authority) => Some(authority),
-            None => match headers.get(HOST) {
-                Some(host) if !host.is_empty() => {
-                    Some(Authority::try_from(host.as_bytes()).map_err(|_| ErrorCode::HttpRequestUriInvalid)?)
-                }
-                _ => None,
-            },
+        let host = host(&mut headers)?;
+        let authority = match (uri.authority, host) {
+            (Some(authority), _) => Some(authority),
+            (None, Some(host)) if !host.is_empty() => {
+                let host = Bytes::copy_from_slice(host.as_bytes());
+                Some(Authority::from_maybe_shared(host).map_err(|_| ErrorCode::HttpRequestUriInvalid)?)
+            }
+            (None, _) => None,
         };
         let length = ContentLength::of(&headers, Direction::Request)?;
         let headers = FieldMap::incoming(headers, budget)
@@ -73,6 +74,15 @@ impl Request {
         }
         Uri::from_parts(parts).map_err(|_| ErrorCode::HttpRequestUriInvalid)
     }
+}
+
+/// Takes out the `host` header, of which there is one at most (RFC 9112, section 3.2).
+fn host(headers: &mut HeaderMap) -> Result<Option<HeaderValue>, ErrorCode> {
+    let Ok(Entry::Occupied(entry)) = headers.try_entry(HOST) else { return Ok(None) };
+    if entry.iter().nth(1).is_some() {
+        return Err(ErrorCode::HttpProtocolError);
+    }
+    Ok(Some(entry.remove()))
 }
 
 impl Response {

@@ -37,6 +37,9 @@ async fn scheme_authority_and_path_are_as_the_request_had_them() {
     let error = answer(&service, request).await.unwrap_err();
     assert!(matches!(&error, Error::Request(ErrorCode::HttpRequestUriInvalid)), "{error:?}");
     assert_eq!(error.into_response().status(), 400);
+    let request = Request::get("/").header("host", "a").header("host", "a").body(Body::empty()).unwrap();
+    let error = answer(&service, request).await.unwrap_err();
+    assert!(matches!(&error, Error::Request(ErrorCode::HttpProtocolError)), "{error:?}");
 }
 
 #[tokio::test]

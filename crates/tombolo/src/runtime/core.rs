@@ -8,6 +8,7 @@ use tombolo_tasks::{EndId, InstanceId, TaskId, ThreadId};
 use tombolo_vm::Fiber;
 
 use super::host_task::{HostTaskId, HostTasks};
+use super::id_hash::IdMap;
 use super::island::Islands;
 use super::resource_type::ResourceTypes;
 use super::{Runtime, TaskData, ThreadData};
@@ -29,7 +30,7 @@ pub(crate) struct StoreCore {
     pub handover: Cell<Option<ThreadId>>,
     pub host_tasks: HostTasks,
     /// What works on each stream or future end that the host owns.
-    pub host_ends: RefCell<HashMap<EndId, HostTaskId>>,
+    pub host_ends: RefCell<IdMap<EndId, HostTaskId>>,
     pub resources: RefCell<ResourceTypes>,
     pub islands: RefCell<Islands>,
     /// The error that a thread ended with, on its way from its fiber to whoever resumed it.

@@ -18,6 +18,7 @@ mod env;
 mod func;
 mod guest;
 mod host_task;
+mod id_hash;
 mod instantiate;
 mod island;
 mod lazy;
