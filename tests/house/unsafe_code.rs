@@ -18,6 +18,7 @@ const OPENED: &[(&str, &str)] = &[
     ("crates/tombolo/src/runtime/activation.rs", "follows the pointer to the call that runs now"),
     ("crates/tombolo/src/runtime/adapter/helpers.rs", "is called by compiled code, with pointers"),
     ("crates/tombolo/src/runtime/adapter/link.rs", "writes the words of links, which compiled code reads"),
+    ("crates/tombolo/src/runtime/ending.rs", "frees the memory of guests that have ended"),
     ("crates/tombolo/src/runtime/entry.rs", "turns the pointers that compiled code carries into references"),
     ("crates/tombolo/src/runtime/guest.rs", "reads and writes guest memory"),
     ("crates/tombolo/src/runtime/lazy.rs", "goes on with calls that compiled code has begun, on fibers"),

@@ -30,7 +30,7 @@ pub(crate) fn hints(trap: &Trap) -> Vec<&'static str> {
         _ => {}
     }
     let named = |frame: &Frame| frame.function_name().is_some() || frame.module_name().is_some();
-    if !trap.backtrace.is_empty() && !trap.backtrace.frames().iter().any(named) {
+    if !trap.backtrace().is_empty() && !trap.backtrace().frames().iter().any(named) {
         hints.push("the program's functions have no names: build it without stripping its name sections");
     }
     hints

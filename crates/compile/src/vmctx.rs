@@ -221,12 +221,14 @@ pub mod store_context {
 pub mod activation {
     /// `*const` the activation that this one interrupted.
     pub const PREVIOUS: u32 = 0;
-    /// `*const` the runtime's record of the function; null inside `realloc`.
+    /// `*const` the runtime's record of the function that runs, or whose `realloc` does; null if there is none.
     pub const FUNC: u32 = 8;
     /// Two cells of `u64`: the thread's storage (`context.get`, `context.set`).
     pub const CONTEXT: u32 = 16;
-    /// `u64`: the thread's number, or 0 as long as nobody asked for it.
+    /// `u64`: the thread's number; 0 as long as nobody asked for it, or [`NO_THREAD`] if nobody may.
     pub const THREAD: u32 = 32;
+    /// See [`THREAD`]. It is no thread's number.
+    pub const NO_THREAD: u64 = 1;
     /// `u64`: the number of the instance where there is no function, or 0.
     pub const INSTANCE: u32 = 40;
     /// `*const` the link of an `async` function that is called, or 0.

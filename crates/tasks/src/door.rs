@@ -41,6 +41,12 @@ impl Door {
         !self.has(Door::MAY_NOT_LEAVE)
     }
 
+    /// Whether nothing may run in the instance any more.
+    #[inline]
+    pub fn is_dead(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & Door::DEAD != 0
+    }
+
     /// Says whether the instance may be left.
     #[inline]
     pub fn set_may_leave(&self, may: bool) {

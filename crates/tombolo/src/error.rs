@@ -1,15 +1,19 @@
 //! The error of this crate.
 
 use std::fmt;
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use crate::ended::Ended;
 
 /// A result whose error is this crate's.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong: one word wide, with the details behind it.
+/// What went wrong: one word wide, with the details behind it. A clone is the same error.
 ///
 /// Look at [`Error::kind`] to tell causes apart, and at [`Error::downcast_ref`] for an error that a host function
 /// returned.
-pub struct Error(Box<ErrorKind>);
+#[derive(Clone)]
+pub struct Error(Arc<ErrorKind>);
 
 /// The causes of an [`Error`].
 #[derive(Debug, thiserror::Error)]
@@ -83,10 +87,8 @@ pub enum ErrorKind {
 pub struct Trap {
     /// Why.
     pub reason: TrapReason,
-    /// Where: the functions of guests that were running.
-    pub backtrace: Backtrace,
-    /// The component function that was called, if known.
-    pub callee: Option<String>,
+    backtrace: OnceLock<Backtrace>,
+    callee: OnceLock<String>,
 }
 
 /// Why a guest trapped.
@@ -108,9 +110,12 @@ pub enum TrapReason {
     /// A rule of the Canonical ABI was broken: a bad pointer, a bad string, a bad discriminant…
     #[error("{0}")]
     CanonicalAbi(String),
-    /// A trap ended the guest earlier.
-    #[error("cannot enter component instance: it ended earlier with: {0}")]
-    CannotEnter(String),
+    /// The instance has ended before it was called.
+    #[error("cannot enter component instance: {0}")]
+    CannotEnter(Ended),
+    /// The instance ended while it was working on a call.
+    #[error("{0}")]
+    Ended(Ended),
     /// The guest cannot go on: everything waits and nothing will happen.
     #[error("deadlock: {0}")]
     Deadlock(String),
@@ -129,7 +134,7 @@ pub use tombolo_vm::{LimitExceeded, LimitKind};
 impl Error {
     /// Makes an error of its cause.
     pub fn new(kind: ErrorKind) -> Self {
-        Error(Box::new(kind))
+        Error(Arc::new(kind))
     }
 
     /// Wraps an error of a host function.
@@ -201,11 +206,9 @@ impl Error {
             },
             TrapKind::Cancelled => return Error::cancelled(),
             TrapKind::Host(_) => match trap.downcast_host::<Error>() {
-                Ok(mut error) => {
-                    if let Some(trap) = error.trap_mut()
-                        && trap.backtrace.is_empty()
-                    {
-                        trap.backtrace = backtrace;
+                Ok(error) => {
+                    if let Some(trap) = error.trap() {
+                        trap.set_backtrace(backtrace);
                     }
                     return error;
                 }
@@ -213,7 +216,9 @@ impl Error {
             },
             _ => return Error::host(trap),
         };
-        Error::new(ErrorKind::Trap(Trap { reason, backtrace, callee: None }))
+        let trap = Trap { reason, backtrace: OnceLock::new(), callee: OnceLock::new() };
+        trap.set_backtrace(backtrace);
+        Error::new(ErrorKind::Trap(trap))
     }
 
     /// An error of code memory.
@@ -227,20 +232,20 @@ impl Error {
     }
 
     /// Notes which function the host called, on a trap.
-    pub(crate) fn called(mut self, name: &str) -> Self {
-        if let Some(trap) = self.trap_mut() {
-            trap.callee.get_or_insert_with(|| name.to_owned());
+    pub(crate) fn called(self, name: &str) -> Self {
+        if let Some(trap) = self.trap() {
+            trap.callee.get_or_init(|| name.to_owned());
         }
         self
     }
 
     /// Says where a mismatch was found.
     pub(crate) fn inside(self, place: &str) -> Self {
-        match *self.0 {
+        match self.kind() {
             ErrorKind::TypeMismatch { what, message } => {
                 Error::mismatch(format!("`{place}`"), format!("{what}: {message}"))
             }
-            kind => Error::new(kind),
+            _ => self,
         }
     }
 
@@ -253,16 +258,14 @@ impl Error {
         &self.0
     }
 
+    /// Whether both are clones of one error.
+    pub(crate) fn is_clone_of(&self, other: &Error) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The trap, if a guest trapped.
     pub fn trap(&self) -> Option<&Trap> {
         match self.kind() {
-            ErrorKind::Trap(trap) => Some(trap),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn trap_mut(&mut self) -> Option<&mut Trap> {
-        match &mut *self.0 {
             ErrorKind::Trap(trap) => Some(trap),
             _ => None,
         }
@@ -279,7 +282,7 @@ impl Error {
 
 impl From<TrapReason> for Error {
     fn from(reason: TrapReason) -> Self {
-        Error::new(ErrorKind::Trap(Trap { reason, backtrace: Backtrace::default(), callee: None }))
+        Error::new(ErrorKind::Trap(Trap { reason, backtrace: OnceLock::new(), callee: OnceLock::new() }))
     }
 }
 
@@ -311,11 +314,31 @@ impl std::error::Error for Error {
     }
 }
 
+impl Trap {
+    /// Where: the functions of guests that were running.
+    pub fn backtrace(&self) -> &Backtrace {
+        static NONE: LazyLock<Backtrace> = LazyLock::new(Backtrace::default);
+        self.backtrace.get().unwrap_or(&NONE)
+    }
+
+    /// Notes where, unless that is known.
+    fn set_backtrace(&self, backtrace: Backtrace) {
+        if !backtrace.is_empty() {
+            let _ = self.backtrace.set(backtrace);
+        }
+    }
+
+    /// The component function that the host called, if known.
+    pub fn callee(&self) -> Option<&str> {
+        self.callee.get().map(String::as_str)
+    }
+}
+
 impl fmt::Display for Trap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.reason)?;
-        if !self.backtrace.is_empty() {
-            write!(f, "\nwasm backtrace:{}", self.backtrace)?;
+        if !self.backtrace().is_empty() {
+            write!(f, "\nwasm backtrace:{}", self.backtrace())?;
         }
         Ok(())
     }

@@ -113,18 +113,24 @@ impl Func {
 
     fn start<A: Arguments>(&self, core: &StoreCore, args: A) -> Result<Arc<Slot<Result<A::Result>>>> {
         let slot = Arc::new(Slot::default());
-        self.begin(core, args, into_slot(&slot))?;
+        self.begin(core, args, into_slot(&slot), true)?;
         Ok(slot)
     }
 
-    fn begin<A: Arguments>(&self, core: &StoreCore, args: A, then: impl Then<A::Result>) -> Result<()> {
+    fn begin<A: Arguments>(
+        &self,
+        core: &StoreCore,
+        args: A,
+        then: impl Then<A::Result>,
+        at_once: bool,
+    ) -> Result<()> {
         let func = self.lifted(core)?;
-        core.check_alive()?;
-        let call = HostCallOf { args, then: Some(then) };
-        core.call_guest(func, Caller::Host(Box::new(call))).map(drop).map_err(|error| {
-            core.poison(&error);
-            error.called(&self.name)
-        })
+        core.check_running()?;
+        func.guest.check_alive()?;
+        let call = HostCallOf { args, then: Some(then), at_once };
+        core.call_guest(func, Caller::Host(Box::new(call)))
+            .map(drop)
+            .map_err(|error| error.called(&self.name))
     }
 
     /// Starts a call that an event loop drives. If guests run in time slices, the event loop starts it.
@@ -136,7 +142,7 @@ impl Func {
         let slot = Arc::new(Slot::default());
         let (func, result) = (self.clone(), slot.clone());
         core.jobs.borrow_mut().push_back(Box::new(move |core| {
-            if let Err(error) = func.begin(core, args, into_slot(&result)) {
+            if let Err(error) = func.begin(core, args, into_slot(&result), true) {
                 result.set(Err(error));
             }
         }));
@@ -150,8 +156,10 @@ impl Func {
                 self.name
             )));
         }
-        let slot = self.start(core, args)?;
-        slot.take().unwrap_or_else(|| Err(crate::store::stuck()))
+        let started = self.start(core, args);
+        core.clear_away();
+        let result = started?.take().unwrap_or_else(|| Err(crate::store::stuck()));
+        result.map_err(|error| error.called(&self.name))
     }
 
     async fn call_driven<T: Send + 'static, A: Arguments>(
@@ -193,13 +201,13 @@ where
         self.func.call_driven(store, TypedArgs::new(params)).await
     }
 
-    /// Begins a call, and has `then` take its result: while the guest returns it, or when the call is cancelled. `then` is
-    /// dropped uncalled if the guest traps before.
+    /// Begins a call, and has `then` take its result: while the guest returns it, or when the call is cancelled, or with the
+    /// error if the guest ends before; then it is called when the store is driven next.
     ///
     /// The call goes on whenever the store is driven.
     ///
     /// # Errors
-    /// If the guest traps before it waits for anything. An error of `then` ends the guest.
+    /// If the call cannot begin; then `then` is dropped. An error of `then` ends the guest.
     pub fn call_then<S: AsStoreMut>(
         &self,
         mut store: S,
@@ -210,13 +218,13 @@ where
         let (core, args) = (store.core(), TypedArgs::new(params));
         let then = host_then(then);
         if !core.deadlines.sliced() && !core.is_suspended() {
-            return self.func.begin(core, args, then);
+            return self.func.begin(core, args, then, false);
         }
         self.func.lifted(core)?;
         let func = self.func.clone();
         core.jobs.borrow_mut().push_back(Box::new(move |core| {
             // The store says it to whoever drives it.
-            let _: Result<()> = func.begin(core, args, then);
+            let _: Result<()> = func.begin(core, args, then, false);
         }));
         Ok(())
     }
@@ -310,6 +318,8 @@ struct HostCallOf<A, F> {
     args: A,
     /// Until it was called.
     then: Option<F>,
+    /// Whether it may be called wherever an island ends: it is no code of the embedder's.
+    at_once: bool,
 }
 
 impl<A: Arguments, F: Then<A::Result>> HostCaller for HostCallOf<A, F> {
@@ -329,5 +339,19 @@ impl<A: Arguments, F: Then<A::Result>> HostCaller for HostCallOf<A, F> {
             None => Err(Error::cancelled()),
         };
         self.then.take().map_or(Ok(()), |then| then(core, result))
+    }
+
+    fn fail(&mut self, core: &StoreCore, error: Error) {
+        let Some(then) = self.then.take() else { return };
+        if self.at_once {
+            // There is nothing in a slot that could go wrong.
+            let _ = then(core, Err(error));
+            return;
+        }
+        core.jobs.borrow_mut().push_back(Box::new(move |core| {
+            if let Err(error) = then(core, Err(error)) {
+                core.unheard(error);
+            }
+        }));
     }
 }

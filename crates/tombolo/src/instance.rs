@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::ended::{EndCause, Ended};
 use crate::error::{Error, ErrorKind, Result};
 use crate::func::{Func, TypedFunc};
 use crate::linker::lookup;
-use crate::runtime::{ExportItem, InstanceValue};
+use crate::runtime::{ExportItem, InstanceValue, Island};
 use crate::store::AsStoreMut;
 use crate::{Lift, LowerParams};
 
@@ -15,12 +16,13 @@ use crate::{Lift, LowerParams};
 #[derive(Clone)]
 pub struct Instance {
     value: Arc<InstanceValue>,
+    island: Arc<Island>,
     store: u64,
 }
 
 impl Instance {
-    pub(crate) fn new(value: Arc<InstanceValue>, store: u64) -> Self {
-        Instance { value, store }
+    pub(crate) fn new(value: Arc<InstanceValue>, island: Arc<Island>, store: u64) -> Self {
+        Instance { value, island, store }
     }
 
     pub(crate) fn value(&self) -> &Arc<InstanceValue> {
@@ -35,7 +37,9 @@ impl Instance {
     /// An exported interface. `name@1.2.3` finds a compatible version too.
     pub fn instance(&self, name: &str) -> Option<Instance> {
         match lookup(&self.value.exports, name)? {
-            ExportItem::Instance(value) => Some(Instance::new(value.clone(), self.store)),
+            ExportItem::Instance(value) => {
+                Some(Instance::new(value.clone(), self.island.clone(), self.store))
+            }
             _ => None,
         }
     }
@@ -61,6 +65,37 @@ impl Instance {
             Error::new(ErrorKind::MissingImport { kind: "exported function", name: name.to_owned() })
         })?;
         func.typed(store)
+    }
+}
+
+impl Instance {
+    /// Ends the root instance that this is, or is exported by, and frees what it has.
+    ///
+    /// Nothing enters it any more: calls that are under way fail with [`TrapReason::Ended`](crate::TrapReason::Ended), and
+    /// later ones with [`TrapReason::CannotEnter`](crate::TrapReason::CannotEnter). The other ends of its streams and
+    /// futures see that they were dropped, calls that it had made are cancelled, and the destructors of resources that it
+    /// owned run. Other root instances that wait for one of its functions end too; all others go on, and its component
+    /// can be instantiated again. Does nothing if it has ended.
+    ///
+    /// A function of the host may do this to the guest that called it, which then ends when the function returns. Memory is
+    /// freed when no guest of the store is running.
+    ///
+    /// # Errors
+    /// If it belongs to another store.
+    pub fn end(&self, mut store: impl AsStoreMut) -> Result<()> {
+        let store = store.as_store_mut();
+        let core = store.core();
+        if core.id != self.store {
+            return Err(Error::usage("the instance belongs to another store"));
+        }
+        core.end_island(&self.island, EndCause::Removed);
+        core.clear_away();
+        Ok(())
+    }
+
+    /// Why the root instance that this is, or is exported by, has ended; `None` as long as it lives.
+    pub fn ended(&self) -> Option<Ended> {
+        self.island.ended().cloned()
     }
 }
 

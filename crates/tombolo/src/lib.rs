@@ -123,15 +123,41 @@
 //! # Errors
 //!
 //! Everything fails with the one [`Error`]. What a guest does wrong is a [`Trap`] with its reason and the guest's
-//! backtrace; the store cannot be entered again after one. An error that a host function returned comes back from the
-//! call, and [`Error::downcast_ref`] finds it.
+//! backtrace. An error that a host function returned comes back from the call, and [`Error::downcast_ref`] finds it.
+//!
+//! Either ends the root instance that it happened in, which is what one [`Linker::instantiate`] made, and those that were
+//! waiting for a call into it: [`Ended`] says why. Everything else in the store goes on, and the component can be
+//! instantiated again. [`Store::on_ended`] is told of each; [`Instance::end`] ends one that is no longer wanted.
+//!
+//! ```
+//! use tombolo::{Component, Config, Engine, Linker, Store};
+//!
+//! let engine = Engine::new(&Config::new())?;
+//! let component = Component::new(
+//!     &engine,
+//!     r#"(component
+//!         (core module $m
+//!             (func (export "halve") (param i32) (result i32)
+//!                 (if (i32.and (local.get 0) (i32.const 1)) (then unreachable))
+//!                 (i32.shr_u (local.get 0) (i32.const 1))))
+//!         (core instance $i (instantiate $m))
+//!         (func (export "halve") (param "n" u32) (result u32) (canon lift (core func $i "halve"))))"#,
+//! )?;
+//! let linker = Linker::new(&engine);
+//! let mut store = Store::new(&engine, ());
+//! let first = linker.instantiate(&mut store, &component)?;
+//! let second = linker.instantiate(&mut store, &component)?;
+//! assert!(first.typed_func::<(u32,), u32>(&mut store, "halve")?.call(&mut store, (7,)).is_err());
+//! assert!(first.ended().is_some());
+//! assert_eq!(second.typed_func::<(u32,), u32>(&mut store, "halve")?.call(&mut store, (8,))?, 4);
+//! # Ok::<(), tombolo::Error>(())
+//! ```
 //!
 //! # Panics
 //!
 //! A panic in the host's code that a guest called, directly or by waiting for its future or stream, ends there: no
-//! guest's frame is unwound by it. What was going on fails with [`TrapReason::HostPanic`], and the store cannot be
-//! entered again, as after any trap; other stores are not touched. An embedder that would rather have the panic takes
-//! it from there. A panic of the future that was given to [`Store::run_concurrent`] is not a guest's affair, and passes
+//! guest's frame is unwound by it. What was going on fails with [`TrapReason::HostPanic`], and the guest's root instance
+//! ends, as after any trap. An embedder that would rather have the panic takes it from there. A panic of the future that was given to [`Store::run_concurrent`] is not a guest's affair, and passes
 //! through.
 //!
 //! The interfaces of WASI are in the `tombolo-wasi` crate, which reaches this one as any embedder does.
@@ -141,6 +167,7 @@ extern crate self as tombolo;
 mod abi;
 mod async_value;
 mod component;
+mod ended;
 mod engine;
 mod error;
 mod feature;
@@ -160,6 +187,7 @@ pub use abi::{
     ComponentParams, ComponentType, Lift, LiftContext, LiftParams, Lower, LowerContext, LowerParams, Mismatch,
 };
 pub use component::Component;
+pub use ended::{EndCause, Ended};
 pub use engine::{Config, Engine, Profile};
 pub use error::{
     Backtrace, Error, ErrorKind, Frame, HostPanic, LimitExceeded, LimitKind, Result, SourceFrame, Trap,

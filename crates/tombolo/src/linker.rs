@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use semver::Version;
 
 use crate::component::{Component, ItemType};
+use crate::ended::EndCause;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host_func::{AsyncHostFunc, DynamicHostFunc, SyncHostFunc};
@@ -136,13 +137,21 @@ impl<T: Send + 'static> Linker<T> {
         if !core.engine.same(&self.engine) || !core.engine.same(&component.inner().engine) {
             return Err(Error::usage("store, linker and component belong to different engines"));
         }
-        core.check_alive()?;
+        core.check_running()?;
+        core.clear_away();
+        let island = core.new_island(component.inner(), &core.limits);
         let component = ComponentValue::root(component.inner().clone());
-        let island = core.new_island(&core.limits);
         let value = instantiate(core, &island, &component, &mut |name, ty, env| {
             self.resolve(name, ty, env, Some(core))
-        })?;
-        Ok(Instance::new(Arc::new(value), core.id))
+        });
+        match value {
+            Ok(value) => Ok(Instance::new(Arc::new(value), island, core.id)),
+            Err(error) => {
+                core.end_island(&island, EndCause::Failed(error.clone()));
+                core.clear_away();
+                Err(error)
+            }
+        }
     }
 
     fn resolve(&self, name: &str, ty: &ItemType, env: &Env, core: Option<&StoreCore>) -> Result<ExportItem> {

@@ -10,7 +10,7 @@ use tombolo::{Accessor, Backtrace, Component, Config, Engine, Error, Linker, Sto
 const TOWER: &[u8] = include_bytes!("../../../guests/tower/tower.wasm");
 
 fn backtrace(error: &Error) -> &Backtrace {
-    &error.trap().unwrap_or_else(|| panic!("{error}")).backtrace
+    error.trap().unwrap_or_else(|| panic!("{error}")).backtrace()
 }
 
 fn climb(config: &Config) -> Error {

@@ -139,6 +139,12 @@ unsafe fn prepare_to_leave(store: *mut StoreContext, mut trap: Trap, position: P
         // SAFETY: the position is above the innermost entry, in compiled code that is on the stack.
         trap.set_backtrace(unsafe { backtrace::capture(store, position) });
     }
-    // SAFETY: the store is live, and this thread runs it.
-    unsafe { (*store.cast::<StoreInner>()).pending.set(Some(trap)) };
+    // SAFETY: the store is live, and this thread runs it; the record of its innermost entry is in the frame that is left
+    // to.
+    unsafe {
+        if let Some(cutting) = (*store.cast::<StoreInner>()).cutting {
+            cutting(&StoreRef::new(store), (*store).entry as usize);
+        }
+        (*store.cast::<StoreInner>()).pending.set(Some(trap));
+    }
 }

@@ -311,6 +311,13 @@ impl Store {
         unsafe { suspend_slot(slot, word) }
     }
 
+    /// Whether nothing of this store runs on this thread's stack or on a fiber.
+    pub fn is_idle(&self) -> bool {
+        // SAFETY: the context lives, and compiled code does not run now.
+        let entry = unsafe { (*self.context().as_ptr()).entry };
+        entry.is_null() && !self.on_fiber()
+    }
+
     /// Whether a fiber of this store runs.
     pub fn on_fiber(&self) -> bool {
         !self.inner().fibers.current.get().is_null()

@@ -111,7 +111,7 @@ pub use instantiate::{InstantiationError, ResourceError};
 pub use limits::{LimitExceeded, LimitKind, Limits};
 pub use memory::{MemoryHandle, OutOfBounds};
 pub use module::Module;
-pub use store::{InterruptFn, InterruptHandle, Store, StoreConfig, StoreRef};
+pub use store::{CutFn, InterruptFn, InterruptHandle, Store, StoreConfig, StoreRef};
 pub use table::{MAX_TABLE_ELEMENTS, SetError, TableHandle};
 pub use trampoline::{Trampoline, TrampolineCache};
 pub use trap::{HostPanic, Trap, TrapKind};

@@ -38,7 +38,13 @@ pub struct StoreConfig {
     /// Asked when compiled code finds that its fuel is used up or an interrupt was asked for: may refuel, suspend the
     /// fiber, or end the guest with an error. If there is none, the guest traps.
     pub interrupted: Option<InterruptFn>,
+    /// Called before a trap cuts off the compiled frames of the innermost entry, while they are still there.
+    pub cutting: Option<CutFn>,
 }
+
+/// See [`StoreConfig::cutting`]. Gets an address that is above all of those frames, and below the frame that entered them.
+/// It must not unwind, nor run anything of the store.
+pub type CutFn = fn(&Store, usize);
 
 /// See [`StoreConfig::interrupted`].
 pub type InterruptFn = Box<dyn Fn(&Store, TrapCode) -> Result<(), Trap> + Send>;
@@ -60,6 +66,7 @@ impl Default for StoreConfig {
             limits: Limits::default(),
             max_exception_bytes: 4 << 20,
             interrupted: None,
+            cutting: None,
         }
     }
 }
@@ -99,6 +106,7 @@ pub(crate) struct StoreInner {
     pub(crate) budget: Budget,
     interruptible: bool,
     interrupted: Option<InterruptFn>,
+    pub(crate) cutting: Option<CutFn>,
     interrupt: InterruptHandle,
     pub(crate) groups: RefCell<Vec<NonNull<Group>>>,
     /// The group that lives as long as the store: the first.
@@ -133,6 +141,7 @@ impl Store {
             budget: Budget::new(config.limits),
             interruptible: trampolines.compiler().config().interruptible,
             interrupted: config.interrupted,
+            cutting: config.cutting,
             trampolines,
             interrupt: InterruptHandle::default(),
             groups: RefCell::new(vec![own]),

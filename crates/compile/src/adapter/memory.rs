@@ -206,17 +206,23 @@ impl Builder<'_, '_> {
         let (flags, store) = (self.flags(), self.store);
         let previous = self.b.ins().load(POINTER, flags, store, store_context::ACTIVATION as i32);
         let zero = self.constant(0);
+        let nobody = self.constant(activation::NO_THREAD);
+        // The caller's own activation, which is further out, tells its instance.
+        let func = match party {
+            Party::Caller => zero,
+            Party::Callee => self.of_link(link::FUNC),
+        };
         let address = self.b.ins().stack_addr(POINTER, slot, 0);
-        self.b.ins().store(flags, previous, address, activation::PREVIOUS as i32);
-        for field in [
-            activation::FUNC,
-            activation::CONTEXT,
-            activation::CONTEXT + 8,
-            activation::THREAD,
-            activation::INSTANCE,
-            activation::LINK,
+        for (field, value) in [
+            (activation::PREVIOUS, previous),
+            (activation::FUNC, func),
+            (activation::CONTEXT, zero),
+            (activation::CONTEXT + 8, zero),
+            (activation::THREAD, nobody),
+            (activation::INSTANCE, zero),
+            (activation::LINK, zero),
         ] {
-            self.b.ins().store(flags, zero, address, field as i32);
+            self.b.ins().store(flags, value, address, field as i32);
         }
         self.b.ins().store(flags, address, store, store_context::ACTIVATION as i32);
         let ty = pointer(self.width(party));

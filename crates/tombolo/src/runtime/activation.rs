@@ -27,7 +27,8 @@ use tombolo_vm::HostContext;
 
 use super::core::StoreCore;
 use super::func::LiftedFunc;
-use super::{Caller, TaskData, ThreadData};
+use super::{Caller, Island, TaskData, ThreadData};
+use crate::ended::EndCause;
 use crate::error::{Error, Result};
 
 /// A call into a component instance.
@@ -93,13 +94,13 @@ impl<'a> Activation<'a> {
     }
 
     /// A thread that exists.
-    pub fn of_thread(thread: ThreadId, context: [u64; 2]) -> Self {
-        Activation::new(ptr::null(), thread.to_bits(), 0, context)
+    pub fn of_thread(thread: ThreadId, instance: InstanceId, context: [u64; 2]) -> Self {
+        Activation::new(ptr::null(), thread.to_bits(), instance.to_bits(), context)
     }
 
-    /// A call of `realloc`, in which nobody may ask for the thread.
-    pub fn of_realloc() -> Self {
-        Activation::new(ptr::null(), 0, 0, [0; 2])
+    /// A call of an instance's `realloc`, in which nobody may ask for the thread.
+    pub fn of_realloc(instance: InstanceId) -> Self {
+        Activation::new(ptr::null(), activation::NO_THREAD, instance.to_bits(), [0; 2])
     }
 
     /// The thread's storage.
@@ -146,11 +147,6 @@ impl<'a> Activation<'a> {
         !self.previous.get().is_null()
     }
 
-    /// The activation that this one interrupted.
-    pub(super) fn previous(&self) -> *const Activation<'static> {
-        self.previous.get()
-    }
-
     pub(super) fn has_returned(&self) -> bool {
         self.state.get() & activation::RETURNED != 0
     }
@@ -185,6 +181,18 @@ impl<'a> Activation<'a> {
         // SAFETY: the adapter keeps so many places, in a frame that is there as long as the call has no subtask.
         let places = unsafe { std::slice::from_raw_parts_mut(lent, lends) };
         places.iter_mut().map(std::mem::take).filter(|index| *index != 0).collect()
+    }
+
+    /// The component function, if it is a call of one that has no thread of its own.
+    fn func(&self) -> Option<&LiftedFunc> {
+        // SAFETY: an activation's function is in an `Arc` that outlives the call.
+        unsafe { self.func.get().as_ref() }
+    }
+
+    /// The activation that this one interrupted.
+    pub(super) fn outer(&self) -> Option<&Activation<'static>> {
+        // SAFETY: it is null or that of a live activation; see the module.
+        unsafe { self.previous.get().as_ref() }
     }
 
     /// The thread, if somebody asked for it.
@@ -266,8 +274,9 @@ impl StoreCore {
 
     /// The thread of an activation, which is made if need be.
     pub fn thread_of(&self, activation: &Activation<'_>) -> Result<ThreadId> {
-        if let Some(thread) = activation.thread() {
-            return Ok(thread);
+        match activation.thread.get() {
+            0 => {}
+            thread => return Ok(ThreadId::from_bits(thread).ok_or(Trap::CannotLeave)?),
         }
         if !activation.link().is_null() {
             return self.thread_of_call(activation);
@@ -287,6 +296,80 @@ impl StoreCore {
         let (_, thread) = self.tasks.borrow_mut().begin_sync(instance, data, ThreadData::OnStack)?;
         activation.thread.set(thread.to_bits());
         Ok(thread)
+    }
+
+    /// The component instance that runs now.
+    pub(super) fn running(&self) -> Option<InstanceId> {
+        let activation = self.activation()?;
+        match activation.func() {
+            Some(func) => Some(func.guest.instance),
+            None => InstanceId::from_bits(activation.instance.get()),
+        }
+    }
+
+    /// Whether the innermost activation is a call of this function.
+    pub(super) fn runs(&self, func: &LiftedFunc) -> bool {
+        self.activation().and_then(Activation::func).is_some_and(|running| ptr::eq(running, func))
+    }
+
+    /// The islands of the innermost activations, out to the first that is not below an address; each once, but for those
+    /// that have ended.
+    pub(super) fn islands_below(&self, above: usize) -> Vec<Arc<Island>> {
+        let mut islands: Vec<Arc<Island>> = Vec::new();
+        let mut next = self.activation();
+        while let Some(activation) = next
+            && ptr::from_ref(activation).addr() < above
+        {
+            if let Some(island) = self.island_at(activation)
+                && !islands.iter().any(|known| Arc::ptr_eq(known, &island))
+            {
+                islands.push(island);
+            }
+            next = activation.outer();
+        }
+        islands
+    }
+
+    /// The island of the innermost activation, unless it has ended.
+    pub(super) fn running_island(&self) -> Option<Arc<Island>> {
+        self.island_at(self.activation()?)
+    }
+
+    /// The island that an activation runs in, unless it has ended.
+    fn island_at(&self, activation: &Activation<'_>) -> Option<Arc<Island>> {
+        let island = match activation.func() {
+            Some(func) => Some(func.guest.island.clone()),
+            None => self.island_of(InstanceId::from_bits(activation.instance.get())?),
+        };
+        island.filter(|island| island.ended().is_none())
+    }
+
+    /// The error of an activation whose island has ended.
+    pub(super) fn ended_of(&self, activation: &Activation<'_>) -> Option<Error> {
+        match activation.func() {
+            Some(func) => func.guest.island.error(),
+            None => {
+                let instance = InstanceId::from_bits(activation.instance.get())?;
+                self.islands.borrow().dead_with(instance).and_then(|island| island.error())
+            }
+        }
+    }
+
+    /// Sees to it that callees of islands that have ended do not return into them: adapters ask when the callee has a
+    /// thread, and all others always do.
+    pub(super) fn make_callees_return(&self) {
+        let mut next = self.activation();
+        while let Some(activation) = next {
+            next = activation.outer();
+            if let (Some(_), Some(caller)) = (activation.func(), next)
+                && self.ended_of(caller).is_some()
+                && activation.thread.get() == 0
+                && let Some(island) = self.island_at(activation)
+                && let Err(error) = self.thread_of(activation)
+            {
+                self.end_island(&island, EndCause::Failed(error));
+            }
+        }
     }
 
     /// The callee of an activation has returned: its task, if there is one, resolves (`Task.return_`).

@@ -13,7 +13,7 @@ use tombolo_vm::RawVal;
 use super::activation::Activation;
 use super::core::StoreCore;
 use super::func::{LiftedFunc, LoweredFunc};
-use super::guest::{Borrower, GuestBridge, Scope};
+use super::guest::{Borrower, Fault, GuestBridge, Scope};
 use super::thread::{Code, Work};
 use super::{Caller, FlatValues, Runtime, TaskData, ThreadData};
 use crate::abi::{Signature, translate_flat};
@@ -25,6 +25,8 @@ pub(crate) trait HostCaller: Send {
     fn start(&mut self, core: &StoreCore, func: &LiftedFunc, task: TaskId) -> Result<FlatValues>;
     /// Lifts the result out of the guest (`OnResolve`); `None` if the call was cancelled.
     fn resolve(&mut self, core: &StoreCore, func: &LiftedFunc, results: Option<&[u64]>) -> Result<()>;
+    /// Hears that there will be no result.
+    fn fail(&mut self, core: &StoreCore, error: Error);
 }
 
 /// Values of a core call; parameters and results share the slots.
@@ -50,7 +52,8 @@ impl StoreCore {
             if func.blocks(self) {
                 self.begin_thread(thread, Work::Begin)?;
             } else {
-                self.with_thread(thread, || self.run_callee(thread))?;
+                let done = self.with_thread(thread, || self.run_callee(thread));
+                done.or_else(|error| self.thread_failed(thread, error))?;
             }
         }
         if sync {
@@ -63,7 +66,12 @@ impl StoreCore {
     fn finish_sync(&self, task: TaskId, instance: InstanceId) -> Result<()> {
         while self.tasks.borrow().task_state(task) != TaskState::Resolved {
             let next = self.tasks.borrow_mut().next_ready_in(instance);
-            self.resume_thread(next.ok_or(Trap::CannotBlock)?)?;
+            let Some(next) = next else {
+                let error = Error::from(Trap::CannotBlock);
+                self.end_instance(instance, &error);
+                return Err(error);
+            };
+            self.resume_thread(next)?;
         }
         Ok(())
     }
@@ -72,16 +80,33 @@ impl StoreCore {
     pub fn call_sync(&self, lowered: &LoweredFunc, func: &Arc<LiftedFunc>, args: &[u64]) -> Result<u64> {
         let activation = Activation::of_func(func);
         let mut lenders = Lenders::new();
-        let flat = self.activate(&activation, || {
-            let scope = Scope::Lenders(&mut lenders);
-            let args = self.translate_params(lowered, func, args, scope, (&activation).into())?;
+        let called = self.call_in(&activation, &mut lenders, lowered, func, args);
+        self.tasks.borrow_mut().release_lenders(lowered.guest.instance, lenders);
+        called.inspect_err(|_| self.abandon(&activation))
+    }
+
+    fn call_in(
+        &self,
+        activation: &Activation<'_>,
+        lenders: &mut Lenders,
+        lowered: &LoweredFunc,
+        func: &Arc<LiftedFunc>,
+        args: &[u64],
+    ) -> Result<u64> {
+        let at_fault = |Fault { error, instance }: Fault| {
+            self.blame(instance);
+            error
+        };
+        let flat = self.activate(activation, || {
+            let scope = Scope::Lenders(lenders);
+            let args =
+                self.translate_params(lowered, func, args, scope, activation.into()).map_err(at_fault)?;
             self.call_core(func, &args)
         })?;
-        let result = self.translate_result(lowered, func, &flat, args)?;
-        self.activation_returned(&activation)?;
-        self.activate(&activation, || self.post_return(func, &flat))?;
-        self.activation_done(&activation)?;
-        self.tasks.borrow_mut().release_lenders(lowered.guest.instance, lenders);
+        let result = self.translate_result(lowered, func, &flat, args).map_err(at_fault)?;
+        self.activation_returned(activation)?;
+        self.activate(activation, || self.post_return(func, &flat))?;
+        self.activation_done(activation)?;
         Ok(result)
     }
 
@@ -109,9 +134,11 @@ impl StoreCore {
         run: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let activation = Activation::of_instance(instance);
-        self.activate(&activation, run)?;
-        self.activation_returned(&activation)?;
-        self.activation_done(&activation)
+        let done = self.activate(&activation, run).and_then(|()| {
+            self.activation_returned(&activation)?;
+            self.activation_done(&activation)
+        });
+        done.inspect_err(|error| self.end_instance(instance, error))
     }
 
     /// The body of the implicit thread of a task that is no call of a component function.
@@ -142,7 +169,7 @@ impl StoreCore {
     pub(super) fn run_callee(&self, thread: ThreadId) -> Result<()> {
         let (task, _) = self.tasks.borrow().thread_scope(thread)?;
         let func = self.func_of(task)?;
-        let args = self.start_task(task, &func)?;
+        let Some(args) = self.start_task(task, &func)? else { return Ok(()) };
         let flat = self.call_core(&func, &args)?;
         if !func.is_async {
             self.resolve_task(task, &func, &flat)?;
@@ -225,30 +252,59 @@ impl StoreCore {
             .ok_or_else(|| Error::usage("a start function has no component function"))
     }
 
-    /// `Task.start`: the arguments as the callee's core function takes them.
-    fn start_task(&self, task: TaskId, func: &LiftedFunc) -> Result<FlatValues> {
+    /// `Task.start`: the arguments as the callee's core function takes them; `None` if it does not start, because its
+    /// caller is gone or was at fault.
+    fn start_task(&self, task: TaskId, func: &LiftedFunc) -> Result<Option<FlatValues>> {
         let caller = self.take_caller(task)?;
         self.tasks.borrow_mut().task_start(task)?;
         let (caller, args) = match caller {
-            Caller::Nobody => (Caller::Nobody, Ok(FlatValues::new())),
-            Caller::Host(mut host) => {
-                let args = host.start(self, func, task);
-                (Caller::Host(host), args)
-            }
+            Caller::Nobody => (Caller::Nobody, FlatValues::new()),
+            Caller::Host(mut host) => match host.start(self, func, task) {
+                Ok(args) => (Caller::Host(host), args),
+                Err(error) => {
+                    host.fail(self, error.clone());
+                    // What is not a trap is a mistake of the host's, and of no guest's.
+                    if error.trap().is_some() {
+                        return Err(error);
+                    }
+                    self.tasks.borrow_mut().abandon_task(task)?;
+                    return Ok(None);
+                }
+            },
             Caller::Guest(subtask) => {
-                let (lowered, args) = {
+                let call = {
                     let mut tasks = self.tasks.borrow_mut();
-                    tasks.subtask_started(subtask)?;
-                    let data = tasks.subtask(subtask)?;
-                    (data.lowered.clone(), data.args.clone())
+                    let started = tasks.subtask_started(subtask);
+                    started.and_then(|()| tasks.subtask(subtask)).map(|d| (d.lowered.clone(), d.args.clone()))
+                };
+                let Ok((lowered, args)) = call else {
+                    self.tasks.borrow_mut().abandon_task(task)?;
+                    return Ok(None);
                 };
                 let scope = Scope::Subtask(subtask);
-                let args = self.translate_params(&lowered, func, &args, scope, Some(task).into());
-                (Caller::Guest(subtask), args)
+                match self.translate_params(&lowered, func, &args, scope, Some(task).into()) {
+                    Ok(args) => (Caller::Guest(subtask), args),
+                    Err(Fault { error, instance }) if instance == func.guest.instance => return Err(error),
+                    Err(Fault { error, instance }) => {
+                        self.end_instance(instance, &error);
+                        self.tasks.borrow_mut().abandon_task(task)?;
+                        return Ok(None);
+                    }
+                }
             }
         };
-        self.tasks.borrow_mut().task_mut(task)?.caller = caller;
-        args
+        let mut tasks = self.tasks.borrow_mut();
+        match (tasks.task_mut(task), caller) {
+            (Ok(data), caller) => data.caller = caller,
+            (Err(trap), Caller::Host(mut host)) => {
+                drop(tasks);
+                let error = func.guest.island.error().unwrap_or(trap.into());
+                host.fail(self, error.clone());
+                return Err(error);
+            }
+            (Err(trap), _) => return Err(trap.into()),
+        }
+        Ok(Some(args))
     }
 
     /// `Task.return_` with the flat results of the callee.
@@ -257,17 +313,34 @@ impl StoreCore {
         self.tasks.borrow_mut().task_return(task)?;
         match caller {
             Caller::Nobody => Ok(()),
-            Caller::Host(mut host) => host.resolve(self, func, Some(flat)),
+            Caller::Host(mut host) => match host.resolve(self, func, Some(flat)) {
+                Ok(()) => Ok(()),
+                Err(error) => {
+                    // It hears of the error once that has gone through the guest.
+                    self.tasks.borrow_mut().task_mut(task)?.caller = Caller::Host(host);
+                    Err(error)
+                }
+            },
             Caller::Guest(subtask) => {
-                let (lowered, args) = {
+                let call = {
                     let tasks = self.tasks.borrow();
-                    let data = tasks.subtask(subtask)?;
-                    (data.lowered.clone(), data.args.clone())
+                    tasks.subtask(subtask).map(|data| (data.lowered.clone(), data.args.clone()))
                 };
-                let result = self.translate_result(&lowered, func, flat, &args)?;
-                let mut tasks = self.tasks.borrow_mut();
-                tasks.subtask_mut(subtask)?.result = result;
-                Ok(tasks.subtask_resolve(subtask, SubtaskState::Returned)?)
+                // A caller that is gone does not mind.
+                let Ok((lowered, args)) = call else { return Ok(()) };
+                match self.translate_result(&lowered, func, flat, &args) {
+                    Ok(result) => {
+                        let mut tasks = self.tasks.borrow_mut();
+                        let Ok(data) = tasks.subtask_mut(subtask) else { return Ok(()) };
+                        data.result = result;
+                        Ok(tasks.subtask_resolve(subtask, SubtaskState::Returned)?)
+                    }
+                    Err(Fault { error, instance }) if instance == func.guest.instance => Err(error),
+                    Err(Fault { error, instance }) => {
+                        self.end_instance(instance, &error);
+                        Ok(())
+                    }
+                }
             }
         }
     }
@@ -279,9 +352,11 @@ impl StoreCore {
             Caller::Host(mut host) => host.resolve(self, func, None),
             Caller::Guest(subtask) => {
                 let mut tasks = self.tasks.borrow_mut();
-                let state = match tasks.subtask_state(subtask)? {
-                    SubtaskState::Starting => SubtaskState::CancelledBeforeStarted,
-                    _ => SubtaskState::CancelledBeforeReturned,
+                let state = match tasks.subtask_state(subtask) {
+                    Ok(SubtaskState::Starting) => SubtaskState::CancelledBeforeStarted,
+                    Ok(_) => SubtaskState::CancelledBeforeReturned,
+                    // The caller is gone.
+                    Err(_) => return Ok(()),
                 };
                 Ok(tasks.subtask_resolve(subtask, state)?)
             }
@@ -295,9 +370,8 @@ impl StoreCore {
         args: &[u64],
         scope: Scope<'_>,
         borrower: Borrower<'_>,
-    ) -> Result<FlatValues> {
-        let mut bridge =
-            GuestBridge { from: lowered.guest.lift(self, scope), to: func.guest.lower(self, borrower) };
+    ) -> Result<FlatValues, Fault> {
+        let mut bridge = GuestBridge::new(lowered.guest.lift(self, scope), func.guest.lower(self, borrower));
         let (from, to) = (&lowered.guest.env.types, &func.guest.env.types);
         let sink = translate_flat(
             &mut bridge,
@@ -305,8 +379,11 @@ impl StoreCore {
             args,
             Signature { types: to, list: func.sig.params(), max_flat: MAX_FLAT_PARAMS },
             None,
-        )?;
-        Ok(sink.values().into())
+        );
+        match sink {
+            Ok(sink) => Ok(sink.values().into()),
+            Err(error) => Err(bridge.at_fault(error, lowered.guest.instance)),
+        }
     }
 
     /// The flat result for the caller, of which there is one at most, or 0.
@@ -316,9 +393,9 @@ impl StoreCore {
         func: &LiftedFunc,
         flat: &[u64],
         args: &[u64],
-    ) -> Result<u64> {
+    ) -> Result<u64, Fault> {
         let mut bridge =
-            GuestBridge { from: func.guest.lift(self, Scope::None), to: lowered.guest.lower(self, None) };
+            GuestBridge::new(func.guest.lift(self, Scope::None), lowered.guest.lower(self, None));
         let (from, to) = (&func.guest.env.types, &lowered.guest.env.types);
         let from_max = if func.is_async { MAX_FLAT_PARAMS } else { MAX_FLAT_RESULTS };
         let sink = translate_flat(
@@ -327,12 +404,25 @@ impl StoreCore {
             flat,
             Signature { types: to, list: lowered.sig.result(), max_flat: lowered.max_flat_results() },
             lowered.out_pointer(args),
-        )?;
-        Ok(sink.values().first().copied().unwrap_or(0))
+        );
+        match sink {
+            Ok(sink) => Ok(sink.values().first().copied().unwrap_or(0)),
+            Err(error) => Err(bridge.at_fault(error, lowered.guest.instance)),
+        }
+    }
+
+    /// Removes the task of a call that was cut off, if its callee goes on. (Else it is gone.)
+    fn abandon(&self, activation: &Activation<'_>) {
+        let Some(thread) = activation.thread() else { return };
+        let mut tasks = self.tasks.borrow_mut();
+        if let Ok((task, _)) = tasks.thread_scope(thread) {
+            let _ = tasks.abandon_task(task);
+        }
     }
 
     /// Calls a lifted function's core function with flat arguments.
     fn call_core(&self, func: &LiftedFunc, args: &[u64]) -> Result<FlatValues> {
+        func.guest.check_alive()?;
         let slots = func.core.trampoline.slots();
         let mut values: Slots = args.iter().map(|value| RawVal::from_u64(*value)).collect();
         values.resize(slots.max(args.len()), RawVal::default());
@@ -342,6 +432,7 @@ impl StoreCore {
 
     pub(super) fn post_return(&self, func: &LiftedFunc, flat: &[u64]) -> Result<()> {
         let Some(post_return) = &func.post_return else { return Ok(()) };
+        func.guest.check_alive()?;
         let mut values: Slots = flat.iter().map(|value| RawVal::from_u64(*value)).collect();
         func.guest.without_leaving(|| self.call(post_return, &mut values))
     }

@@ -10,7 +10,7 @@ use super::guest::{GuestLift, GuestLower, Scope};
 use super::host_task::{First, HostTask};
 use super::{Callee, Caller, FlatValues, SubtaskData};
 use crate::error::Result;
-use tombolo_tasks::{Lenders, SubtaskId, SubtaskState, WaitFor};
+use tombolo_tasks::{InstanceId, Lenders, SubtaskId, SubtaskState, WaitFor};
 
 /// A function of the host, whatever its Rust types.
 pub(crate) trait HostFunction: Send + Sync {
@@ -80,6 +80,9 @@ impl StoreCore {
     #[inline]
     pub fn call_lowered(&self, lowered: &Arc<LoweredFunc>, args: &[u64]) -> Result<u64> {
         lowered.guest.check_may_leave()?;
+        if let FuncValue::Guest(func) = &lowered.callee {
+            func.guest.check_alive()?;
+        }
         match &lowered.callee {
             FuncValue::Guest(func) if !func.blocks(self) => {
                 Ok(lowered.returns(self.call_sync(lowered, func, args)?))
@@ -87,7 +90,15 @@ impl StoreCore {
             FuncValue::Guest(func) => {
                 let subtask = self.new_subtask(lowered, args.into())?;
                 let task = self.call_guest(func, Caller::Guest(subtask))?;
-                self.tasks.borrow_mut().subtask_mut(subtask)?.callee = Callee::Guest(task);
+                let callee = {
+                    let mut tasks = self.tasks.borrow_mut();
+                    tasks.subtask_mut(subtask).map(|data| data.callee = Callee::Guest(task))
+                };
+                if let Err(trap) = callee {
+                    // The caller's island has ended in the meantime.
+                    self.cancel_later(task);
+                    return Err(lowered.guest.island.error().unwrap_or(trap.into()));
+                }
                 self.finish_call(lowered, subtask)
             }
             FuncValue::Host(func) => {
@@ -184,6 +195,10 @@ struct HostSubtask {
 }
 
 impl HostTask for HostSubtask {
+    fn failed(&mut self, core: &StoreCore) -> Option<InstanceId> {
+        core.tasks.borrow().subtask_instance(self.subtask).ok()
+    }
+
     fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let (lowered, args) = {
             let tasks = core.tasks.borrow();

@@ -7,7 +7,7 @@ use tombolo_types::component::TypeRef;
 
 use super::Runtime;
 use super::core::StoreCore;
-use super::guest::{Guest, GuestBridge, Scope, copy_between};
+use super::guest::{Fault, Guest, GuestBridge, Scope, copy_between};
 use crate::abi::{Elements, translate_elements};
 use crate::error::{Error, Result};
 
@@ -94,44 +94,64 @@ impl StoreCore {
                 CopyStep::Pending => return Ok(None),
                 CopyStep::Done(delivered) => return Ok(Some(delivered)),
                 CopyStep::Transfer(transfer) => {
-                    self.transfer(&transfer)?;
-                    step = self.tasks.borrow_mut().finish_transfer(transfer)?;
+                    step = match self.transfer(&transfer) {
+                        Ok(()) => self.tasks.borrow_mut().finish_transfer(transfer)?,
+                        Err(Fault { error, instance }) if self.running() == Some(instance) => {
+                            return Err(error);
+                        }
+                        Err(Fault { error, instance }) => {
+                            self.end_instance(instance, &error);
+                            // If it was the other end's guest, this one sees that it is gone.
+                            let abandoned = self.tasks.borrow_mut().abandon_transfer(transfer);
+                            abandoned.map_err(|_| error)?
+                        }
+                    };
                 }
             }
         }
     }
 
-    fn transfer(&self, transfer: &Transfer) -> Result<()> {
+    fn transfer(&self, transfer: &Transfer) -> Result<(), Fault> {
+        let plain = |from: &CopyBuffer, to: &CopyBuffer| {
+            let bytes = from.size.saturating_mul(transfer.count.into());
+            let copied = copy_between(self, &from.guest, from.position(), &to.guest, to.position(), bytes);
+            copied.map_err(|error| Fault { error, instance: self.running().unwrap_or(from.guest.instance) })
+        };
         let (to, from) = {
             let mut tasks = self.tasks.borrow_mut();
-            let (to, from) = tasks.buffers_mut(transfer.reader, transfer.writer)?;
-            if from.ty.is_some_and(TypeRef::is_plain) {
-                // No guest runs meanwhile.
-                let bytes = from.size.saturating_mul(transfer.count.into());
-                return copy_between(self, &from.guest, from.position(), &to.guest, to.position(), bytes);
+            let Ok((to, from)) = tasks.buffers_mut(transfer.reader, transfer.writer) else { return Ok(()) };
+            // No guest runs meanwhile, and nobody else if the copy is not interrupted.
+            if from.ty.is_some_and(TypeRef::is_plain) && !self.engine.has_deadlines() {
+                return plain(from, to);
             }
             (to.clone(), from.clone())
         };
         let (Some(from_ty), Some(to_ty)) = (from.ty, to.ty) else { return Ok(()) };
-        let mut bridge =
-            GuestBridge { from: from.guest.lift(self, Scope::None), to: to.guest.lower(self, None) };
+        if from_ty.is_plain() {
+            return plain(&from, &to);
+        }
+        let mut bridge = GuestBridge::new(from.guest.lift(self, Scope::None), to.guest.lower(self, None));
         translate_elements(
             &mut bridge,
             Elements { types: &from.guest.env.types, element: from_ty, ptr: from.position() },
             Elements { types: &to.guest.env.types, element: to_ty, ptr: to.position() },
             transfer.count.into(),
         )
+        .map_err(|error| {
+            let runner = self.running().unwrap_or(from.guest.instance);
+            bridge.at_fault(error, runner)
+        })
     }
 
     /// Lets the host's ends work that have something to do, in place.
-    pub(crate) fn serve_host_ends(&self) -> Result<()> {
+    pub(crate) fn serve_host_ends(&self) {
         loop {
             let end = match self.tasks.borrow_mut().next_host_notification() {
                 Some(notification) => notification.end,
-                None => return Ok(()),
+                None => return,
             };
             if let Some(task) = self.host_end_task(end) {
-                self.host_tasks.poll_now(self, task)?;
+                self.host_tasks.poll_now(self, task);
             }
         }
     }

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use tombolo_tasks::{EndId, InstanceId, TaskId, ThreadId};
 use tombolo_vm::Fiber;
 
+use super::ending::Endings;
 use super::host_task::{HostTaskId, HostTasks};
 use super::id_hash::IdMap;
 use super::island::Islands;
 use super::resource_type::ResourceTypes;
-use super::{Runtime, TaskData, ThreadData};
+use super::{Runtime, TaskData};
+use crate::ended::EndCause;
 use crate::engine::Engine;
-use crate::error::{Error, Result, TrapReason};
+use crate::error::{Error, Result};
 use crate::resource::ResourceType;
 use crate::store::{Deadlines, Limits, next_store_id};
 
@@ -35,8 +37,7 @@ pub(crate) struct StoreCore {
     pub islands: RefCell<Islands>,
     /// The error that a thread ended with, on its way from its fiber to whoever resumed it.
     pub failure: RefCell<Option<Error>>,
-    /// Why nothing may run in this store any more.
-    pub poisoned: RefCell<Option<String>>,
+    pub endings: Endings,
     pub limits: Limits,
     pub deadlines: Deadlines,
     /// What the event loop is to begin with.
@@ -45,7 +46,7 @@ pub(crate) struct StoreCore {
     pub sliced: RefCell<Option<Fiber>>,
     /// The event loop's present turn.
     pub turn: Turn,
-    /// Whether nothing may run: it is poisoned, or suspended.
+    /// Whether nothing may run: it is suspended.
     stopped: Cell<bool>,
     /// What to do when the last handle to a host's resource is dropped.
     pub host_drops: RefCell<HashMap<ResourceType, HostDrop>>,
@@ -102,6 +103,7 @@ impl StoreCore {
                 engine.trampolines().clone(),
                 tombolo_vm::StoreConfig {
                     interrupted: Some(Box::new(super::entry::interrupted)),
+                    cutting: Some(super::entry::cutting),
                     ..limits.store_config()
                 },
             ),
@@ -112,7 +114,7 @@ impl StoreCore {
             resources: RefCell::default(),
             islands: RefCell::default(),
             failure: RefCell::default(),
-            poisoned: RefCell::default(),
+            endings: Endings::default(),
             limits,
             deadlines: Deadlines::default(),
             jobs: RefCell::default(),
@@ -128,48 +130,22 @@ impl StoreCore {
         Ok(self.tasks.borrow().check_may_leave(instance)?)
     }
 
-    /// Fails if the store is no longer fit to run guests.
+    /// Fails if nothing may run, because a guest is suspended at the end of its time slice.
     #[inline]
-    pub fn check_alive(&self) -> Result<()> {
-        if self.stopped.get() { Err(self.why_stopped()) } else { Ok(()) }
-    }
-
-    #[cold]
-    fn why_stopped(&self) -> Error {
-        match &*self.poisoned.borrow() {
-            Some(why) => TrapReason::CannotEnter(why.clone()).into(),
-            None => Error::usage(
-                "a guest of this store is suspended at the end of its time slice: let an executor drive the store",
-            ),
-        }
+    pub fn check_running(&self) -> Result<()> {
+        if self.stopped.get() { Err(why_stopped()) } else { Ok(()) }
     }
 
     /// Keeps the event loop's fiber for the next time slice, or takes it out for this one.
     pub fn suspended(&self, fiber: Option<Fiber>) -> Option<Fiber> {
         let suspended = self.sliced.replace(fiber);
-        self.stopped.set(self.sliced.borrow().is_some() || self.poisoned.borrow().is_some());
+        self.stopped.set(self.is_suspended());
         suspended
     }
 
     /// Whether a guest is suspended at the end of its time slice.
     pub fn is_suspended(&self) -> bool {
         self.sliced.borrow().is_some()
-    }
-
-    /// Notes that a trap or a host's error tore through guest frames, so that nothing may run any more.
-    pub fn poison(&self, error: &Error) {
-        self.stopped.set(true);
-        let mut poisoned = self.poisoned.borrow_mut();
-        if poisoned.is_some() {
-            return;
-        }
-        *poisoned = Some(error.to_string().lines().next().unwrap_or_default().to_owned());
-        let tasks = self.tasks.borrow();
-        for instance in self.islands.borrow().instances() {
-            if let Ok(instance) = tasks.instance(instance) {
-                instance.door().kill();
-            }
-        }
     }
 
     /// Whether an instance implements a resource type, and so is passed what its borrows stand for.
@@ -195,17 +171,19 @@ impl StoreCore {
         }
         drop(self.jobs.take());
         self.host_tasks.clear();
-        let islands: Vec<_> = self.islands.borrow_mut().take_all().collect();
-        for instance in islands.iter().flat_map(|parts| parts.instances.iter()) {
-            let removed = self.tasks.borrow_mut().remove_instance(*instance);
-            let threads = removed.map(|removed| removed.threads).unwrap_or_default();
-            for (_, _, thread) in threads {
-                if let ThreadData::Fiber(fiber) = thread {
-                    self.vm.cancel(fiber);
-                }
-            }
+        let islands: Vec<_> = self.islands.borrow().live().map(|parts| parts.island.clone()).collect();
+        for island in islands {
+            self.end_island(&island, EndCause::Removed);
         }
+        drop(self.jobs.take());
     }
+}
+
+#[cold]
+fn why_stopped() -> Error {
+    Error::usage(
+        "a guest of this store is suspended at the end of its time slice: let an executor drive the store",
+    )
 }
 
 impl Drop for StoreCore {

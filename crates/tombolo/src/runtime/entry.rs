@@ -1,6 +1,7 @@
 //! Where guest code enters the host, and the host enters guest code.
 #![allow(unsafe_code, reason = "turns the pointers that compiled code carries into references")]
 
+use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use super::builtins::{BuiltinFunc, BuiltinKind};
 use super::core::StoreCore;
 use super::guest::Callable;
 use super::{Island, LoweredFunc};
-use crate::error::{Error, Result};
+use crate::error::{Backtrace, Error, Result};
 
 impl StoreCore {
     /// Notes where the store is, for its guests' checks to find it. It must not be moved while anything of it can run.
@@ -24,29 +25,27 @@ impl StoreCore {
 
     /// Calls a core function; parameters and results share `values`.
     pub fn call(&self, callable: &Callable, values: &mut [RawVal]) -> Result<()> {
-        self.check_alive()?;
-        let activation = self.vm.activation();
+        self.check_running()?;
+        let entered = self.vm.activation();
         // SAFETY: the trampoline is the one of the function's type, and `values` has the slots it needs: every
         // caller sizes it by the type that validation gave the function.
-        unsafe { self.vm.call_raw(callable.func, &callable.trampoline, values) }.map_err(|trap| {
-            // What the guest linked was cut off with its frames.
-            self.vm.set_activation(activation);
-            self.raised(trap)
-        })
+        unsafe { self.vm.call_raw(callable.func, &callable.trampoline, values) }
+            .map_err(|trap| self.raised(trap, entered))
     }
 
     /// Runs a core instance's start function.
     pub fn start(&self, instance: InstanceHandle) -> Result<()> {
-        let activation = self.vm.activation();
-        self.vm.start(instance).map_err(|trap| {
-            self.vm.set_activation(activation);
-            self.raised(trap)
-        })
+        let entered = self.vm.activation();
+        self.vm.start(instance).map_err(|trap| self.raised(trap, entered))
     }
 
-    fn raised(&self, trap: tombolo_vm::Trap) -> Error {
+    /// A trap has cut off the guests' frames inside the call that was entered in an activation.
+    #[cold]
+    fn raised(&self, trap: tombolo_vm::Trap, entered: *mut c_void) -> Error {
         let error = Error::raised(trap);
-        self.poison(&error);
+        // What the guests linked was cut off with their frames.
+        self.vm.set_activation(entered);
+        self.cut_off(&error);
         error
     }
 
@@ -115,6 +114,15 @@ pub(super) fn interrupted(store: &tombolo_vm::Store, code: TrapCode) -> Result<(
     unsafe { core.as_ref() }.map_or(Ok(()), |core| core.interrupted(code))
 }
 
+/// What is called before a trap cuts frames of guests off.
+pub(super) fn cutting(store: &tombolo_vm::Store, above: usize) {
+    let core = store.host_data().cast::<StoreCore>();
+    // SAFETY: as in `interrupted`.
+    if let Some(core) = unsafe { core.as_ref() } {
+        core.note_cut_off(above);
+    }
+}
+
 /// What a lowered function's core function calls.
 unsafe extern "sysv64" fn enter_lowered(host: *mut HostContext, values: *mut RawVal) -> usize {
     // SAFETY: compiled code passes the context that `lower_to_core` made, and an array as long as the larger of the
@@ -138,6 +146,7 @@ unsafe extern "sysv64" fn enter_lowered(host: *mut HostContext, values: *mut Raw
                 adapter.install(host);
             }
             let result = core.call_lowered(&lowered, args).map_err(trap_of)?;
+            core.check_current().map_err(trap_of)?;
             if let Some(value) = values.first_mut() {
                 *value = RawVal::from_u64(result);
             }
@@ -158,7 +167,9 @@ unsafe extern "sysv64" fn enter_host(host: *mut HostContext, a: u64, b: u64, c: 
             let lowered = ManuallyDrop::new(Arc::from_raw(*data.add(1) as *const LoweredFunc));
             let args = [a, b, c];
             let args = args.get(..lowered.core_params).unwrap_or(&args);
-            result = core.call_lowered(&lowered, args).map_err(trap_of)?;
+            let value = core.call_lowered(&lowered, args).map_err(trap_of)?;
+            core.check_current().map_err(trap_of)?;
+            result = value;
             Ok(())
         })
     };
@@ -174,7 +185,9 @@ unsafe extern "sysv64" fn enter_builtin(host: *mut HostContext, a: u64, b: u64, 
             let data = HostContext::data(host);
             let core = &*(*data as *const StoreCore);
             let builtin = &*(*data.add(1) as *const BuiltinFunc);
-            result = core.call_builtin(builtin, [a, b, c]).map_err(trap_of)?;
+            let value = core.call_builtin(builtin, [a, b, c]).map_err(trap_of)?;
+            core.check_current().map_err(trap_of)?;
+            result = value;
             Ok(())
         })
     };
@@ -190,19 +203,18 @@ unsafe extern "sysv64" fn enter_task_return(host: *mut HostContext, values: *mut
             let core = &*(*data as *const StoreCore);
             let builtin = &*(*data.add(1) as *const BuiltinFunc);
             let values = std::slice::from_raw_parts(values, builtin.params);
-            core.task_return(builtin, values).map_err(trap_of)
+            core.task_return(builtin, values).and_then(|()| core.check_current()).map_err(trap_of)
         })
     }
 }
 
 /// Our error, to be raised through guest frames. A trap has a backtrace from where it was raised first, and other errors
 /// have none: a guest may have an error raised through thousands of calls, and each time the whole stack would be walked.
-pub(super) fn trap_of(mut error: Error) -> tombolo_vm::Trap {
-    let backtrace = error.trap_mut().map(|trap| std::mem::take(&mut trap.backtrace));
+pub(super) fn trap_of(error: Error) -> tombolo_vm::Trap {
+    let is_known = error.trap().is_none_or(|trap| !trap.backtrace().is_empty());
     let mut trap = tombolo_vm::Trap::host(error);
-    match backtrace {
-        Some(backtrace) if backtrace.is_empty() => {}
-        backtrace => trap.set_backtrace(backtrace.unwrap_or_default()),
+    if is_known {
+        trap.set_backtrace(Backtrace::default());
     }
     trap
 }

@@ -13,7 +13,7 @@ use super::core::StoreCore;
 use super::env::{Element, Env};
 use crate::abi::{Bridge, Encoding, Handle, LiftSide, LowerSide, check_realloc};
 use crate::async_value::ErrorContextAny;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TrapCode, TrapReason};
 use crate::resource::{ResourceAny, ResourceType};
 
 /// A core function and the trampoline through which the host calls it.
@@ -75,18 +75,29 @@ impl Guest {
         GuestLower { core, guest: self, borrower: task.into() }
     }
 
-    /// The guest's memory.
+    /// The guest's memory; empty once its island has ended.
     pub fn bytes<'a>(&self, core: &'a StoreCore) -> &'a [u8] {
         // SAFETY: the memory belongs to this store, and nothing in it runs or grows while the Canonical ABI holds
-        // the slice: each user drops it before it calls the guest.
-        self.memory.map_or(&[], |memory| unsafe { memory.bytes(&core.vm) })
+        // the slice: each user drops it before it calls the guest. It is freed after its island has ended, when no guest
+        // runs.
+        self.live_memory().map_or(&[], |memory| unsafe { memory.bytes(&core.vm) })
     }
 
     /// The guest's memory, to write to.
     #[allow(clippy::mut_from_ref, reason = "the memory lies outside of Rust's objects")]
     pub fn bytes_mut<'a>(&self, core: &'a StoreCore) -> &'a mut [u8] {
         // SAFETY: as in `bytes`, and each user holds no other slice of this store's memories while it writes.
-        self.memory.map_or(&mut [], |memory| unsafe { memory.bytes_mut(&core.vm) })
+        self.live_memory().map_or(&mut [], |memory| unsafe { memory.bytes_mut(&core.vm) })
+    }
+
+    fn live_memory(&self) -> Option<MemoryHandle> {
+        if self.door.is_dead() { None } else { self.memory }
+    }
+
+    /// Fails if the guest's island has ended.
+    #[inline]
+    pub fn check_alive(&self) -> Result<()> {
+        if self.door.is_dead() { self.island.check() } else { Ok(()) }
     }
 
     /// Calls the guest's `realloc` and checks what it returns.
@@ -105,8 +116,9 @@ impl Guest {
             PtrWidth::Bits32 => RawVal::from_u32(v as u32),
             PtrWidth::Bits64 => RawVal::from_u64(v),
         };
+        self.check_alive()?;
         let mut values = [value(old), value(old_size), value(align.into()), value(new_size)];
-        let activation = Activation::of_realloc();
+        let activation = Activation::of_realloc(self.instance);
         core.activate(&activation, || self.without_leaving(|| core.call(realloc, &mut values)))?;
         let ptr = self.pointer(values.first());
         let len = self.bytes(core).len() as u64;
@@ -298,18 +310,44 @@ impl GuestLower<'_> {
     }
 }
 
+/// Why values could not be carried over, and whose fault it was.
+pub(crate) struct Fault {
+    pub error: Error,
+    pub instance: InstanceId,
+}
+
 /// Two guests of one store.
 pub(crate) struct GuestBridge<'a> {
     pub from: GuestLift<'a>,
     pub to: GuestLower<'a>,
+    /// Whether it was the target that was worked on last, and so is at fault if that failed.
+    to_last: bool,
+}
+
+impl<'a> GuestBridge<'a> {
+    pub fn new(from: GuestLift<'a>, to: GuestLower<'a>) -> Self {
+        GuestBridge { from, to, to_last: false }
+    }
+
+    /// The instance at fault for an error; `runner` is the one whose time it was.
+    pub fn at_fault(&self, error: Error, runner: InstanceId) -> Fault {
+        let last = if self.to_last { self.to.guest } else { self.from.guest };
+        let instance = match error.trap().map(|trap| &trap.reason) {
+            Some(TrapReason::Core(TrapCode::Interrupted | TrapCode::OutOfFuel)) => runner,
+            _ => last.instance,
+        };
+        Fault { error, instance }
+    }
 }
 
 impl Bridge for GuestBridge<'_> {
     fn source(&mut self) -> &mut dyn LiftSide {
+        self.to_last = false;
         &mut self.from
     }
 
     fn target(&mut self) -> &mut dyn LowerSide {
+        self.to_last = true;
         &mut self.to
     }
 

@@ -12,14 +12,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
+use tombolo_tasks::InstanceId;
 
 use super::core::StoreCore;
 use crate::error::{Error, Result};
 
 /// Work that the host does in a store.
 pub(crate) trait HostTask: Any + Send {
-    /// Goes on with it. It is removed once it is ready; an error ends whoever drives the store.
+    /// Goes on with it. It is removed once it is ready.
     fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>>;
+
+    /// Called when it has failed: it gives up what it has, and says which guest it worked for, whose island ends.
+    fn failed(&mut self, core: &StoreCore) -> Option<InstanceId>;
 
     /// Whether it waits for nothing but a guest. Asked after each poll.
     fn is_idle(&self) -> bool {
@@ -188,45 +192,46 @@ impl HostTasks {
     }
 
     /// Polls a task in place. Does nothing if it is gone or being polled.
-    pub fn poll_now(&self, core: &StoreCore, id: HostTaskId) -> Result<()> {
-        let Some((mut task, waker)) = self.slots.borrow_mut().begin(id) else { return Ok(()) };
+    pub fn poll_now(&self, core: &StoreCore, id: HostTaskId) {
+        let Some((mut task, waker)) = self.slots.borrow_mut().begin(id) else { return };
         waker.queued.store(false, Ordering::Release);
         let std_waker = Waker::from(waker.clone());
-        // Unwind safe: nothing looks at the task again, and the store does not run again.
+        // Unwind safe: nothing looks at the task again but to let it go.
         let poll = catch_unwind(AssertUnwindSafe(|| task.poll(core, &mut Context::from_waker(&std_waker))));
-        let poll = poll.unwrap_or_else(|payload| {
-            let error = Error::raised(tombolo_vm::Trap::panic(payload));
-            core.poison(&error);
-            Poll::Ready(Err(error))
-        });
+        let poll =
+            poll.unwrap_or_else(|payload| Poll::Ready(Err(Error::raised(tombolo_vm::Trap::panic(payload)))));
         let mut slots = self.slots.borrow_mut();
         match poll {
             Poll::Pending => {
                 let unused = slots.end(id, task, waker);
                 drop(slots);
                 drop(unused);
-                Ok(())
             }
             Poll::Ready(result) => {
-                slots.take(id);
+                // It may have been removed, and nobody cares about it any more.
+                let wanted = slots.take(id).is_some();
                 drop(slots);
+                if let Err(error) = result
+                    && wanted
+                {
+                    match task.failed(core) {
+                        Some(instance) => core.end_instance(instance, &error),
+                        None => core.unheard(error),
+                    }
+                }
                 drop(task);
-                result
             }
         }
     }
 
     /// Polls every task that was woken before this call, once. Returns whether there was any.
-    pub fn poll_woken(&self, core: &StoreCore) -> Result<bool> {
-        let mut woken = std::mem::take(&mut *self.lock());
+    pub fn poll_woken(&self, core: &StoreCore) -> bool {
+        let woken = std::mem::take(&mut *self.lock());
         let any = !woken.is_empty();
-        while let Some(id) = woken.pop_front() {
-            if let Err(error) = self.poll_now(core, id) {
-                self.lock().extend(woken);
-                return Err(error);
-            }
+        for id in woken {
+            self.poll_now(core, id);
         }
-        Ok(any)
+        any
     }
 
     /// Wakes whoever drives the store; for any thread.

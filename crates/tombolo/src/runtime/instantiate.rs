@@ -148,6 +148,8 @@ impl Instantiator<'_> {
         step: &Step,
         import: &mut dyn FnMut(&str, &ItemType, &Env) -> Result<ExportItem>,
     ) -> Result<()> {
+        // A start function may have called what has it ended.
+        self.island.check()?;
         match step {
             Step::Import(index) => {
                 let declared = at(&self.component.plan.imports, *index)?;
@@ -445,11 +447,15 @@ impl Instantiator<'_> {
         ty: tombolo_types::component::FuncTypeId,
         options: &Options,
     ) -> Result<LoweredFunc> {
+        let callee = at(&self.funcs, func)?.clone();
+        if let FuncValue::Guest(func) = &callee {
+            func.guest.check_alive()?;
+        }
         let sig = FuncSig::new(&self.env, ty);
         let types = &self.env.types;
         let mut lowered = LoweredFunc {
             guest: self.guest(options)?,
-            callee: at(&self.funcs, func)?.clone(),
+            callee,
             is_async: options.is_async,
             core_params: 0,
             core_results: 0,

@@ -49,6 +49,9 @@ impl StoreCore {
         let subtask = if activation.has_returned() {
             tasks.task_return(task)?;
             None
+        } else if lowered.guest.door.is_dead() {
+            // Nobody waits for it any more.
+            None
         } else {
             let data = SubtaskData {
                 lowered: Arc::clone(&lowered),
@@ -71,7 +74,7 @@ impl StoreCore {
     pub(super) fn settle(&self, activation: &Activation<'_>, packed: u32) -> Result<()> {
         let (lowered, func) = call_of(activation)?;
         self.callee_returned(&func, activation, packed)?;
-        self.vm.set_activation(activation.previous().cast_mut().cast());
+        self.vm.set_activation(activation.outer().map_or(ptr::null(), ptr::from_ref).cast_mut().cast());
         self.end_call(&lowered, activation)
     }
 
@@ -145,7 +148,7 @@ impl StoreCore {
         // SAFETY: `body` holds pointers, for which see above.
         let mut fiber = unsafe { self.vm.fiber_unchecked(body) }
             .map_err(|source| Error::system("making a stack for a guest", source))?;
-        self.apart(|| match self.vm.resume(&mut fiber, 0) {
+        let called = self.apart(|| match self.vm.resume(&mut fiber, 0) {
             Step::Done(end) => self.how_it_ended(end),
             Step::Suspended(_) => {
                 // SAFETY: the fiber is suspended, and its activation is on it.
@@ -155,7 +158,8 @@ impl StoreCore {
                 *self.tasks.borrow_mut().thread_mut(thread)? = ThreadData::Fiber(fiber);
                 Ok(())
             }
-        })?;
+        });
+        called.inspect_err(|_| self.blame(func.guest.instance))?;
         if prepared.thread().is_none() {
             return Ok(false);
         }

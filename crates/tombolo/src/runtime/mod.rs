@@ -13,6 +13,7 @@ mod call_guest;
 mod call_host;
 mod copy;
 mod core;
+mod ending;
 mod entry;
 mod env;
 mod func;

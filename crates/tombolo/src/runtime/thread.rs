@@ -23,9 +23,6 @@ use crate::error::{Error, Result};
 /// What an instance is charged for a stack in use: what the system keeps of one that is hardly used.
 pub(super) const STACK_COST: u64 = 16 << 10;
 
-/// What the event loop's fiber returns when it failed.
-const FAILED: u64 = 2;
-
 /// What a thread does when it is given a fiber.
 pub(super) enum Work {
     /// Calls the task's core function.
@@ -52,16 +49,25 @@ impl StoreCore {
     pub fn resume_thread(&self, thread: ThreadId) -> Result<()> {
         let mut next = Some(thread);
         while let Some(thread) = next {
-            self.apart(|| self.resume_one(thread))?;
-            next = self.handover.take();
+            let resumed = self.apart(|| self.resume_one(thread));
+            next = self.after(thread, resumed)?;
         }
         Ok(())
     }
 
+    /// Deals with what came of running a thread; returns the one that it hands over to.
+    fn after(&self, thread: ThreadId, result: Result<()>) -> Result<Option<ThreadId>> {
+        let next = self.handover.take();
+        match result {
+            Ok(()) => Ok(next),
+            Err(error) => self.thread_failed(thread, error).map(|()| None),
+        }
+    }
+
     /// Begins a thread that has entered its instance, on a fiber.
     pub(super) fn begin_thread(&self, thread: ThreadId, work: Work) -> Result<()> {
-        self.apart(|| self.run_work(thread, work))?;
-        match self.handover.take() {
+        let begun = self.apart(|| self.run_work(thread, work));
+        match self.after(thread, begun)? {
             Some(next) => self.resume_thread(next),
             None => Ok(()),
         }
@@ -69,8 +75,12 @@ impl StoreCore {
 
     /// Runs `f` with a thread as the current one.
     pub(super) fn with_thread(&self, thread: ThreadId, f: impl FnOnce() -> Result<()>) -> Result<()> {
-        let context = *self.tasks.borrow_mut().thread_storage(thread)?;
-        let activation = Activation::of_thread(thread, context);
+        let (instance, context) = {
+            let mut tasks = self.tasks.borrow_mut();
+            let (_, instance) = tasks.thread_scope(thread)?;
+            (instance, *tasks.thread_storage(thread)?)
+        };
+        let activation = Activation::of_thread(thread, instance, context);
         let result = self.activate(&activation, f);
         if let Ok(storage) = self.tasks.borrow_mut().thread_storage(thread) {
             *storage = activation.context();
@@ -176,7 +186,7 @@ impl StoreCore {
 
     /// Runs a turn of the event loop on a fiber, or goes on with one that the end of a time slice has suspended; `None` if
     /// it is (again).
-    pub fn turn_on_fiber(&self, turn: fn(&StoreCore) -> Result<bool>) -> Result<Option<bool>> {
+    pub fn turn_on_fiber(&self, turn: fn(&StoreCore) -> bool) -> Result<Option<bool>> {
         let suspended = self.suspended(None);
         let fiber = match suspended {
             Some(fiber) => Ok(fiber),
@@ -185,14 +195,7 @@ impl StoreCore {
                 let body = move |_: &tombolo_vm::Store, _| {
                     let core = core;
                     // SAFETY: the fiber is resumed by this store only, and cancelled before the store is gone.
-                    let core = unsafe { core.0.as_ref() };
-                    match turn(core) {
-                        Ok(any) => any.into(),
-                        Err(error) => {
-                            core.failure.replace(Some(error));
-                            FAILED
-                        }
-                    }
+                    turn(unsafe { core.0.as_ref() }).into()
                 };
                 // SAFETY: `body` holds the pointer, for which see above, and a function.
                 unsafe { self.vm.fiber_unchecked(body) }
@@ -204,9 +207,6 @@ impl StoreCore {
                 self.suspended(Some(fiber));
                 Ok(None)
             }
-            Step::Done(FAILED) => {
-                Err(self.failure.take().unwrap_or_else(|| Error::usage("the event loop failed silently")))
-            }
             Step::Done(any) => Ok(Some(any != 0)),
         }
     }
@@ -217,7 +217,7 @@ impl StoreCore {
         // embedder's is on the stack. Between that fiber's beginning and here are guest frames and this crate's, whose
         // callers into guests hold no borrow of a store's part, no lock and nothing of this thread.
         unsafe { self.vm.suspend_all(0) }?;
-        Ok(())
+        self.check_current().map_err(super::entry::trap_of)
     }
 
     /// Blocks the current thread until `what` has come (`Thread.wait_until`).

@@ -72,6 +72,11 @@ impl Deadlines {
         result
     }
 
+    /// Whether one of the embedder's functions is running.
+    pub fn in_host(&self) -> bool {
+        self.host_calls.get() > 0
+    }
+
     /// Whether everything between the event loop and here may be suspended.
     fn can_suspend(&self) -> bool {
         self.on_fiber.get() && self.host_calls.get() == 0
@@ -106,6 +111,8 @@ impl StoreCore {
         }
         loop {
             if self.deadlines.has_passed() {
+                // Others that are further out do not go on either.
+                self.vm.interrupt_handle().interrupt();
                 return Err(code.into());
             }
             let slice_is_over = self.deadlines.slice_is_over();
@@ -118,13 +125,13 @@ impl StoreCore {
         }
     }
 
-    /// Fails, for good, once the deadline has passed.
+    /// Fails once the deadline has passed, and ends the islands in which calls are under way.
     pub fn check_deadline(&self) -> Result<()> {
         if !self.deadlines.has_passed() {
             return Ok(());
         }
         let error = Error::from(TrapReason::Core(TrapCode::Interrupted));
-        self.poison(&error);
+        self.end_busy(&error);
         Err(error)
     }
 
@@ -225,10 +232,11 @@ impl<T: Send + 'static> Store<T> {
     /// Sets the time at which the store's guests are stopped, whether they run or wait; `None`, the default, for never.
     ///
     /// Then the call that runs, or the next one, fails with a trap:
-    /// [`TrapReason::Core`] with [`TrapCode::Interrupted`]; as after any trap, the store cannot be entered again. A guest
+    /// [`TrapReason::Core`] with [`TrapCode::Interrupted`]. A guest
     /// that runs is stopped where it enters a function or goes round a loop, and in the midst of operations on many bytes
     /// or elements; one that waits, by waking the task that drives the store. A function of the host is not stopped; its
-    /// guest is, when it returns.
+    /// guest is, when it returns. The root instances of those that are stopped end, as after any trap; others can be called
+    /// again when the deadline has been moved.
     ///
     /// # Errors
     /// If the engine's code has no checks ([`Config::deadlines`](crate::Config::deadlines)), or the system does not give

@@ -17,8 +17,11 @@ impl<T: Send + 'static> Store<T> {
     /// Runs `f` inside the store: while its future waits, guests run, and it may start calls that run at once with
     /// each other.
     ///
+    /// A root instance that ends is no error here: those who call it hear of it, and so does
+    /// [`Store::on_ended`](Store::on_ended).
+    ///
     /// # Errors
-    /// If a guest traps that no call waits for.
+    /// If the store's deadline passes.
     ///
     /// # Cancel safety
     /// Dropping the future stops the store where it is. What had begun goes on when the store is driven again.
@@ -105,10 +108,7 @@ fn poll_turns<R>(
                 return match goal(cx) {
                     Poll::Ready(result) => Poll::Ready(Ok(result)),
                     Poll::Pending if waits == Waits::Outside => Poll::Pending,
-                    Poll::Pending => Poll::Ready(Err(TrapReason::Deadlock(
-                        "every task waits for another, and nothing will happen".to_owned(),
-                    )
-                    .into())),
+                    Poll::Pending => Poll::Ready(Err(core.take_unheard().unwrap_or_else(deadlock))),
                 };
             }
             Err(error) => {
@@ -128,16 +128,17 @@ fn poll_turns<R>(
 fn turn(core: &StoreCore) -> Result<bool> {
     let suspended = core.is_suspended();
     if !suspended {
-        core.check_alive()?;
         core.check_deadline()?;
+        core.clear_away();
     }
     match suspended || core.deadlines.sliced() {
         true => Ok(core.turn_on_fiber(run_ready)?.unwrap_or(true)),
-        false => run_ready(core),
+        false => Ok(run_ready(core)),
     }
 }
 
-fn run_ready(core: &StoreCore) -> Result<bool> {
+/// What goes wrong here has ended the guest's island, and who waited for it has heard of it.
+fn run_ready(core: &StoreCore) -> bool {
     let mut any = false;
     loop {
         let Some(job) = core.jobs.borrow_mut().pop_front() else { break };
@@ -149,11 +150,14 @@ fn run_ready(core: &StoreCore) -> Result<bool> {
         let Some(thread) = core.tasks.borrow_mut().next_ready() else { break };
         any = true;
         core.turn.is_of(thread);
-        core.resume_thread(thread).inspect_err(|error| core.poison(error))?;
+        let _ = core.resume_thread(thread);
     }
-    core.serve_host_ends()?;
-    any |= core.host_tasks.poll_woken(core).inspect_err(|error| core.poison(error))?;
-    Ok(any)
+    core.serve_host_ends();
+    any | core.host_tasks.poll_woken(core)
+}
+
+fn deadlock() -> Error {
+    TrapReason::Deadlock("every task waits for another, and nothing will happen".to_owned()).into()
 }
 
 /// The error of a store that cannot make progress, where only its own threads could.

@@ -20,6 +20,7 @@ pub(crate) use deadline::Deadlines;
 pub(crate) use drive::stuck;
 pub use limits::Limits;
 
+use crate::ended::Ended;
 use crate::engine::Engine;
 use crate::runtime::StoreCore;
 
@@ -91,6 +92,17 @@ impl<T: Send + 'static> Store<T> {
         let inner = *self.inner;
         drop(inner.core);
         inner.data.into_inner()
+    }
+
+    /// Sets what is done when a root instance has ended, unless the embedder ended it; it replaces what was set before.
+    ///
+    /// Called when no guest of the store is running, by whoever drives the store or calls its functions next. It may
+    /// instantiate the component again, for one thing.
+    pub fn on_ended(&mut self, hook: impl Fn(StoreMut<'_, T>, &Ended) + Send + Sync + 'static) {
+        self.core().set_hook(Arc::new(move |core, ended| {
+            // SAFETY: the hook is that of this `Store<T>`, and called while no host code runs.
+            hook(unsafe { StoreMut::from_core(core) }, ended);
+        }));
     }
 
     pub(crate) fn core(&self) -> &StoreCore {

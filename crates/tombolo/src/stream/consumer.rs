@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tombolo_tasks::EndId;
+use tombolo_tasks::{EndId, InstanceId};
 
 use super::{StreamState, misbehaved, store_of};
 use crate::Lift;
@@ -173,6 +173,10 @@ impl<T: 'static, I> ConsumerTask<T, I> {
 }
 
 impl<T: Send + 'static, I: Lift + Send + 'static> HostTask for ConsumerTask<T, I> {
+    fn failed(&mut self, core: &StoreCore) -> Option<InstanceId> {
+        core.give_up_end(self.end)
+    }
+
     fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let end = self.end;
         loop {

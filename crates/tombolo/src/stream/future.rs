@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tombolo_tasks::EndId;
+use tombolo_tasks::{EndId, InstanceId};
 
 use super::{close, store_of};
 use crate::abi::{Handle, LiftContext, LowerContext};
@@ -213,6 +213,10 @@ where
     V: Send + 'static,
     F: FnOnce(StoreMut<'_, T>, Option<V>) -> Result<()> + Send + 'static,
 {
+    fn failed(&mut self, _: &StoreCore) -> Option<InstanceId> {
+        None
+    }
+
     fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let value = match &mut self.value {
             Value::Making(future) => Some(ready!(enter(core, || future.as_mut().poll(cx)))?),
@@ -236,6 +240,10 @@ struct ProduceTask<T: 'static, V> {
 }
 
 impl<T: Send + 'static, V: Lower + Send + 'static> HostTask for ProduceTask<T, V> {
+    fn failed(&mut self, core: &StoreCore) -> Option<InstanceId> {
+        core.give_up_end(self.end)
+    }
+
     fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let end = self.end;
         self.idle = true;
@@ -269,6 +277,10 @@ enum Written<V> {
 }
 
 impl<V: Lower + Send + 'static> HostTask for WriteTask<V> {
+    fn failed(&mut self, core: &StoreCore) -> Option<InstanceId> {
+        core.give_up_end(self.end)
+    }
+
     fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let end = self.end;
         if core.tasks.borrow().other_end(end)?.is_none() {
@@ -314,6 +326,10 @@ where
     V: Lift + Send + 'static,
     F: FnOnce(&StoreCore, Result<Option<V>>) -> Result<()> + Send + 'static,
 {
+    fn failed(&mut self, core: &StoreCore) -> Option<InstanceId> {
+        core.give_up_end(self.end)
+    }
+
     fn poll(&mut self, core: &StoreCore, _: &mut Context<'_>) -> Poll<Result<()>> {
         let end = self.end;
         self.idle = true;

@@ -20,7 +20,7 @@ pub use producer::{Destination, StreamProducer};
 use consumer::ConsumerTask;
 use producer::ProducerTask;
 use relay::RelayTask;
-use tombolo_tasks::EndId;
+use tombolo_tasks::{EndId, InstanceId};
 
 use crate::abi::Handle;
 use crate::error::{Error, Result};
@@ -141,6 +141,18 @@ impl StoreCore {
             Ok(_) => Ok(tasks.drop_end(end)?),
             Err(_) => Ok(()),
         }
+    }
+
+    /// Drops an end of the host's whose task has failed; returns the guest at the other end.
+    fn give_up_end(&self, end: EndId) -> Option<InstanceId> {
+        let guest = {
+            let tasks = self.tasks.borrow();
+            let other = tasks.other_end(end).ok().flatten();
+            other.and_then(|other| tasks.end_owner(other).ok().flatten())
+        };
+        // It fails if the end is gone already.
+        let _ = self.release_end(end);
+        guest
     }
 
     /// Has the tasks polled whose ends have something to do.

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tombolo_tasks::EndId;
+use tombolo_tasks::{EndId, InstanceId};
 
 use super::{StreamState, misbehaved, store_of};
 use crate::Lower;
@@ -166,6 +166,10 @@ impl<T: 'static, I> ProducerTask<T, I> {
 }
 
 impl<T: Send + 'static, I: Lower + Send + 'static> HostTask for ProducerTask<T, I> {
+    fn failed(&mut self, core: &StoreCore) -> Option<InstanceId> {
+        core.give_up_end(self.end)
+    }
+
     fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let end = self.end;
         loop {

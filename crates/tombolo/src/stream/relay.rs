@@ -3,6 +3,8 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use tombolo_tasks::InstanceId;
+
 use super::consumer::{Source, StreamConsumer};
 use super::producer::{Destination, StreamProducer};
 use super::{StreamState, misbehaved};
@@ -81,6 +83,10 @@ impl<T: Send + 'static, I: Lift + Lower + Send + 'static> RelayTask<T, I> {
 }
 
 impl<T: Send + 'static, I: Lift + Lower + Send + 'static> HostTask for RelayTask<T, I> {
+    fn failed(&mut self, _: &StoreCore) -> Option<InstanceId> {
+        None
+    }
+
     fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let this = self;
         for _ in 0..ROUNDS {

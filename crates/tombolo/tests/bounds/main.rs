@@ -109,7 +109,7 @@ fn code(error: &Error) -> TrapCode {
 
 /// The innermost function of an error's backtrace.
 fn innermost(error: &Error) -> String {
-    let frames = error.trap().unwrap_or_else(|| panic!("{error}")).backtrace.frames();
+    let frames = error.trap().unwrap_or_else(|| panic!("{error}")).backtrace().frames();
     let frame = frames.first().unwrap_or_else(|| panic!("no frames: {error}"));
     frame.function_name().unwrap_or_default().to_owned()
 }

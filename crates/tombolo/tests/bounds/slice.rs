@@ -259,7 +259,7 @@ fn a_call_that_is_given_up_in_a_slice_goes_on_when_the_store_is_driven() {
     let error = block_on(count.call_async(&mut store, (10,))).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot enter component instance: it ended earlier with: interrupted: deadline passed"
+        "cannot enter component instance: component instance `guest` (0) ended with: interrupted: deadline passed"
     );
 }
 

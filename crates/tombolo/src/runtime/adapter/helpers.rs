@@ -22,7 +22,7 @@ use crate::runtime::core::StoreCore;
 use crate::runtime::entry::trap_of;
 use crate::runtime::env::Element;
 use crate::runtime::func::{FuncValue, LiftedFunc, LoweredFunc};
-use crate::runtime::guest::{GuestBridge, Scope};
+use crate::runtime::guest::{Fault, GuestBridge, Scope};
 
 /// The address of a function of any type.
 #[repr(transparent)]
@@ -95,7 +95,19 @@ unsafe extern "sysv64" fn fail(context: *mut HostContext, number: u32, a: u64, b
         failure(kind, [a, b, c, d], bytes)
     };
     // SAFETY: as in `run`.
-    unsafe { tombolo_vm::guard(context, |_| Err::<(), Trap>(trap_of(error()))) };
+    unsafe {
+        tombolo_vm::guard(context, |_| {
+            let (core, lowered) = link(context);
+            if number == Failure::Realloc as u32
+                && let FuncValue::Guest(func) = &lowered.callee
+                && !core.runs(func)
+            {
+                // Parameters are passed: the callee's `realloc` was at fault, though the callee is not among those cut off.
+                core.blame(func.guest.instance);
+            }
+            Err::<(), Trap>(trap_of(error()))
+        })
+    };
 }
 
 unsafe extern "sysv64" fn check_utf8(_: *mut HostContext, start: *const u8, len: u64) -> u64 {
@@ -153,10 +165,13 @@ unsafe extern "sysv64" fn lend(
             if core.implements(callee, ty) {
                 return Ok(rep.into());
             }
+            let is_new = activation.thread().is_none();
             let thread = core.thread_of(activation)?;
-            let mut tasks = core.tasks.borrow_mut();
-            let (task, _) = tasks.thread_scope(thread)?;
-            Ok(tasks.lower_borrow(callee, ty, rep, task)?.into())
+            let (task, _) = core.tasks.borrow().thread_scope(thread)?;
+            if is_new {
+                core.note_lent_to(&lowered.guest.island, task);
+            }
+            Ok(core.tasks.borrow_mut().lower_borrow(callee, ty, rep, task)?.into())
         })
     }
 }
@@ -181,12 +196,13 @@ unsafe extern "sysv64" fn finish(
 ) -> u64 {
     // SAFETY: an adapter calls; the activation is in its frame.
     unsafe {
-        run(context, |core, _| {
+        run(context, |core, lowered| {
             if phase & 1 != 0 {
                 core.activation_returned(&*activation)?;
             }
             if phase & 2 != 0 {
                 core.activation_done(&*activation)?;
+                check_caller(lowered)?;
             }
             Ok(0)
         })
@@ -199,7 +215,13 @@ unsafe extern "sysv64" fn settle(
     packed: u32,
 ) -> u64 {
     // SAFETY: an adapter calls; the activation is in its frame.
-    unsafe { run(context, |core, _| core.settle(&*activation, packed).map(|()| 0)) }
+    unsafe {
+        run(context, |core, lowered| {
+            core.settle(&*activation, packed)?;
+            check_caller(lowered)?;
+            Ok(0)
+        })
+    }
 }
 
 unsafe extern "sysv64" fn call_on_fiber(
@@ -213,7 +235,9 @@ unsafe extern "sysv64" fn call_on_fiber(
         run(context, |core, lowered| {
             let func = lowered_to(lowered)?;
             let values = std::slice::from_raw_parts_mut(values, func.core.trampoline.slots().max(1));
-            core.call_on_fiber(func, &*activation, values).map(u64::from)
+            let settled = core.call_on_fiber(func, &*activation, values)?;
+            check_caller(lowered)?;
+            Ok(settled.into())
         })
     }
 }
@@ -239,9 +263,15 @@ unsafe extern "sysv64" fn transcode(
         run(context, |core, lowered| {
             let (caller, callee) = (&lowered.guest, &lowered_to(lowered)?.guest);
             let (from, to) = if result != 0 { (callee, caller) } else { (caller, callee) };
-            let mut bridge = GuestBridge { from: from.lift(core, Scope::None), to: to.lower(core, None) };
-            let (address, length) = translate_string(&mut bridge, address, length)?;
-            *out = [address, length];
+            let mut bridge = GuestBridge::new(from.lift(core, Scope::None), to.lower(core, None));
+            match translate_string(&mut bridge, address, length) {
+                Ok((address, length)) => *out = [address, length],
+                Err(error) => {
+                    let Fault { error, instance } = bridge.at_fault(error, caller.instance);
+                    core.blame(instance);
+                    return Err(error);
+                }
+            }
             Ok(0)
         })
     }
@@ -253,6 +283,11 @@ fn resource(lowered: &LoweredFunc, def: &Def) -> Result<ResourceType> {
         Def::Own(resource) | Def::Borrow(resource) => lowered.guest.env.resource(*resource),
         _ => Err(Error::usage("an adapter took a type for a resource")),
     }
+}
+
+/// Fails if the caller's island has ended, as its callee may have had it.
+fn check_caller(lowered: &LoweredFunc) -> Result<()> {
+    if lowered.guest.door.is_dead() { lowered.guest.island.error().map_or(Ok(()), Err) } else { Ok(()) }
 }
 
 fn callee(lowered: &LoweredFunc) -> Result<InstanceId> {

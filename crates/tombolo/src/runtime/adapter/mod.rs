@@ -118,6 +118,9 @@ impl StoreCore {
 
     #[cold]
     fn make_adapter(&self, lowered: &LoweredFunc, func: &LiftedFunc) -> Option<AdapterCode> {
+        if func.guest.door.is_dead() {
+            return None;
+        }
         // The callee of an `async` function goes on by itself when it blocks; others block their callers.
         if !func.sig.is_async && func.blocks(self) {
             return None;

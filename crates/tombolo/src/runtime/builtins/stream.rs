@@ -51,7 +51,7 @@ impl StoreCore {
         if let Some(delivered) = self.finish_copy(step)? {
             return Ok(delivered.event.payload());
         }
-        self.serve_host_ends()?;
+        self.serve_host_ends();
         self.take_or_wait(end, is_async)
     }
 
@@ -102,7 +102,7 @@ impl StoreCore {
         match step {
             CancelStep::Done(delivered) => Ok(delivered.event.payload()),
             CancelStep::Blocked => {
-                self.serve_host_ends()?;
+                self.serve_host_ends();
                 self.take_or_wait(end, is_async)
             }
         }
@@ -120,7 +120,8 @@ impl StoreCore {
         if let Some(transfer) = transfer {
             self.finish_copy(CopyStep::Transfer(transfer))?;
         }
-        self.serve_host_ends()
+        self.serve_host_ends();
+        Ok(())
     }
 
     /// `{stream,future}.drop-{readable,writable}`.
@@ -132,6 +133,7 @@ impl StoreCore {
         index: u32,
     ) -> Result<()> {
         self.tasks.borrow_mut().end_drop(instance, index, kind, element)?;
-        self.serve_host_ends()
+        self.serve_host_ends();
+        Ok(())
     }
 }

@@ -1,0 +1,72 @@
+//! One root instance ends, and the others in its store go on.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test that is how to fail")]
+
+mod guests;
+
+mod causes;
+mod waiting;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+use tombolo::{Component, Config, EndCause, Ended, Engine, Error, Instance, Linker, Store, TrapReason};
+
+/// Polls a future to its end.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return result;
+        }
+        std::thread::park();
+    }
+}
+
+pub(crate) fn engine(change: impl FnOnce(&mut Config) -> &mut Config) -> Engine {
+    let mut config = Config::new();
+    change(&mut config);
+    Engine::new(&config).unwrap()
+}
+
+/// Instantiates a component that imports nothing.
+pub(crate) fn instantiate<T: Send + 'static>(store: &mut Store<T>, text: &str) -> Instance {
+    let engine = store.engine().clone();
+    let component = Component::new(&engine, text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    Linker::new(&engine).instantiate(store, &component).unwrap()
+}
+
+/// Calls a function that takes and returns nothing.
+pub(crate) fn run<T: Send + 'static>(
+    store: &mut Store<T>,
+    instance: &Instance,
+    name: &str,
+) -> Result<(), Error> {
+    let func = instance.typed_func::<(), ()>(&mut *store, name).unwrap();
+    if func.func().is_async() { block_on(func.call_async(store, ())) } else { func.call(store, ()) }
+}
+
+/// What an error says of a root instance that ended.
+pub(crate) fn ended(error: &Error) -> &Ended {
+    match &error.trap().unwrap_or_else(|| panic!("{error}")).reason {
+        TrapReason::Ended(ended) | TrapReason::CannotEnter(ended) => ended,
+        reason => panic!("{reason}"),
+    }
+}
+
+/// Checks that an instance has ended because it waited for another, and returns that other's end.
+pub(crate) fn waited(instance: &Instance) -> Ended {
+    match instance.ended().unwrap().cause() {
+        EndCause::Waited(other) => other.clone(),
+        other => panic!("{other:?}"),
+    }
+}
