@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use http::uri::Scheme;
-use http::{Method, Request, Response, StatusCode, Uri, Version};
-use http_body::Body as _;
+use http::{Method, Request, Response, StatusCode, Uri, Version, response};
+use http_body::Body;
 use hyper::body::Incoming;
 
 use super::Handler;
@@ -45,14 +45,15 @@ impl<H: Handler> Front<H> {
             // Handlers cannot tell by the target, which has no scheme mostly.
             request.extensions_mut().insert(Scheme::HTTPS);
         }
-        let version = request.version();
+        let (version, method) = (request.version(), request.method().clone());
         let response = match admit(&mut request, limits) {
             Ok(()) => self.worker.handler.handle(request).await,
             Err(status) => return Ok(self.finish(version, exchange.refuse(status))),
         };
         let (head, body) = response.into_parts();
-        if head.status.is_informational() {
-            // There is no such thing as the only answer to a request.
+        // An interim response is not an answer.
+        if head.status.is_informational() || !keeps_its_promise(&method, &head, &body) {
+            exchange.failed(&MalformedResponse);
             return Ok(self.finish(version, exchange.refuse(StatusCode::INTERNAL_SERVER_ERROR)));
         }
         exchange.answered(head.status);
@@ -68,6 +69,27 @@ impl<H: Handler> Front<H> {
         response
     }
 }
+
+/// Whether a response's `content-length`, if there is one, is that of its body, as far as is known yet. hyper takes it on
+/// trust: a peer would look for the next response in the wrong place.
+fn keeps_its_promise(method: &Method, head: &response::Parts, body: &impl Body) -> bool {
+    let mut promises = head.headers.get_all(CONTENT_LENGTH).iter();
+    let Some(promise) = promises.next() else { return true };
+    let promise = promise.to_str().ok().and_then(|promise| promise.parse::<u64>().ok());
+    let (Some(promise), None) = (promise, promises.next()) else { return false };
+    let no_body = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
+    let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
+    match length {
+        Some(0) if no_body || method == Method::HEAD => true,
+        Some(length) => length == promise,
+        None => true,
+    }
+}
+
+/// The handler's response cannot be sent.
+#[derive(Debug, thiserror::Error)]
+#[error("the response's status or content-length makes no sense")]
+struct MalformedResponse;
 
 /// A request that is being answered, until it is dropped.
 pub(super) struct Exchange {

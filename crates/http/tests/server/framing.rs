@@ -180,3 +180,25 @@ fn an_early_answer_reaches_a_client_that_still_sends() {
         assert!(response.ends_with("early"), "{response}");
     }
 }
+
+#[test]
+fn a_response_that_contradicts_itself_is_a_500() {
+    let server = start(config());
+    let ask = |method: &str, path: &str| {
+        server
+            .exchange(format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").as_bytes())
+    };
+    for path in
+        ["/promise/4", "/promise/6", "/promise/0", "/promise/x", "/promise/-5", "/empty/5", "/interim"]
+    {
+        let response = ask("GET", path);
+        assert_eq!(status(&response), 500, "{path}: {response}");
+        assert!(!response.contains("hello"), "{path}: {response}");
+    }
+    assert!(ask("GET", "/promise/5").ends_with("\r\n\r\nhello"));
+    // The answer to HEAD has the length of another body.
+    for path in ["/promise/5", "/empty/5"] {
+        let response = ask("HEAD", path);
+        assert!(status(&response) == 200 && response.contains("content-length: 5"), "{path}: {response}");
+    }
+}

@@ -36,6 +36,8 @@ pub fn config() -> Config {
 /// - `/early` at once, while nobody reads the body;
 /// - `/slow` after 300 ms;
 /// - `/large` with 8 MiB;
+/// - `/promise/N` with `hello` and a `content-length` of N, `/empty/N` with nothing and that;
+/// - `/interim` with status 103;
 /// - `/never` not at all.
 pub fn start(config: Config) -> Tested {
     let server = Server::bind(([127, 0, 0, 1], 0).into(), config).unwrap();
@@ -52,7 +54,19 @@ async fn answer(
     bodies: &mpsc::Sender<Result<usize, ErrorCode>>,
 ) -> Response<Body> {
     let text = |text: String| Response::new(Full::from(text).map_err(|never| match never {}).boxed_unsync());
+    let promise = |length: &str, contents: &str| {
+        let mut response = text(contents.to_owned());
+        response.headers_mut().insert("content-length", length.parse().unwrap());
+        response
+    };
     match request.uri().path() {
+        path if path.starts_with("/promise/") => promise(&path[9..], "hello"),
+        path if path.starts_with("/empty/") => promise(&path[7..], ""),
+        "/interim" => {
+            let mut response = text(String::new());
+            *response.status_mut() = http::StatusCode::EARLY_HINTS;
+            response
+        }
         "/early" => text("early".to_owned()),
         "/large" => text("x".repeat(8 << 20)),
         "/never" => std::future::pending().await,
