@@ -151,6 +151,10 @@ impl<'a> Activation<'a> {
         self.state.get() & activation::RETURNED != 0
     }
 
+    pub(super) fn set_returned(&self) {
+        self.state.set(self.state.get() | activation::RETURNED);
+    }
+
     pub(super) fn is_on_fiber(&self) -> bool {
         self.state.get() & activation::ON_FIBER != 0
     }

@@ -387,7 +387,7 @@ impl StoreCore {
     }
 
     /// The flat result for the caller, of which there is one at most, or 0.
-    fn translate_result(
+    pub(super) fn translate_result(
         &self,
         lowered: &LoweredFunc,
         func: &LiftedFunc,

@@ -69,6 +69,16 @@ impl StoreCore {
         Ok(thread)
     }
 
+    /// Takes the flat results of a call that has no task to its caller, as the `task.return` does of which is known that it
+    /// fits.
+    pub(super) fn return_to_caller(&self, activation: &Activation<'_>, flat: &[u64]) -> Result<()> {
+        let (lowered, func) = call_of(activation)?;
+        let result = self.translate_result(&lowered, &func, flat, &[activation.value.get()])?;
+        activation.value.set(result);
+        activation.set_returned();
+        Ok(())
+    }
+
     /// Goes on with a call whose core function has returned `packed`, or has returned and has no callback, and ends it or
     /// tells its caller how far it came: the activation's value is what the caller's core function returns.
     pub(super) fn settle(&self, activation: &Activation<'_>, packed: u32) -> Result<()> {
@@ -203,6 +213,11 @@ struct Outside<'a> {
     prepared: *const Activation<'a>,
     values: *mut RawVal,
     place: *const Cell<*const Activation<'a>>,
+}
+
+/// The callee of a call.
+pub(super) fn callee_of(activation: &Activation<'_>) -> Result<Arc<LiftedFunc>> {
+    Ok(call_of(activation)?.1)
 }
 
 /// The two functions of a call.

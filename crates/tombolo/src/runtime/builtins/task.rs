@@ -6,8 +6,8 @@ use tombolo_vm::RawVal;
 
 use super::{BuiltinFunc, BuiltinKind};
 use crate::error::{Error, Result};
-use crate::runtime::activation::Activation;
 use crate::runtime::core::StoreCore;
+use crate::runtime::lazy::callee_of;
 use crate::runtime::{FlatValues, adapter};
 
 impl StoreCore {
@@ -17,9 +17,14 @@ impl StoreCore {
             return Err(Error::usage("a built-in of another form was called"));
         };
         guest.check_may_leave()?;
-        let lazy = self.activation().and_then(Activation::lazy_link);
-        let task = self.current_task()?;
-        let func = self.tasks.borrow().task(task)?.func.clone();
+        let lazy = self.activation().and_then(|activation| Some((activation, activation.lazy_link()?)));
+        let (task, func) = match lazy {
+            Some((activation, _)) => (None, Some(callee_of(activation)?)),
+            None => {
+                let task = self.current_task()?;
+                (Some(task), self.tasks.borrow().task(task)?.func.clone())
+            }
+        };
         let Some(func) = func.filter(|func| func.is_async) else {
             return Err(Error::abi("task.return in a function that is not lifted with `async`"));
         };
@@ -34,14 +39,18 @@ impl StoreCore {
                 "task.return with another memory or string encoding than the function has",
             ));
         }
-        // From the next call on, it can go to the caller straight away.
-        if let Some(link) = lazy
-            && guest.width == func.guest.width
-        {
-            adapter::fits(link, builtin);
-        }
         let flat: FlatValues = values.iter().take(MAX_FLAT_PARAMS).map(|value| value.u64()).collect();
-        self.resolve_task(task, &func, &flat)
+        match (lazy, task) {
+            (Some((activation, link)), _) => {
+                // From the next call on, it can go to the caller straight away.
+                if guest.width == func.guest.width {
+                    adapter::fits(link, builtin);
+                }
+                self.return_to_caller(activation, &flat)
+            }
+            (None, Some(task)) => self.resolve_task(task, &func, &flat),
+            (None, None) => Ok(()),
+        }
     }
 
     pub(super) fn task_cancel(&self, instance: InstanceId) -> Result<()> {

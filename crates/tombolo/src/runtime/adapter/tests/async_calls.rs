@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::{Component, Config, Engine, Instance, Linker, Store};
+use crate::{Component, Config, Engine, Linker, Store};
 
 /// What the callee does, by the number that it is passed.
 const RETURNS: u32 = 0;
@@ -337,22 +337,42 @@ fn finish<F: Future>(future: F) -> Option<F::Output> {
     None
 }
 
-fn instantiate(text: &str, adapters_after: u32) -> (Store<()>, Instance) {
-    let mut config = Config::new();
-    for feature in crate::Feature::ALL {
-        config.feature(*feature, true);
+/// The two components with a callee that is lifted so, once with calls that are interpreted, once with compiled ones.
+struct Pair {
+    lift: Lift,
+    interpreted: (Engine, Component),
+    compiled: (Engine, Component),
+}
+
+impl Pair {
+    fn new(lift: Lift) -> Pair {
+        let text = pair(lift);
+        let of = |adapters_after| {
+            let mut config = Config::new();
+            for feature in crate::Feature::ALL {
+                config.feature(*feature, true);
+            }
+            let engine = Engine::new(config.optimize(false).adapters_after(adapters_after)).unwrap();
+            let component = Component::new(&engine, &text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            (engine, component)
+        };
+        Pair { lift, interpreted: of(u32::MAX), compiled: of(0) }
     }
-    let engine = Engine::new(config.adapters_after(adapters_after)).unwrap();
-    let component = Component::new(&engine, text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let mut store = Store::new(&engine, ());
-    let instance = Linker::new(&engine).instantiate(&mut store, &component).unwrap();
-    (store, instance)
+
+    /// The calls have the same outcomes either way. Returns those of adapters.
+    fn same(&self, calls: &[Call]) -> Vec<String> {
+        let interpreted = outcomes(&self.interpreted, false, calls);
+        let compiled = outcomes(&self.compiled, true, calls);
+        assert_eq!(interpreted, compiled, "{:?} {calls:?}", self.lift);
+        compiled
+    }
 }
 
 /// What each call returns, and what is left in the store.
-fn outcomes(text: &str, adapters_after: u32, calls: &[Call]) -> Vec<String> {
-    let (mut store, instance) = instantiate(text, adapters_after);
-    assert_eq!(store.core().islands.borrow().adapters() == 0, adapters_after > 0);
+fn outcomes((engine, component): &(Engine, Component), compiled: bool, calls: &[Call]) -> Vec<String> {
+    let mut store = Store::new(engine, ());
+    let instance = Linker::new(engine).instantiate(&mut store, component).unwrap();
+    assert_eq!(store.core().islands.borrow().adapters() > 0, compiled);
     let mut outcomes = Vec::new();
     for call in calls {
         let store = &mut store;
@@ -390,15 +410,6 @@ fn outcomes(text: &str, adapters_after: u32, calls: &[Call]) -> Vec<String> {
     outcomes
 }
 
-/// The calls have the same outcomes either way. Returns those of adapters.
-fn same(lift: Lift, calls: &[Call]) -> Vec<String> {
-    let text = pair(lift);
-    let interpreted = outcomes(&text, u32::MAX, calls);
-    let compiled = outcomes(&text, 0, calls);
-    assert_eq!(interpreted, compiled, "{lift:?} {calls:?}");
-    compiled
-}
-
 const LIFTS: [Lift; 6] = [
     Lift::Callback,
     Lift::CallbackOnFiber,
@@ -411,6 +422,7 @@ const LIFTS: [Lift; 6] = [
 #[test]
 fn each_way_to_go_on_is_as_in_the_interpreter() {
     for lift in LIFTS {
+        let pair = Pair::new(lift);
         let blocking = matches!(lift, Lift::CallbackOnFiber | Lift::SyncOnFiber | Lift::StackfulOnFiber);
         let mut modes: Vec<u32> = (RETURNS..=STREAMS).collect();
         if blocking {
@@ -419,11 +431,10 @@ fn each_way_to_go_on_is_as_in_the_interpreter() {
         for mode in modes {
             // The first call tells the `task.return` that fits.
             for call in [Call::One(mode), Call::Waiting(mode)] {
-                let outcomes =
-                    same(lift, &[Call::One(RETURNS), Call::One(RETURNS), call, Call::One(RETURNS)]);
+                let outcomes = pair.same(&[Call::One(RETURNS), Call::One(RETURNS), call, Call::One(RETURNS)]);
                 assert_eq!(outcomes[..2], outcomes[2..4], "nothing is left over");
             }
-            same(lift, &[call_first(mode), Call::One(RETURNS)]);
+            pair.same(&[call_first(mode), Call::One(RETURNS)]);
         }
     }
 }
@@ -436,6 +447,7 @@ fn call_first(mode: u32) -> Call {
 fn what_goes_wrong_is_named() {
     let ready = Call::One(RETURNS);
     for lift in [Lift::Callback, Lift::CallbackOnFiber] {
+        let pair = Pair::new(lift);
         for (mode, expected) in [
             (RETURNS_TWICE, "already returned"),
             (NEVER_RETURNS, "without"),
@@ -448,7 +460,7 @@ fn what_goes_wrong_is_named() {
             (WAITS_ON_NO_SET, "unknown"),
             (BAD_STRING, "too large"),
         ] {
-            let outcomes = same(lift, &[ready, ready, Call::One(mode)]);
+            let outcomes = pair.same(&[ready, ready, Call::One(mode)]);
             let error = outcomes.last().unwrap();
             assert!(error.contains(expected), "{mode}: {error}");
         }
@@ -458,7 +470,7 @@ fn what_goes_wrong_is_named() {
 #[test]
 fn a_call_that_blocks_is_told_of_later() {
     let ready = Call::One(RETURNS);
-    let trace = |lift, call| same(lift, &[ready, ready, call])[4].clone();
+    let trace = |lift, call| Pair::new(lift).same(&[ready, ready, call])[4].clone();
     assert_eq!(trace(Lift::Callback, Call::One(RETURNS)), "28");
     assert_eq!(trace(Lift::Callback, Call::One(RETURNS_THEN_YIELDS)), "28");
     assert_eq!(trace(Lift::Callback, Call::One(YIELDS_THEN_RETURNS)), "128");
@@ -473,6 +485,7 @@ fn a_call_that_blocks_is_told_of_later() {
 #[test]
 fn a_call_that_meets_another_waits_for_it_or_not() {
     for lift in LIFTS {
+        let pair = Pair::new(lift);
         let blocking = matches!(lift, Lift::CallbackOnFiber | Lift::SyncOnFiber | Lift::StackfulOnFiber);
         let mut modes = vec![RETURNS, RETURNS_THEN_YIELDS, YIELDS_THEN_RETURNS, ASKS_FOR_ITS_THREAD];
         if blocking {
@@ -486,7 +499,7 @@ fn a_call_that_meets_another_waits_for_it_or_not() {
                         continue;
                     }
                 }
-                same(lift, &[Call::One(RETURNS), Call::Two(*first, *second), Call::Two(*second, *first)]);
+                pair.same(&[Call::One(RETURNS), Call::Two(*first, *second), Call::Two(*second, *first)]);
             }
         }
     }
@@ -495,17 +508,19 @@ fn a_call_that_meets_another_waits_for_it_or_not() {
 #[test]
 fn backpressure_holds_calls_back() {
     for lift in LIFTS {
+        let pair = Pair::new(lift);
         let held = [Call::One(RETURNS), Call::One(HOLDS_CALLS_BACK), Call::One(RETURNS)];
-        let outcomes = same(lift, &held);
+        let outcomes = pair.same(&held);
         assert!(outcomes.last().unwrap().contains("wait"), "{outcomes:?}");
         let lifted = [Call::One(RETURNS), Call::One(HOLDS_CALLS_BACK), Call::GoOn, Call::One(RETURNS)];
-        assert_eq!(same(lift, &lifted)[6], "28");
+        assert_eq!(pair.same(&lifted)[6], "28");
     }
 }
 
 #[test]
 fn a_promoted_subtask_is_cancelled() {
-    let cancel = |lift, mode| same(lift, &[Call::One(RETURNS), Call::Cancel(mode), Call::One(RETURNS)]);
+    let cancel =
+        |lift, mode| Pair::new(lift).same(&[Call::One(RETURNS), Call::Cancel(mode), Call::One(RETURNS)]);
     // CANCELLED_BEFORE_RETURNED, and no result.
     assert_eq!(cancel(Lift::Callback, WAITS)[2], "149");
     assert_eq!(cancel(Lift::CallbackOnFiber, WAITS)[2], "149");
@@ -514,4 +529,19 @@ fn a_promoted_subtask_is_cancelled() {
     cancel(Lift::CallbackOnFiber, BLOCKS_THEN_RETURNS);
     cancel(Lift::StackfulOnFiber, BLOCKS_THEN_RETURNS);
     cancel(Lift::SyncOnFiber, BLOCKS_THEN_RETURNS);
+}
+
+#[test]
+fn a_call_costs_its_instance_nothing_until_somebody_asks() {
+    let (engine, component) = &Pair::new(Lift::CallbackOnFiber).compiled;
+    // Enough for the caller's task and stack, not for another stack.
+    let limits = crate::Limits { host_bytes: 24 << 10, ..crate::Limits::default() };
+    let mut store = Store::with_limits(engine, (), limits);
+    let instance = Linker::new(engine).instantiate(&mut store, component).unwrap();
+    let one = instance.typed_func::<(u32,), u32>(&mut store, "one").unwrap();
+    for _ in 0..3 {
+        assert_eq!(finish(one.call_async(&mut store, (RETURNS,))).unwrap().unwrap(), 28);
+    }
+    let error = finish(one.call_async(&mut store, (BLOCKS_THEN_RETURNS,))).unwrap().unwrap_err();
+    assert!(error.to_string().contains("bytes"), "{error}");
 }
