@@ -1,10 +1,11 @@
 //! From a name to a connection.
 
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
@@ -18,6 +19,7 @@ use crate::{DnsErrorPayload, ErrorCode};
 
 use super::Inner;
 use super::exchange::Connection;
+use super::http2;
 use super::pool::{Host, Http1, Slot};
 use super::stream::TcpStream;
 use super::target::Target;
@@ -29,9 +31,6 @@ const ADDRESSES: usize = 16;
 
 /// The least that `hyper` takes for a buffer.
 const LEAST_BUFFER: usize = 8 << 10;
-/// What a stream of HTTP/2, and what all of a connection, may receive or send before somebody takes it.
-const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
 
 impl Inner {
     /// A connection to a server: the one that is shared, one that idles, or a new one.
@@ -85,7 +84,7 @@ impl Inner {
             }
             let (stream, speaks_http2) = self.tls.connect(&target.host, stream).await?;
             if speaks_http2 {
-                let sender = self.http2(stream, permit).await?;
+                let sender = http2::Sender::new(stream, permit, self.settings.header_bytes).await?;
                 return Ok(Connection::shared(host.share(sender, &self.pool), false));
             }
             host.speaks_http1();
@@ -106,30 +105,13 @@ impl Inner {
         let task = tokio::spawn(run(connection, permit)).abort_handle();
         Ok(Http1 { sender, task })
     }
-
-    async fn http2<S>(
-        &self,
-        stream: S,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<http2::SendRequest<super::request::RequestBody>, ErrorCode>
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buf_size(STREAM_WINDOW as usize)
-            .max_header_list_size(self.settings.header_bytes);
-        let made = builder.handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = made.map_err(|error| ErrorCode::of(&error, Phase::Awaiting))?;
-        tokio::spawn(run(connection, permit));
-        Ok(sender)
-    }
 }
 
 /// Runs a connection until it ends. The permit is free again when it is closed.
-async fn run(connection: impl Future<Output = hyper::Result<()>>, permit: OwnedSemaphorePermit) {
+pub(super) async fn run<E: Display>(
+    connection: impl Future<Output = Result<(), E>>,
+    permit: OwnedSemaphorePermit,
+) {
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a connection ended with an error");
     }

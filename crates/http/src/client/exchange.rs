@@ -1,11 +1,9 @@
 //! A request and its response.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::{Instant, timeout_at};
 
@@ -16,7 +14,7 @@ use super::Inner;
 use super::builder::Times;
 use super::pool::{Http1, Http2, Slot};
 use super::request::{Progress, RequestBody, Sending, is_repeatable, prepare, repeated};
-use super::response::{Lease, ResponseBody, clean};
+use super::response::{Incoming, Lease, ResponseBody, clean};
 use super::target::Destination;
 
 /// What nobody waits for.
@@ -43,7 +41,7 @@ impl Inner {
             let (was_used, version) = (connection.was_used, connection.version());
             destination.address(&mut request, version)?;
             let again = (was_used && may_repeat).then(|| repeated(&request));
-            let failed = match connection.exchange(request, &times, progress.clone()).await {
+            let failed = match connection.exchange(request, &times, progress.as_deref()).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
@@ -73,10 +71,10 @@ enum Way {
 }
 
 /// What became of an exchange.
-struct Failed {
-    code: ErrorCode,
+pub(super) struct Failed {
+    pub code: ErrorCode,
     /// The request, if nothing of it was sent.
-    unsent: Option<Box<Request<RequestBody>>>,
+    pub unsent: Option<Box<Request<RequestBody>>>,
 }
 
 impl From<ErrorCode> for Failed {
@@ -105,19 +103,20 @@ impl Connection {
         self,
         request: Request<RequestBody>,
         times: &Times,
-        progress: Option<Arc<Progress>>,
+        progress: Option<&Progress>,
     ) -> Result<Response<Body>, Failed> {
         let (response, lease, first_byte) = match self.way {
             Way::Own(mut connection, slot) => {
                 let sending = connection.sender.try_send_request(request);
-                let lease = Lease::own(connection, slot);
-                let (response, deadline) = head(sending, times.first_byte, progress.as_deref()).await?;
-                (response, lease, deadline)
+                let lease = Lease::Own(Some((connection, slot)));
+                let sending = async { sending.await.map_err(failed) };
+                let (response, deadline) = head(sending, times.first_byte, progress).await?;
+                (response.map(Incoming::Http1), lease, deadline)
             }
-            Way::Shared(mut connection) => {
-                let sending = connection.sender.try_send_request(request);
-                let (response, deadline) = head(sending, times.first_byte, progress.as_deref()).await?;
-                (response, Lease::shared(connection, progress), deadline)
+            Way::Shared(connection) => {
+                let sending = connection.sender.clone().send(request);
+                let (response, deadline) = head(sending, times.first_byte, progress).await?;
+                (response.map(Incoming::Http2), Lease::Shared { _connection: connection }, deadline)
             }
         };
         let (mut head, incoming) = response.into_parts();
@@ -133,23 +132,22 @@ impl Connection {
 /// Waits for the head of a response, and says until when the first byte of its body has to come.
 ///
 /// Time that others take to write the request's body does not count.
-async fn head(
-    sending: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
+async fn head<B>(
+    sending: impl Future<Output = Result<Response<B>, Failed>>,
     timeout: Duration,
     progress: Option<&Progress>,
-) -> Result<(Response<Incoming>, Instant), Failed> {
+) -> Result<(Response<B>, Instant), Failed> {
     let mut sending = pin!(sending);
     let mut deadline = after(Instant::now(), timeout);
     loop {
         match timeout_at(deadline, &mut sending).await {
             Ok(Ok(response)) => return Ok((response, deadline)),
-            Ok(Err(mut error)) => {
+            Ok(Err(failed)) => {
                 // HTTP/2 says no more than that the stream was reset.
-                if let Some(Sending::Failed(code)) = progress.map(Progress::sending) {
-                    return Err(code.into());
-                }
-                let unsent = error.take_message().map(Box::new);
-                return Err(Failed { code: ErrorCode::of(error.error(), Phase::Awaiting), unsent });
+                return Err(match progress.map(Progress::sending) {
+                    Some(Sending::Failed(code)) => code.into(),
+                    _ => failed,
+                });
             }
             Err(_) => {}
         }
@@ -169,6 +167,11 @@ async fn head(
             return Err(code.into());
         }
     }
+}
+
+fn failed(mut error: TrySendError<Request<RequestBody>>) -> Failed {
+    let unsent = error.take_message().map(Box::new);
+    Failed { code: ErrorCode::of(error.error(), Phase::Awaiting), unsent }
 }
 
 /// When a time will have passed.

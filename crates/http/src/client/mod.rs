@@ -5,12 +5,13 @@
 //! turns out to have.
 //!
 //! A request becomes an exchange on a connection: `target` reads from its URI where it goes, `pool` finds a connection
-//! or room for one, `connect` makes it, `exchange` sends the request and waits for the head of the response. `request`
-//! and `response` are the bodies of the two, as the connection sees them.
+//! or room for one, `connect` makes it, `exchange` sends the request and waits for the head of the response,
+//! over HTTP/2 by `http2`. `request` and `response` are the bodies of the two, as the connection sees them.
 
 mod builder;
 mod connect;
 mod exchange;
+mod http2;
 mod pool;
 mod request;
 mod response;
@@ -20,6 +21,7 @@ mod tls;
 
 use std::sync::Arc;
 
+use http::header::{CONNECTION, HeaderName, TRANSFER_ENCODING, UPGRADE};
 use http::{Request, Response};
 use tombolo_wasi::sockets::Sockets;
 
@@ -31,6 +33,15 @@ pub use tls::Roots;
 use builder::Settings;
 use pool::Pool;
 use tls::Tls;
+
+/// Headers that are about a connection alone (RFC 9110, section 7.6.1): it sets its own, and nobody else sees them.
+const CONNECTION_ALONE: [HeaderName; 5] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
 
 /// Sends requests over the network: HTTP/1.1, and over TLS HTTP/2 where the server speaks it.
 ///

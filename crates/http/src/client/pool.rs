@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http1;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::ErrorCode;
 
 use super::builder::Settings;
+use super::http2;
 use super::request::RequestBody;
 use super::target::Target;
 
@@ -72,7 +73,7 @@ pub(super) struct Http1 {
 /// A connection over HTTP/2. It ends when all its clones are dropped and their exchanges are over.
 #[derive(Clone)]
 pub(super) struct Http2 {
-    pub sender: http2::SendRequest<RequestBody>,
+    pub sender: http2::Sender,
     /// How many use it: one clone for the pool, one for each exchange.
     users: Arc<()>,
     taken: Instant,
@@ -204,7 +205,7 @@ impl Host {
     }
 
     /// Shares a connection with everybody from now on.
-    pub fn share(&self, sender: http2::SendRequest<RequestBody>, pool: &Arc<Pool>) -> Http2 {
+    pub fn share(&self, sender: http2::Sender, pool: &Arc<Pool>) -> Http2 {
         let shared = Http2 { sender, users: Arc::default(), taken: Instant::now() };
         {
             let mut known = self.known();

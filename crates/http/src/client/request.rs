@@ -1,19 +1,19 @@
 //! A request as the connection sees it.
 
-use std::error::Error;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use h2::Reason;
-use http::header::{TRAILER, TRANSFER_ENCODING};
+use http::header::TRAILER;
 use http::{Method, Request};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::body::{ContentLength, Direction};
 use crate::{Body, ErrorCode};
+
+use super::CONNECTION_ALONE;
 
 /// Prepares a request for sending, but for its address.
 ///
@@ -24,8 +24,9 @@ pub(super) fn prepare(
     request: Request<Body>,
 ) -> Result<(Request<RequestBody>, Option<Arc<Progress>>), ErrorCode> {
     let (mut head, body) = request.into_parts();
-    // The connection decides how the body is delimited.
-    head.headers.remove(TRANSFER_ENCODING);
+    for name in &CONNECTION_ALONE {
+        head.headers.remove(name);
+    }
     let length = ContentLength::of(&head.headers, Direction::Request)
         .map_err(|_| ErrorCode::HttpRequestBodySize(None))?;
     let may_have_trailers = head.headers.contains_key(TRAILER);
@@ -66,16 +67,13 @@ pub(super) struct RequestBody {
 
 impl http_body::Body for RequestBody {
     type Data = Bytes;
-    type Error = Box<dyn Error + Send + Sync>;
+    type Error = ErrorCode;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
         let this = &mut *self;
-        if this.progress.as_ref().is_some_and(|progress| progress.is_given_up(cx)) {
-            return Poll::Ready(Some(Err(Box::new(h2::Error::from(Reason::CANCEL)))));
-        }
         let frame = Pin::new(&mut this.body).poll_frame(cx).map(|frame| match frame {
             Some(Ok(frame)) => {
                 let more = frame.data_ref().map_or(0, Bytes::len);
@@ -93,7 +91,7 @@ impl http_body::Body for RequestBody {
                 Poll::Ready(_) => Sending::Over(Instant::now()),
             });
         }
-        frame.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -110,15 +108,7 @@ impl http_body::Body for RequestBody {
 }
 
 /// How far the body of a request has come.
-pub(super) struct Progress(Mutex<State>);
-
-struct State {
-    sending: Sending,
-    /// Nobody is interested in the response any more.
-    is_given_up: bool,
-    /// Whoever waits for the body.
-    waker: Option<Waker>,
-}
+pub(super) struct Progress(Mutex<Sending>);
 
 /// What has to happen for a request to be sent.
 #[derive(Clone)]
@@ -137,38 +127,14 @@ impl Progress {
     /// `is_over` is a body that has no bytes, though it may not know yet whether it has trailers.
     fn new(is_over: bool) -> Self {
         let now = Instant::now();
-        let sending = if is_over { Sending::Over(now) } else { Sending::WaitsForPeer(now) };
-        Progress(Mutex::new(State { sending, is_given_up: false, waker: None }))
+        Progress(Mutex::new(if is_over { Sending::Over(now) } else { Sending::WaitsForPeer(now) }))
     }
 
     pub fn sending(&self) -> Sending {
-        self.state().sending.clone()
-    }
-
-    /// Ends the sending of the body, unless the peer is in the way.
-    pub fn give_up(&self) {
-        let mut state = self.state();
-        state.is_given_up = true;
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn is_given_up(&self, cx: &Context<'_>) -> bool {
-        let mut state = self.state();
-        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            state.waker = Some(cx.waker().clone());
-        }
-        state.is_given_up
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn note(&self, sending: Sending) {
-        self.state().sending = sending;
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sending;
     }
 }

@@ -1,24 +1,23 @@
 //! A response as whoever asked for it sees it.
 
-use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, HeaderName, TRANSFER_ENCODING};
 use http::{Version, response};
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::ErrorCode;
 use crate::error_code::Phase;
 
+use super::CONNECTION_ALONE;
 use super::exchange::after;
+use super::http2;
 use super::pool::{Http1, Http2, Slot};
-use super::request::Progress;
 
 /// How many pieces of a body that nobody wants are taken so that its connection can be kept.
 const LEFTOVERS: usize = 16;
@@ -29,13 +28,6 @@ const LEFTOVERS: usize = 16;
 ///
 /// Its body is coded in a way that is not understood.
 pub(super) fn clean(head: &mut response::Parts) -> Result<(), ErrorCode> {
-    const NAMES: [HeaderName; 5] = [
-        CONNECTION,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-    ];
     if head.version < Version::HTTP_2
         && let Some(coding) =
             head.headers.get_all(TRANSFER_ENCODING).iter().find(|coding| {
@@ -53,7 +45,7 @@ pub(super) fn clean(head: &mut response::Parts) -> Result<(), ErrorCode> {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    for name in NAMES.iter().chain(&named) {
+    for name in CONNECTION_ALONE.iter().chain(&named) {
         head.headers.remove(name);
     }
     Ok(())
@@ -61,33 +53,17 @@ pub(super) fn clean(head: &mut response::Parts) -> Result<(), ErrorCode> {
 
 /// What an exchange holds on to until it is over. To drop it before is to give the exchange up.
 pub(super) enum Lease {
+    /// The connection is closed.
     Own(Option<(Http1, Slot)>),
-    /// The stream is reset when the body is dropped; the request, if it is still being sent, has to be told.
-    Shared {
-        _connection: Http2,
-        request: Option<Arc<Progress>>,
-    },
+    /// The stream is reset, by its own end.
+    Shared { _connection: Http2 },
 }
 
 impl Lease {
-    pub fn own(connection: Http1, slot: Slot) -> Self {
-        Lease::Own(Some((connection, slot)))
-    }
-
-    pub fn shared(connection: Http2, request: Option<Arc<Progress>>) -> Self {
-        Lease::Shared { _connection: connection, request }
-    }
-
     /// The response is complete. The connection is free again as soon as the request is.
     fn finish(mut self) {
-        let own = match &mut self {
-            Lease::Own(own) => own.take(),
-            Lease::Shared { request, .. } => {
-                *request = None;
-                None
-            }
-        };
-        let Some((mut connection, slot)) = own else { return };
+        let Lease::Own(own) = &mut self else { return };
+        let Some((mut connection, slot)) = own.take() else { return };
         if connection.sender.is_ready() {
             return slot.give_back(connection);
         }
@@ -102,12 +78,43 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        match self {
-            Lease::Own(Some((connection, _))) => connection.task.abort(),
-            Lease::Shared { request: Some(request), .. } => request.give_up(),
-            Lease::Own(None) | Lease::Shared { request: None, .. } => {}
+        if let Lease::Own(Some((connection, _))) = self {
+            connection.task.abort();
         }
     }
+}
+
+/// The body as the connection has it.
+pub(super) enum Incoming {
+    Http1(hyper::body::Incoming),
+    Http2(http2::Incoming),
+}
+
+impl Incoming {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
+        match self {
+            Incoming::Http1(body) => Pin::new(body).poll_frame(cx).map_err(|error| failed(&error)),
+            Incoming::Http2(body) => Pin::new(body).poll_frame(cx).map_err(|error| failed(&error)),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Incoming::Http1(body) => body.is_end_stream(),
+            Incoming::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Incoming::Http1(body) => body.size_hint(),
+            Incoming::Http2(body) => body.size_hint(),
+        }
+    }
+}
+
+fn failed(error: &(dyn std::error::Error + 'static)) -> ErrorCode {
+    ErrorCode::of(error, Phase::ResponseBody)
 }
 
 /// The body of a response.
@@ -137,6 +144,9 @@ impl ResponseBody {
     }
 
     fn finish(&mut self) {
+        if let Incoming::Http2(body) = &mut self.incoming {
+            body.finish();
+        }
         if let Some(lease) = self.lease.take() {
             lease.finish();
         }
@@ -154,7 +164,7 @@ impl http_body::Body for ResponseBody {
         if self.lease.is_none() {
             return Poll::Ready(None);
         }
-        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+        let Poll::Ready(frame) = self.incoming.poll_frame(cx) else {
             ready!(self.poll_timer(cx));
             self.lease = None;
             return Poll::Ready(Some(Err(ErrorCode::ConnectionReadTimeout)));
@@ -169,7 +179,7 @@ impl http_body::Body for ResponseBody {
             }
             Some(Err(error)) => {
                 self.lease = None;
-                Some(Err(ErrorCode::of(&error, Phase::ResponseBody)))
+                Some(Err(error))
             }
             None => {
                 self.finish();
@@ -198,7 +208,7 @@ impl Drop for ResponseBody {
             if self.incoming.is_end_stream() {
                 return self.finish();
             }
-            match pin!(&mut self.incoming).poll_frame(&mut cx) {
+            match self.incoming.poll_frame(&mut cx) {
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(None) => return self.finish(),
                 Poll::Ready(Some(Err(_))) | Poll::Pending => return,

@@ -53,6 +53,7 @@ impl Destination {
         let uri = Uri::builder().path_and_query(self.path.clone());
         let uri = if version == Version::HTTP_2 {
             headers.remove(HOST);
+            headers.remove(CONNECTION);
             uri.scheme(if self.target.tls { Scheme::HTTPS } else { Scheme::HTTP })
                 .authority(self.authority.clone())
         } else {

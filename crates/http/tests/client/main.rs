@@ -1,6 +1,8 @@
 //! The client against real servers on this machine: raw sockets where no library would send what is to be sent, `hyper`
 //! and `h2` where one does.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod bodies;
 mod cancel;
 mod errors;
