@@ -18,7 +18,7 @@ use crate::runtime::{
     ComponentValue, Env, ExportItem, FuncValue, HostDrop, HostFunction, InstanceValue, StoreCore, instantiate,
 };
 use crate::slot::Slot;
-use crate::store::{Accessor, AsStoreMut, Store, StoreMut, host_drop};
+use crate::store::{Accessor, AsStoreMut, Limits, Store, StoreMut, host_drop};
 use crate::value::{Type, Val};
 use crate::{LiftParams, Lower};
 
@@ -115,7 +115,25 @@ impl<T: Send + 'static> Linker<T> {
         mut store: impl AsStoreMut<Data = T>,
         component: &Component,
     ) -> Result<Instance> {
-        self.instantiate_in(store.as_store_mut().core(), component)
+        let store = store.as_store_mut();
+        self.instantiate_in(store.core(), component, &store.core().limits)
+    }
+
+    /// Instantiates a component that may take up no more than its own limits allow, beside those of its store: over either
+    /// it traps alone.
+    ///
+    /// Of the limits, those say nothing that are counted for the store alone: [`Limits::stack_bytes`] and
+    /// [`Limits::exception_bytes`].
+    ///
+    /// # Errors
+    /// As for [`instantiate`](Linker::instantiate).
+    pub fn instantiate_within(
+        &self,
+        mut store: impl AsStoreMut<Data = T>,
+        component: &Component,
+        limits: &Limits,
+    ) -> Result<Instance> {
+        self.instantiate_in(store.as_store_mut().core(), component, limits)
     }
 
     /// Instantiates a component in turns with whatever else the executor has to do: see [`Store::set_time_slice`].
@@ -128,18 +146,18 @@ impl<T: Send + 'static> Linker<T> {
     pub async fn instantiate_async(&self, store: &mut Store<T>, component: &Component) -> Result<Instance> {
         let instance = Arc::new(Slot::default());
         let (linker, component, result) = (self.clone(), component.clone(), instance.clone());
-        let job = move |core: &StoreCore| result.set(linker.instantiate_in(core, &component));
+        let job = move |core: &StoreCore| result.set(linker.instantiate_in(core, &component, &core.limits));
         store.core().jobs.borrow_mut().push_back(Box::new(job));
         StoreCore::drive(store, || instance.take()).await?
     }
 
-    fn instantiate_in(&self, core: &StoreCore, component: &Component) -> Result<Instance> {
+    fn instantiate_in(&self, core: &StoreCore, component: &Component, limits: &Limits) -> Result<Instance> {
         if !core.engine.same(&self.engine) || !core.engine.same(&component.inner().engine) {
             return Err(Error::usage("store, linker and component belong to different engines"));
         }
         core.check_running()?;
         core.clear_away();
-        let island = core.new_island(component.inner(), &core.limits);
+        let island = core.new_island(component.inner(), limits);
         let component = ComponentValue::root(component.inner().clone());
         let value = instantiate(core, &island, &component, &mut |name, ty, env| {
             self.resolve(name, ty, env, Some(core))

@@ -1,6 +1,7 @@
 //! How much a store may hold.
 
-/// How much the guests of a store may take up, and make the host take up for them.
+/// How much the guests of a store may take up, and make the host take up for them: all of them together, or those of one
+/// root instance ([`Linker::instantiate_within`](crate::Linker::instantiate_within)).
 ///
 /// Nothing is reserved before it is allowed. What would pass a limit while a component is instantiated fails with
 /// [`ErrorKind::Limit`](crate::ErrorKind::Limit), which says the limit; `memory.grow` and `table.grow` return -1, as
@@ -28,10 +29,14 @@ pub struct Limits {
     pub tables: u64,
     /// Instances, those of components and those of core modules. 10,000 by default.
     pub instances: u64,
-    /// Bytes that the host holds for one component instance: its handles, tasks, queued events. 64 MiB by default.
+    /// Bytes that the host holds for one root instance, with all component instances inside it: handles, tasks, queued
+    /// events. 64 MiB by default. A store's limits say it for each root instance that has no limits of its own.
     pub host_bytes: u64,
+    /// Bytes of exceptions that guests refer to; as much again may be taken by those that they no longer refer to. 4 MiB by
+    /// default. Counted for the store alone.
+    pub exception_bytes: usize,
     /// Bytes of stack that guests use, on the thread's stack and on each fiber. 512 KiB by default. On a thread's stack
-    /// it is less if that is shorter. Functions of the host that guests call have 256 KiB beyond it.
+    /// it is less if that is shorter. Functions of the host that guests call have 256 KiB beyond it. Said by the store alone.
     pub stack_bytes: usize,
 }
 
@@ -44,6 +49,7 @@ impl Default for Limits {
             tables: 10_000,
             instances: 10_000,
             host_bytes: 64 << 20,
+            exception_bytes: 4 << 20,
             stack_bytes: 512 << 10,
         }
     }
@@ -57,6 +63,7 @@ impl Limits {
             max_wasm_stack: self.stack_bytes,
             fiber_stack: self.stack_bytes.saturating_add(config.host_stack),
             limits: self.of_group(),
+            max_exception_bytes: self.exception_bytes,
             ..config
         }
     }

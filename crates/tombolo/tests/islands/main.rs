@@ -5,6 +5,10 @@
 mod guests;
 
 mod causes;
+mod ending;
+mod hundred;
+mod limits;
+mod million;
 mod waiting;
 
 use std::pin::pin;
