@@ -28,6 +28,7 @@ use tombolo_vm::{HostContext, RawVal, Step};
 use super::activation::Activation;
 use super::core::StoreCore;
 use super::func::{LiftedFunc, LoweredFunc};
+use super::guest::Fault;
 use super::thread::{CorePtr, STACK_COST};
 use super::{Callee, Caller, FlatValues, FuncValue, SubtaskData, TaskData, ThreadData};
 use crate::error::{Error, Result};
@@ -73,7 +74,11 @@ impl StoreCore {
     /// fits.
     pub(super) fn return_to_caller(&self, activation: &Activation<'_>, flat: &[u64]) -> Result<()> {
         let (lowered, func) = call_of(activation)?;
-        let result = self.translate_result(&lowered, &func, flat, &[activation.value.get()])?;
+        let result = self.translate_result(&lowered, &func, flat, &[activation.value.get()]);
+        let result = result.map_err(|Fault { error, instance }| {
+            self.blame(instance);
+            error
+        })?;
         activation.value.set(result);
         activation.set_returned();
         Ok(())
