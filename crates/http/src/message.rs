@@ -107,6 +107,7 @@ impl Response {
 /// Whether a response has headers only, whatever they say (RFC 9112, section 6.3).
 pub(crate) fn has_no_body(method: &Method, status: StatusCode) -> bool {
     *method == Method::HEAD
+        || *method == Method::CONNECT && status.is_success()
         || status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }

@@ -14,6 +14,9 @@ use crate::ErrorCode;
 /// How a body ended: with its trailers, if there were any.
 pub(crate) type Ending = Result<Option<HeaderMap>, ErrorCode>;
 
+/// Empty frames that are passed over before others have their turn: a peer may send them without an end.
+const FRAMES_PER_TURN: usize = 32;
+
 /// The bytes of a body, whose end is reported elsewhere: to the future that stands beside a guest's stream.
 ///
 /// To drop it early is no error: nobody is interested in the rest.
@@ -32,7 +35,10 @@ impl Inflow {
 
     /// The next bytes, never empty; `None` at the end, whether good or bad.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        while self.report.is_some() {
+        for _ in 0..FRAMES_PER_TURN {
+            if self.report.is_none() {
+                return Poll::Ready(None);
+            }
             let ending = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 None => self.length.finish().map(|()| None),
                 Some(Err(error)) => Err(error),
@@ -48,7 +54,8 @@ impl Inflow {
             };
             self.end(ending);
         }
-        Poll::Ready(None)
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// How many bytes are to come.

@@ -147,6 +147,11 @@ fn outgoing<T: HttpView + 'static>(
 ) -> Result<http::Response<Body>, Error> {
     let table = store.data_mut().http().table;
     let Response { status, headers, contents } = table.delete(response).map_err(tombolo::Error::host)?;
+    if status.is_informational() {
+        // More would have to follow, and there is nothing that it could be.
+        contents.close(store, Err(ErrorCode::HttpProtocolError))?;
+        return Err(Error::Response(ErrorCode::HttpProtocolError));
+    }
     let body = if has_no_body(method, status) {
         contents.close(store, Ok(()))?;
         Body::empty()

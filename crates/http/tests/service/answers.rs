@@ -58,6 +58,11 @@ async fn status_codes_are_checked_and_some_have_no_body() {
         assert_eq!(collect(response).await.unwrap().to_bytes(), body);
         assert_eq!(fate(&service).await, "Some(Ok(()))", "{status}");
     }
+    for status in ["100", "101", "199"] {
+        let error = ask(&service, &format!("status/{status}")).await.unwrap_err();
+        assert!(matches!(error, Error::Response(ErrorCode::HttpProtocolError)), "{status}: {error:?}");
+        assert_eq!(fate(&service).await, "Some(Err(ErrorCode::HttpProtocolError))", "{status}");
+    }
     for status in ["0", "99", "1000", "65535"] {
         let response = ask(&service, &format!("status/{status}")).await.unwrap();
         assert_eq!(collect(response).await.unwrap().to_bytes(), "invalid", "{status}");

@@ -192,3 +192,19 @@ async fn an_answer_that_nobody_waits_for_is_let_go_of() {
         closed.await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn empty_frames_without_end_hold_nobody_up() {
+    let service = start("http-echo");
+    for way in WAYS {
+        let empty = futures_util::stream::repeat_with(|| Ok::<_, ErrorCode>(Frame::data(Bytes::new())));
+        let body = Body::new(http_body_util::StreamBody::new(empty));
+        let flood = answer(&service, Request::post(way).body(body).unwrap()).await.unwrap();
+        let flood = tokio::spawn(collect(flood));
+        // On the same thread, and in the same store.
+        let request = Request::post(way).body("text".into()).unwrap();
+        assert_eq!(collect(answer(&service, request).await.unwrap()).await.unwrap().to_bytes(), "text");
+        assert!(!flood.is_finished());
+        flood.abort();
+    }
+}
