@@ -136,7 +136,8 @@ impl Queue {
 
 impl Service {
     /// Lets the service be reached from outside of its store. The future drives the store; it ends with the store when all
-    /// dispatchers and the bodies of their responses are dropped, or when a guest fails.
+    /// dispatchers and the bodies of their responses are dropped, or with an error when the component has failed and is
+    /// asked again, or fails where nobody waits for it.
     pub fn start<T: HttpView + 'static>(
         self,
         mut store: Store<T>,
@@ -147,7 +148,7 @@ impl Service {
         let driver = async move {
             let result = store.run_concurrent(|store| self.answer_all(store, jobs)).await;
             // Whoever waited for the end may be gone.
-            let _ = end.send(result.map(|()| store));
+            let _ = end.send(result.flatten().map(|()| store));
         };
         let driver = Mutex::new(Some(Box::pin(driver) as Driver));
         let shared = Arc::new(Shared { queue, driver, task: AtomicWaker::new() });
@@ -174,8 +175,12 @@ impl Service {
         (Dispatcher { line: Arc::new(Line { shared, waker }) }, future)
     }
 
-    /// Hands the component its requests, as long as any may come.
-    async fn answer_all<T: HttpView + 'static>(self, store: Accessor<T>, queue: Arc<Queue>) {
+    /// Hands the component its requests, as long as any may come and it can be called.
+    async fn answer_all<T: HttpView + 'static>(
+        self,
+        store: Accessor<T>,
+        queue: Arc<Queue>,
+    ) -> tombolo::Result<()> {
         poll_fn(|_| {
             loop {
                 let Some(Job { request, answer }) = queue.lock().pop_front() else { break };
@@ -184,15 +189,15 @@ impl Service {
                     let _ = answer.send(response);
                 };
                 if let Err(error) = store.with(|store| self.handle_then(store, request, answer)) {
-                    tracing::debug!(%error, "a service failed");
+                    return Poll::Ready(Err(error));
                 }
             }
             match queue.closed.load(Ordering::Acquire) {
-                true => Poll::Ready(()),
+                true => Poll::Ready(Ok(())),
                 false => Poll::Pending,
             }
         })
-        .await;
+        .await
     }
 }
 

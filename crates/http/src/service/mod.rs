@@ -107,11 +107,11 @@ impl Service {
         Ok(response)
     }
 
-    /// As [`handle`](Service::handle), but calls `then` with what comes of it, while the component returns it. `then` is
-    /// dropped uncalled if the component fails before.
+    /// As [`handle`](Service::handle), but calls `then` with what comes of it, while the component returns it or when it
+    /// has failed.
     ///
     /// # Errors
-    /// If the component fails at once.
+    /// If the component cannot be called, because it failed earlier. Then `then` is dropped.
     pub fn handle_then<T: HttpView + 'static>(
         &self,
         mut store: impl AsStoreMut<Data = T>,

@@ -5,9 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use tombolo_http::{Body, Dispatcher, Error, ErrorCode};
+use tombolo::{Config, Engine};
+use tombolo_http::{Body, Dispatcher, Error, ErrorCode, HttpCtx, Service};
 
-use crate::host::{answer, collect, start};
+use crate::host::{answer, collect, component, linker, start, store};
 
 async fn ask(service: &Dispatcher, how: &str) -> Result<Response<Body>, Error> {
     answer(service, Request::get(format!("/answer/{how}")).body(Body::empty()).unwrap()).await
@@ -142,15 +143,41 @@ async fn bodies_that_a_guest_does_not_read_are_let_go_of() {
 #[tokio::test]
 async fn a_trap_ends_the_answer_with_an_error() {
     let service = start("http-types");
-    let error = ask(&service, "trap").await.unwrap_err();
-    assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    match ask(&service, "trap").await.unwrap_err() {
+        Error::Runtime(error) => assert!(error.trap().is_some(), "{error}"),
+        other => panic!("{other}"),
+    }
+    // It cannot be asked again, and says so.
+    assert_eq!(ask(&service, "fate").await.unwrap_err().status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(matches!(ask(&service, "fate").await, Err(Error::Gone)));
+
     let service = start("http-types");
     // With the headers, or just after them.
     match ask(&service, "trap-later").await {
         Ok(response) => drop(collect(response).await.unwrap_err()),
         Err(error) => assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR),
     }
-    // The instance is no more; the store goes on.
-    let error = ask(&service, "fate").await.unwrap_err();
-    assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR, "{error}");
+}
+
+#[tokio::test]
+async fn a_trap_costs_its_own_instance_alone() {
+    let engine = Engine::new(&Config::new()).unwrap();
+    let mut store = store(&engine, HttpCtx::new());
+    let (linker, guest) = (linker(&engine), component(&engine, "http-types"));
+    let [first, second] = [(); 2].map(|()| Service::new(&mut store, &linker, &guest).unwrap());
+    let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+    store
+        .run_concurrent(async |store| {
+            let slow = second.handle(&store, get("/answer/endless"));
+            let mut body = slow.await.unwrap().into_body();
+            let error = first.handle(&store, get("/answer/trap")).await.unwrap_err();
+            assert!(matches!(error, Error::Runtime(_)), "{error}");
+            for _ in 0..20 {
+                assert!(body.frame().await.unwrap().unwrap().is_data());
+            }
+            assert!(first.handle(&store, get("/answer/no-body")).await.is_err());
+            assert_eq!(second.handle(&store, get("/answer/no-body")).await.unwrap().status(), 200);
+        })
+        .await
+        .unwrap();
 }
