@@ -22,7 +22,7 @@ use super::exchange::Front;
 use super::tls::chose_http2;
 use super::transport::Transport;
 use super::worker::Worker;
-use super::{Config, Handler};
+use super::{Config, Handler, Tls};
 
 /// Serves a connection until it ends.
 pub(super) async fn serve<H: Handler>(
@@ -32,8 +32,15 @@ pub(super) async fn serve<H: Handler>(
     activity: Rc<Activity>,
 ) {
     let front = Rc::new(Front { worker, activity, peer });
-    let Some(tls) = &front.worker.config.tls else { return open(stream, None, front).await };
-    let handshake = TlsAcceptor::from(tls.config.clone()).accept(stream);
+    match front.worker.config.tls.clone() {
+        None => open(stream, None, front).await,
+        // What is seldom needed is not to make every connection larger.
+        Some(tls) => Box::pin(open_tls(stream, tls, front)).await,
+    }
+}
+
+async fn open_tls<H: Handler>(stream: TcpStream, tls: Tls, front: Rc<Front<H>>) {
+    let handshake = Box::pin(TlsAcceptor::from(tls.config).accept(stream));
     // A peer that does not finish its handshake, or cannot, has nobody to be told anything.
     if let Some(Ok(stream)) = unless_aborted(&front.activity, handshake).await {
         let http2 = chose_http2(stream.get_ref().1);
@@ -57,7 +64,7 @@ where
     };
     front.activity.opened();
     match http2 {
-        true => serve_http2(transport, front).await,
+        true => Box::pin(serve_http2(transport, front)).await,
         false => serve_http1(transport, front).await,
     }
 }
