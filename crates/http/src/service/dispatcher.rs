@@ -17,7 +17,7 @@ use tombolo::{Accessor, Store};
 
 use super::Service;
 use crate::body::Body;
-use crate::{Error, ErrorCode, HttpView};
+use crate::{Error, ErrorCode, HttpView, RequestOptions, SendFuture, SendRequest};
 
 /// A service that runs elsewhere: hands requests to it, and gives what it answers.
 ///
@@ -89,6 +89,19 @@ impl Dispatcher {
         // Until the body is read or dropped, somebody may yet need the store.
         response.body_mut().keep(self.line.clone());
         Ok(response)
+    }
+}
+
+/// Has the service answer what other components send: without a network, and whatever the authority.
+impl SendRequest for Dispatcher {
+    fn send(&self, request: http::Request<Body>, _: RequestOptions) -> SendFuture {
+        let service = self.clone();
+        Box::pin(async move {
+            service.handle(request).await.map_err(|error| match error {
+                Error::Request(code) | Error::Response(code) => code,
+                error => ErrorCode::InternalError(Some(error.to_string())),
+            })
+        })
     }
 }
 

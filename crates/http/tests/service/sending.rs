@@ -147,3 +147,37 @@ async fn without_a_client_requests_are_denied() {
     ];
     check(&start("http-types"), &cases).await;
 }
+
+#[tokio::test]
+async fn a_service_can_stand_where_the_network_would() {
+    let engine = Engine::new(&Config::new()).unwrap();
+    let echo = start_with(&engine, &component(&engine, "http-echo"), HttpCtx::new());
+    let http = HttpCtx::new().client(echo);
+    let service = start_with(&engine, &component(&engine, "http-types"), http);
+    for path in ["/", "/?copy"] {
+        check(
+            &service,
+            &[
+                ("request make X-One=1 content-length=4 body", "ok"),
+                ("request authority anybody.example", "ok"),
+                (&format!("request path {path}"), "ok"),
+                ("request send", "200 [x-one=1 content-length=4] body None"),
+            ],
+        )
+        .await;
+    }
+    let hello = start_with(&engine, &component(&engine, "http-types"), HttpCtx::new());
+    let service = start_with(&engine, &component(&engine, "http-types"), HttpCtx::new().client(hello));
+    for (path, expected) in [
+        ("/answer/error/DNS-timeout", "ErrorCode::DnsTimeout"),
+        ("/answer/promised/9", "200 ErrorCode::HttpResponseBodySize(Some(8))"),
+    ] {
+        let cases = [
+            ("request make", "ok"),
+            ("request authority a", "ok"),
+            (&format!("request path {path}"), "ok"),
+            ("request send", expected),
+        ];
+        check(&service, &cases).await;
+    }
+}
