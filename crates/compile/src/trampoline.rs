@@ -147,26 +147,30 @@ pub(crate) fn task_return(function: &mut Function, ty: &FuncType, isa: &dyn Targ
     let params = builder.block_params(block).to_vec();
     if let Some((context, results)) = params.split_first() {
         let (context, flags) = (*context, MemFlagsData::trusted());
-        let [linked, lazy, other] = [(); 3].map(|()| builder.create_block());
+        let [linked, open, lazy, other] = [(); 4].map(|()| builder.create_block());
         let store = builder.ins().load(POINTER, flags, context, host_context::STORE as i32);
         let at = builder.ins().load(POINTER, flags, store, store_context::ACTIVATION as i32);
         let link = builder.ins().load(POINTER, flags, at, activation::LINK as i32);
         builder.ins().brif(link, linked, &[], other, &[]);
 
+        // The link of a call that has a thread may be gone.
         builder.switch_to_block(linked);
-        let own = builder.ins().load(types::I64, flags, context, builtin::DATA as i32 + 8);
-        let fits = builder.ins().load(types::I64, flags, link, link::TASK_RETURN as i32);
-        let differs = builder.ins().bxor(own, fits);
         let thread = builder.ins().load(types::I64, flags, at, activation::THREAD as i32);
         let state = builder.ins().load(types::I32, flags, at, activation::STATE as i32);
         let returned = builder.ins().band_imm_u(state, i64::from(activation::RETURNED));
+        let returned = builder.ins().uextend(types::I64, returned);
+        let settled = builder.ins().bor(thread, returned);
+        builder.ins().brif(settled, other, &[], open, &[]);
+
+        builder.switch_to_block(open);
+        let own = builder.ins().load(types::I64, flags, context, builtin::DATA as i32 + 8);
+        let fits = builder.ins().load(types::I64, flags, link, link::TASK_RETURN as i32);
+        let differs = builder.ins().bxor(own, fits);
         let door = builder.ins().load(POINTER, flags, link, link::CALLEE_DOOR as i32);
         let door = builder.ins().load(types::I32, flags, door, 0);
         let stays = builder.ins().band_imm_u(door, i64::from(link::MAY_NOT_LEAVE));
-        let in_the_way = builder.ins().bor(returned, stays);
-        let in_the_way = builder.ins().uextend(types::I64, in_the_way);
-        let in_the_way = builder.ins().bor(in_the_way, differs);
-        let in_the_way = builder.ins().bor(in_the_way, thread);
+        let stays = builder.ins().uextend(types::I64, stays);
+        let in_the_way = builder.ins().bor(stays, differs);
         builder.ins().brif(in_the_way, other, &[], lazy, &[]);
 
         builder.switch_to_block(lazy);

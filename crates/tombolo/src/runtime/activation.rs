@@ -170,8 +170,9 @@ impl<'a> Activation<'a> {
         self.state.set(self.state.get() & !activation::ON_FIBER);
     }
 
-    /// Notes task and subtask of the call, which were made of it.
-    pub(super) fn set_call(&self, thread: ThreadId, subtask: Option<SubtaskId>) {
+    /// Notes task and subtask of the call, which were made of it, and its instance.
+    pub(super) fn set_call(&self, instance: InstanceId, thread: ThreadId, subtask: Option<SubtaskId>) {
+        self.instance.set(instance.to_bits());
         self.thread.set(thread.to_bits());
         self.subtask.set(subtask.map_or(0, SubtaskId::to_bits));
     }
@@ -249,8 +250,9 @@ impl StoreCore {
         let resumed = unsafe { self.vm.suspend(0) };
         self.vm.set_activation(activation);
         if let Some(activation) = self.activation() {
-            // Whoever began the fiber may be gone; who resumed it comes back to its own.
+            // Whoever began the fiber may be gone, with the function; who resumed it comes back to its own.
             activation.previous.set(ptr::null());
+            activation.func.set(ptr::null());
         }
         resumed.map(drop).map_err(|_| Error::cancelled())
     }

@@ -243,7 +243,7 @@ impl StoreCore {
         Ok(())
     }
 
-    fn func_of(&self, task: TaskId) -> Result<Arc<LiftedFunc>> {
+    pub(super) fn func_of(&self, task: TaskId) -> Result<Arc<LiftedFunc>> {
         let tasks = self.tasks.borrow();
         tasks
             .task(task)?

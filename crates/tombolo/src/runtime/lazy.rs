@@ -41,9 +41,6 @@ impl StoreCore {
         let instance = func.guest.instance;
         let data = if activation.is_on_fiber() { ThreadData::OnFiber } else { ThreadData::OnStack };
         let mut tasks = self.tasks.borrow_mut();
-        if activation.is_on_fiber() {
-            tasks.instance_mut(instance)?.charge(STACK_COST)?;
-        }
         let task_data = TaskData { func: Some(func.clone()), caller: Caller::Nobody };
         let needs_exclusive = !func.is_async || func.callback.is_some();
         let (task, thread) = tasks.begin_entered(instance, true, needs_exclusive, task_data, data)?;
@@ -66,7 +63,7 @@ impl StoreCore {
             tasks.task_mut(task)?.caller = Caller::Guest(subtask);
             Some(subtask)
         };
-        activation.set_call(thread, subtask);
+        activation.set_call(instance, thread, subtask);
         Ok(thread)
     }
 
@@ -129,6 +126,8 @@ impl StoreCore {
         prepared: &Activation<'_>,
         values: &mut [RawVal],
     ) -> Result<bool> {
+        let instance = func.guest.instance;
+        self.tasks.borrow_mut().instance_mut(instance)?.charge(STACK_COST)?;
         let core = CorePtr(NonNull::from(self));
         let place = Cell::new(ptr::null::<Activation<'_>>());
         let outside =
@@ -138,7 +137,7 @@ impl StoreCore {
             let (core, outside) = (core, outside);
             // SAFETY: the fiber is resumed by this store only, and cancelled before the store is gone.
             let core = unsafe { core.0.as_ref() };
-            // SAFETY: the one who made the call is there until the fiber is suspended; the function is kept by the link.
+            // SAFETY: the one who made the call is there until the fiber is suspended, and keeps the function as long.
             let (func, prepared, values, place) = unsafe {
                 let values = std::slice::from_raw_parts_mut(outside.values, count);
                 (&*outside.func, &*outside.prepared, values, &*outside.place)
@@ -147,9 +146,7 @@ impl StoreCore {
             place.set(ptr::from_ref(&activation).cast());
             let mut own: SmallVec<[RawVal; 4]> = SmallVec::from_slice(values);
             let result = core.activate(&activation, || core.run_on_fiber(func, &activation, &mut own));
-            if activation.thread().is_some()
-                && let Ok(instance) = core.tasks.borrow_mut().instance_mut(func.guest.instance)
-            {
+            if let Ok(instance) = core.tasks.borrow_mut().instance_mut(instance) {
                 instance.uncharge(STACK_COST);
             }
             // What the caller has is only there if it was not left.
@@ -199,14 +196,16 @@ impl StoreCore {
         }
         self.call(&func.core, values)?;
         let Some(thread) = activation.thread() else { return Ok(()) };
+        let (task, _) = self.tasks.borrow().thread_scope(thread)?;
+        // Whoever made the call may be gone, with what they had of the function.
+        let func = self.func_of(task)?;
         if func.is_async {
             let packed = values.first().map_or(0, |value| value.u32());
-            return self.callee_returned(func, activation, packed);
+            return self.callee_returned(&func, activation, packed);
         }
-        let (task, _) = self.tasks.borrow().thread_scope(thread)?;
         let flat: FlatValues = values.iter().take(func.core_results).map(|value| value.u64()).collect();
-        self.resolve_task(task, func, &flat)?;
-        self.post_return(func, &flat)?;
+        self.resolve_task(task, &func, &flat)?;
+        self.post_return(&func, &flat)?;
         self.exit(task, thread)
     }
 }

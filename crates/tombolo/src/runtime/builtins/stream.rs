@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tombolo_tasks::{BLOCKED, CancelStep, CopyStep, EndId, EndKind, InstanceId, WaitFor};
-use tombolo_types::component::TypeRef;
 
 use crate::error::{Error, Result};
 use crate::runtime::copy::CopyBuffer;
@@ -41,7 +40,8 @@ impl StoreCore {
         let length = u32::try_from(length)
             .map_err(|_| Error::abi(format!("a stream buffer of {length} elements is too long")))?;
         let end = self.tasks.borrow().end_to_copy(guest.instance, index, kind, element, is_async)?;
-        if element.ty.is_none_or(TypeRef::is_plain)
+        // Where a copy may be interrupted, nothing may be borrowed meanwhile.
+        if element.ty.is_none_or(|ty| ty.is_plain() && !self.engine.has_deadlines())
             && let Some(payload) = self.copy_at_once(guest, element, (end, kind), ptr, length)?
         {
             return Ok(payload);
