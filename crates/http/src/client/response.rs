@@ -200,14 +200,16 @@ impl http_body::Body for ResponseBody {
 impl Drop for ResponseBody {
     /// Keeps the connection if all that is left of the body is here already.
     fn drop(&mut self) {
-        if !matches!(self.lease, Some(Lease::Own(_))) {
-            return;
-        }
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..LEFTOVERS {
+            if self.lease.is_none() {
+                return;
+            }
             if self.incoming.is_end_stream() {
                 return self.finish();
             }
+            // Streams of HTTP/2 cost nobody else a connection.
+            let Incoming::Http1(_) = &self.incoming else { return };
             match self.incoming.poll_frame(&mut cx) {
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(None) => return self.finish(),

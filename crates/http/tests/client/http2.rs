@@ -110,6 +110,28 @@ async fn bodies_and_trailers_go_both_ways() {
 }
 
 #[tokio::test]
+async fn a_request_goes_on_after_a_response_that_was_early() {
+    let (sender, mut received) = mpsc::unbounded_channel();
+    let (_, client, uri) = serve(move |request, mut respond| {
+        let sender = sender.clone();
+        async move {
+            respond.send_response(ok(), true).unwrap();
+            let (mut incoming, mut total) = (request.into_body(), 0);
+            while let Some(bytes) = incoming.data().await {
+                let bytes = bytes.unwrap();
+                incoming.flow_control().release_capacity(bytes.len()).unwrap();
+                total += bytes.len();
+            }
+            sender.send(total).unwrap();
+        }
+    })
+    .await;
+    let response = send(&client, post(&uri, vec![0; 3_000_000])).await.unwrap();
+    assert_eq!(read(response).await.unwrap(), "");
+    assert_eq!(soon("the rest", received.recv()).await, Some(3_000_000));
+}
+
+#[tokio::test]
 async fn giving_up_resets_the_stream_and_nothing_else() {
     for answers in [false, true] {
         let reset = Arc::new(Mutex::new(None));
