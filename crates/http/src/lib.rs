@@ -63,7 +63,8 @@
 //!
 //! Headers that belong to a connection (`connection`, `transfer-encoding`, …) never reach a guest, and a guest cannot
 //! set them; nor `host`, which is the request's authority. A `content-length` is a promise: a body that breaks it fails,
-//! and both sides learn of it.
+//! and both sides learn of it. HTTP/1.1 carries only those trailers that a `trailer` header announced, which is the guest's
+//! to set; HTTP/2 carries all.
 
 mod body;
 pub mod client;
