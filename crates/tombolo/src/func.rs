@@ -10,7 +10,7 @@ use crate::abi::{LiftContext, LowerContext, check_result, lift_result, lift_valu
 use crate::error::{Error, Result};
 use crate::runtime::{Caller, FlatValues, FuncValue, HostCaller, LiftedFunc, Scope, StoreCore};
 use crate::slot::Slot;
-use crate::store::{Accessor, AsStoreMut, Store, StoreMut, host_then};
+use crate::store::{Accessor, AsStoreMut, CancelOnDrop, PendingCall, Store, StoreMut, host_then};
 use crate::value::{Type, Val};
 use crate::{Lift, LowerParams};
 
@@ -90,7 +90,8 @@ impl Func {
     /// If the arguments are not of its types, or the guest traps or cannot go on.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the call where it is; it goes on when the store is driven again.
+    /// Dropping the future cancels the call: when the store is driven next, the guest is asked to cancel. See
+    /// [`Store::set_cancellation_grace`].
     pub async fn call_async<T: Send + 'static>(
         &self,
         store: &mut Store<T>,
@@ -123,30 +124,35 @@ impl Func {
         args: A,
         then: impl Then<A::Result>,
         at_once: bool,
-    ) -> Result<()> {
+    ) -> Result<TaskId> {
         let func = self.lifted(core)?;
         core.check_running()?;
         func.guest.check_alive()?;
         let call = HostCallOf { args, then: Some(then), at_once };
-        core.call_guest(func, Caller::Host(Box::new(call)))
-            .map(drop)
-            .map_err(|error| error.called(&self.name))
+        core.call_guest(func, Caller::Host(Box::new(call))).map_err(|error| error.called(&self.name))
     }
 
-    /// Starts a call that an event loop drives. If guests run in time slices, the event loop starts it.
-    fn start_driven<A: Arguments>(&self, core: &StoreCore, args: A) -> Result<Arc<Slot<Result<A::Result>>>> {
+    /// Starts a call that an event loop drives, and that is cancelled when what comes with its result is dropped. If guests
+    /// run in time slices, the event loop starts it.
+    fn start_driven<A: Arguments>(&self, core: &StoreCore, args: A) -> Result<Started<A::Result>> {
+        let (slot, call) = (Arc::new(Slot::default()), Arc::new(PendingCall::default()));
         if !core.deadlines.sliced() && !core.is_suspended() {
-            return self.start(core, args);
+            call.begun(self.begin(core, args, into_slot(&slot), true)?);
+            return Ok((slot, core.cancel_on_drop(&call)));
         }
         self.lifted(core)?;
-        let slot = Arc::new(Slot::default());
+        let cancel = core.cancel_on_drop(&call);
         let (func, result) = (self.clone(), slot.clone());
         core.jobs.borrow_mut().push_back(Box::new(move |core| {
-            if let Err(error) = func.begin(core, args, into_slot(&result), true) {
-                result.set(Err(error));
+            if call.is_dropped() {
+                return;
+            }
+            match func.begin(core, args, into_slot(&result), true) {
+                Ok(task) => call.begun(task),
+                Err(error) => result.set(Err(error)),
             }
         }));
-        Ok(slot)
+        Ok((slot, cancel))
     }
 
     fn call_now<A: Arguments>(&self, core: &StoreCore, args: A) -> Result<A::Result> {
@@ -167,8 +173,10 @@ impl Func {
         store: &mut Store<T>,
         args: A,
     ) -> Result<A::Result> {
-        let slot = self.start_driven(store.core(), args)?;
-        StoreCore::drive(store, || slot.take()).await.map_err(|error| error.called(&self.name))?
+        let (slot, cancel) = self.start_driven(store.core(), args)?;
+        let result = StoreCore::drive(store, || slot.take()).await;
+        cancel.done();
+        result.map_err(|error| error.called(&self.name))?
     }
 }
 
@@ -196,7 +204,8 @@ where
     /// If the guest traps or cannot go on.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the call where it is; it goes on when the store is driven again.
+    /// Dropping the future cancels the call: when the store is driven next, the guest is asked to cancel. See
+    /// [`Store::set_cancellation_grace`].
     pub async fn call_async<T: Send + 'static>(&self, store: &mut Store<T>, params: P) -> Result<R> {
         self.func.call_driven(store, TypedArgs::new(params)).await
     }
@@ -218,13 +227,13 @@ where
         let (core, args) = (store.core(), TypedArgs::new(params));
         let then = host_then(then);
         if !core.deadlines.sliced() && !core.is_suspended() {
-            return self.func.begin(core, args, then, false);
+            return self.func.begin(core, args, then, false).map(drop);
         }
         self.func.lifted(core)?;
         let func = self.func.clone();
         core.jobs.borrow_mut().push_back(Box::new(move |core| {
             // The store says it to whoever drives it.
-            let _: Result<()> = func.begin(core, args, then, false);
+            let _: Result<TaskId> = func.begin(core, args, then, false);
         }));
         Ok(())
     }
@@ -235,12 +244,19 @@ where
     /// If the guest traps.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the call where it is; it goes on when the store is driven again.
+    /// Dropping the future cancels the call: when the store is driven next, the guest is asked to cancel. See
+    /// [`Store::set_cancellation_grace`].
     pub async fn call_concurrent<T: Send + 'static>(&self, store: &Accessor<T>, params: P) -> Result<R> {
-        let slot = store.with(|store| self.func.start_driven(store.core(), TypedArgs::new(params)))?;
-        std::future::poll_fn(move |cx| slot.poll(cx.waker())).await
+        let (slot, cancel) =
+            store.with(|store| self.func.start_driven(store.core(), TypedArgs::new(params)))?;
+        let result = std::future::poll_fn(move |cx| slot.poll(cx.waker())).await;
+        cancel.done();
+        result
     }
 }
+
+/// Where the result of a call arrives, and what cancels the call when it is dropped.
+type Started<R> = (Arc<Slot<Result<R>>>, CancelOnDrop);
 
 /// What takes a call's result.
 trait Then<R>: FnOnce(&StoreCore, Result<R>) -> Result<()> + Send + 'static {}

@@ -17,7 +17,7 @@ use crate::ended::EndCause;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::resource::ResourceType;
-use crate::store::{Deadlines, Limits, next_store_id};
+use crate::store::{Cancellations, Deadlines, Limits, next_store_id};
 
 /// Everything in a store but the host's data.
 ///
@@ -40,6 +40,7 @@ pub(crate) struct StoreCore {
     pub endings: Endings,
     pub limits: Limits,
     pub deadlines: Deadlines,
+    pub cancellations: Cancellations,
     /// What the event loop is to begin with.
     pub jobs: RefCell<VecDeque<Job>>,
     /// The event loop's fiber, suspended at the end of a time slice.
@@ -117,6 +118,7 @@ impl StoreCore {
             endings: Endings::default(),
             limits,
             deadlines: Deadlines::default(),
+            cancellations: Cancellations::default(),
             jobs: RefCell::default(),
             sliced: RefCell::default(),
             turn: Turn::default(),

@@ -233,7 +233,7 @@ impl StoreCore {
 
     /// Fails if the island has ended whose code would go on now.
     #[inline]
-    pub(super) fn check_current(&self) -> Result<(), Error> {
+    pub fn check_current(&self) -> Result<(), Error> {
         if self.endings.frames.get() { self.check_current_frame() } else { Ok(()) }
     }
 

@@ -210,7 +210,7 @@ unsafe extern "sysv64" fn enter_task_return(host: *mut HostContext, values: *mut
 
 /// Our error, to be raised through guest frames. A trap has a backtrace from where it was raised first, and other errors
 /// have none: a guest may have an error raised through thousands of calls, and each time the whole stack would be walked.
-pub(super) fn trap_of(error: Error) -> tombolo_vm::Trap {
+pub(crate) fn trap_of(error: Error) -> tombolo_vm::Trap {
     let is_known = error.trap().is_none_or(|trap| !trap.backtrace().is_empty());
     let mut trap = tombolo_vm::Trap::host(error);
     if is_known {

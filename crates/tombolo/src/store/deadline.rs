@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::{Store, StoreMut};
 use crate::error::{Error, Result, TrapCode, TrapReason};
-use crate::runtime::StoreCore;
+use crate::runtime::{StoreCore, trap_of};
 use crate::timer::Alarm;
 
 /// A store's times.
@@ -28,6 +28,8 @@ pub(crate) struct Deadlines {
     on_fiber: Cell<bool>,
     /// How many of the embedder's functions are running, each called by a guest that the next one called.
     host_calls: Cell<u32>,
+    /// When the first call that was cancelled is to have ended.
+    cancellation: Cell<Option<Instant>>,
     /// Whether the slice ended when nothing could be suspended.
     overrun: Cell<bool>,
     alarm: OnceCell<Arc<Alarm>>,
@@ -82,10 +84,11 @@ impl Deadlines {
         self.on_fiber.get() && self.host_calls.get() == 0
     }
 
-    /// Has the alarm ring at the deadline, or at the end of the slice if that comes earlier.
+    /// Has the alarm ring at the deadline, at the end of the slice or when a cancelled call is to have ended: at the first of
+    /// them.
     fn set_alarm(&self, slice_end: Option<Instant>) {
         if let Some(alarm) = self.alarm.get() {
-            alarm.set(self.deadline.get().into_iter().chain(slice_end).min());
+            alarm.set(self.deadline.get().into_iter().chain(self.cancellation.get()).chain(slice_end).min());
         }
     }
 }
@@ -115,6 +118,8 @@ impl StoreCore {
                 self.vm.interrupt_handle().interrupt();
                 return Err(code.into());
             }
+            self.end_overdue();
+            self.check_current().map_err(trap_of)?;
             let slice_is_over = self.deadlines.slice_is_over();
             if !slice_is_over || !self.deadlines.can_suspend() {
                 self.deadlines.overrun.set(slice_is_over);
@@ -157,6 +162,16 @@ impl StoreCore {
                 "the engine's code has no checks for deadlines: see `Config::deadlines`",
             ));
         }
+        self.make_alarm()
+    }
+
+    /// Has the alarm ring for the calls that were cancelled.
+    pub fn ring_for_cancellations(&self) {
+        self.deadlines.cancellation.set(self.cancellations.next());
+        self.deadlines.set_alarm_again();
+    }
+
+    pub(super) fn make_alarm(&self) -> Result<()> {
         if self.deadlines.alarm.get().is_none() {
             let (interrupt, wake) = (self.vm.interrupt_handle(), self.host_tasks.driver());
             let alarm = Alarm::new(move || {

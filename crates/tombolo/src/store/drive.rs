@@ -129,6 +129,7 @@ fn turn(core: &StoreCore) -> Result<bool> {
     let suspended = core.is_suspended();
     if !suspended {
         core.check_deadline()?;
+        core.end_overdue();
         core.clear_away();
     }
     match suspended || core.deadlines.sliced() {
@@ -145,6 +146,7 @@ fn run_ready(core: &StoreCore) -> bool {
         any = true;
         job(core);
     }
+    any |= core.cancel_dropped();
     core.turn.begin(THREADS_PER_TURN);
     while core.turn.is_left() {
         let Some(thread) = core.tasks.borrow_mut().next_ready() else { break };

@@ -4,6 +4,7 @@
 
 mod guests;
 
+mod cancelling;
 mod causes;
 mod ending;
 mod hundred;
