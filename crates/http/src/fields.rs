@@ -68,7 +68,7 @@ pub(crate) enum FieldError {
 pub(crate) struct FieldMap {
     headers: HeaderMap,
     /// Names that were written in another case.
-    spelling: Vec<(HeaderName, Box<str>)>,
+    spelling: HeaderMap<Box<str>>,
     /// What it takes of the budget.
     bytes: usize,
     budget: FieldBudget,
@@ -76,7 +76,12 @@ pub(crate) struct FieldMap {
 
 impl FieldMap {
     pub fn new(budget: &FieldBudget) -> Self {
-        FieldMap { headers: HeaderMap::new(), spelling: Vec::new(), bytes: 0, budget: budget.clone() }
+        FieldMap {
+            headers: HeaderMap::new(),
+            spelling: HeaderMap::default(),
+            bytes: 0,
+            budget: budget.clone(),
+        }
     }
 
     /// Fields that came from elsewhere, without those that are between two ends of a connection only.
@@ -92,7 +97,7 @@ impl FieldMap {
         if bytes > limits.bytes || headers.len() > limits.count || budget.take(bytes).is_err() {
             return Err(bytes);
         }
-        Ok(FieldMap { headers, spelling: Vec::new(), bytes, budget: budget.clone() })
+        Ok(FieldMap { headers, spelling: HeaderMap::default(), bytes, budget: budget.clone() })
     }
 
     pub fn headers(&self) -> &HeaderMap {
@@ -178,20 +183,19 @@ impl FieldMap {
     fn remove(&mut self, field: &HeaderName) {
         let freed = self.cost_of(field);
         self.headers.remove(field);
-        self.spelling.retain(|(name, _)| name != field);
+        self.spelling.remove(field);
         self.bytes = self.bytes.saturating_sub(freed);
         self.budget.give_back(freed);
     }
 
     fn spell(&mut self, field: &HeaderName, name: &str) {
         if field.as_str() != name {
-            self.spelling.push((field.clone(), name.into()));
+            self.spelling.insert(field, name.into());
         }
     }
 
     fn spelled<'a>(&'a self, field: &'a HeaderName) -> &'a str {
-        let spelling = self.spelling.iter().find(|(name, _)| name == field);
-        spelling.map_or(field.as_str(), |(_, spelling)| spelling)
+        self.spelling.get(field).map_or(field.as_str(), |spelling| spelling)
     }
 
     /// The same once more.
