@@ -169,3 +169,20 @@ fn clients_that_read_slowly_but_read_are_served() {
     }
     assert!(total > 8 << 20, "{total}");
 }
+
+/// They are no good for anything, but they do what they say.
+#[test]
+fn time_outs_of_zero_end_at_once_what_they_bound() {
+    let zero = Some(Duration::ZERO);
+    let server = start(hasty(|timeouts| timeouts.headers = zero));
+    assert_eq!(read_all(server.connect()), "");
+    let server = start(hasty(|timeouts| timeouts.request = zero));
+    let mut stream = server.connect();
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n").unwrap();
+    assert_eq!(server.body(), Err(ErrorCode::ConnectionReadTimeout));
+    let server = start(hasty(|timeouts| timeouts.idle = zero));
+    let mut stream = server.connect();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    let response = read_all(stream);
+    assert!(response.is_empty() || status(&response) == 200, "{response}");
+}
