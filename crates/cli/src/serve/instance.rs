@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, Stream as _};
 use http::{Request, Response};
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
-use tombolo::{Accessor, Store};
+use tombolo::{Accessor, Ended, Store};
 use tombolo_http::{Body, Error, Service};
 
 use super::app::{Host, TIME_SLICE};
@@ -41,6 +41,8 @@ pub(super) struct Instance {
 /// A store on its way to its end.
 struct Driven {
     store: Pin<Box<dyn Future<Output = tombolo::Result<()>>>>,
+    /// Set when the component, or one that stands in front of it, is no more.
+    ended: Arc<OnceLock<Ended>>,
     /// Until then others have their turn.
     rest: Option<Pin<Box<Sleep>>>,
 }
@@ -51,8 +53,22 @@ const REST: Duration = Duration::from_millis(1);
 
 impl Driven {
     fn new(instance: Rc<Instance>, mut store: Store<Host>, service: Service) -> Self {
+        let ended = Arc::new(OnceLock::new());
+        let told = ended.clone();
+        store.on_ended(move |_, ended| {
+            // The first is the one that the others waited for.
+            let _ = told.set(ended.clone());
+        });
         let store = async move { store.run_concurrent(|store| instance.hand_over(store, service)).await };
-        Driven { store: Box::pin(store), rest: None }
+        Driven { store: Box::pin(store), ended, rest: None }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.get().is_some()
+    }
+
+    fn why_ended(&self) -> Option<tombolo::Error> {
+        self.ended.get()?.error().cloned()
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<tombolo::Result<()>> {
@@ -114,15 +130,16 @@ impl Instance {
         let end = match &mut *store {
             None => return Poll::Ready(()),
             Some(driven) => match driven.poll(cx) {
-                Poll::Ready(end) => end,
+                Poll::Ready(end) => end.err(),
+                Poll::Pending if driven.has_ended() => driven.why_ended(),
                 // Whatever the component does after its answers, it does it now or, if it has to wait, not at all.
-                Poll::Pending if self.is_over() => Ok(()),
+                Poll::Pending if self.is_over() => None,
                 Poll::Pending => return Poll::Pending,
             },
         };
         drop(store);
         self.end();
-        if let Err(error) = end {
+        if let Some(error) = end {
             self.failed(&error);
         }
         Poll::Ready(())

@@ -3,11 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc as blocking};
-use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
@@ -193,8 +192,7 @@ async fn accept(
             biased;
             order = next_order(&mut orders) => {
                 if order == Order::Drain {
-                    accept_rest(&listener, workers, load);
-                    drop(listener);
+                    accept_rest(listener, workers, load);
                     tell(workers, || Command::Drain);
                     while next_order(&mut orders).await != Order::Stop {}
                 }
@@ -206,27 +204,37 @@ async fn accept(
             biased;
             _ = orders.changed() => orders.mark_changed(),
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => give(workers, load, stream, peer),
+                // The worker has another reactor. A stream that cannot be moved there is closed.
+                Ok((stream, peer)) => if let Ok(stream) = stream.into_std() {
+                    give(workers, load, stream, peer);
+                },
                 Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
             },
         }
     }
 }
 
-/// Takes the connections that have been made already: their peers are sure that they will be served.
-fn accept_rest(listener: &TcpListener, workers: &[mpsc::UnboundedSender<Command>], load: &Load) {
-    let mut cx = Context::from_waker(Waker::noop());
-    while let Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut cx) {
-        give(workers, load, stream, peer);
+/// Takes the connections that have been made already, and closes the listener: their peers are sure that they will be served.
+/// For one that is made in the moment between the last look and the end, the kernel says that there is nobody.
+fn accept_rest(listener: TcpListener, workers: &[mpsc::UnboundedSender<Command>], load: &Load) {
+    // The reactor may not have heard of them yet.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, peer)) = listener.accept() {
+        if stream.set_nonblocking(true).is_ok() {
+            give(workers, load, stream, peer);
+        }
     }
 }
 
 /// Gives a connection to the worker that has the fewest.
-fn give(workers: &[mpsc::UnboundedSender<Command>], load: &Load, stream: TcpStream, peer: SocketAddr) {
+fn give(
+    workers: &[mpsc::UnboundedSender<Command>],
+    load: &Load,
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+) {
     // Small answers go out at once.
     let _ = stream.set_nodelay(true);
-    // The worker has another reactor. A stream that cannot be moved there is closed.
-    let Ok(stream) = stream.into_std() else { return };
     let index = load.claim();
     let given = workers.get(index).map(|worker| worker.send(Command::Serve(stream, peer)));
     if !matches!(given, Some(Ok(()))) {

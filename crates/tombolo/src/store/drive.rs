@@ -132,7 +132,9 @@ fn turn(core: &StoreCore) -> Result<bool> {
         core.end_overdue();
         core.clear_away();
     }
-    match suspended || core.deadlines.sliced() {
+    // The host's work cannot be suspended: it needs no fiber.
+    let guests_go_on = || !core.jobs.borrow().is_empty() || core.tasks.borrow().has_ready();
+    match suspended || (core.deadlines.sliced() && guests_go_on()) {
         true => Ok(core.turn_on_fiber(run_ready)?.unwrap_or(true)),
         false => Ok(run_ready(core)),
     }
