@@ -364,7 +364,7 @@ impl<A: Arguments, F: Then<A::Result>> HostCaller for HostCallOf<A, F> {
             let _ = then(core, Err(error));
             return;
         }
-        core.jobs.borrow_mut().push_back(Box::new(move |core| {
+        core.tell_later(Box::new(move |core| {
             if let Err(error) = then(core, Err(error)) {
                 core.unheard(error);
             }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use tombolo_tasks::{InstanceId, RemovedInstance, RemovedResource, TaskId, TaskState, ThreadId, Trap};
 
 use super::call_guest::HostCaller;
-use super::core::StoreCore;
+use super::core::{Job, StoreCore};
 use super::island::Island;
 use super::{Callee, Caller, Runtime, ThreadData};
 use crate::ended::{EndCause, Ended};
@@ -50,6 +50,8 @@ pub(crate) struct Endings {
     /// For the embedder's hook.
     news: RefCell<VecDeque<Ended>>,
     hook: RefCell<Option<Hook>>,
+    /// Code of the embedder's that is to hear of it.
+    told: RefCell<VecDeque<Job>>,
     /// The last error that no call waited for.
     unheard: RefCell<Option<Error>>,
 }
@@ -322,6 +324,16 @@ impl StoreCore {
                 self.in_host(|| hook(self, &ended));
             }
         }
+        loop {
+            let Some(job) = self.endings.told.borrow_mut().pop_front() else { break };
+            job(self);
+        }
+    }
+
+    /// Has code of the embedder's hear of an end, once no guest is running.
+    pub fn tell_later(&self, job: Job) {
+        self.endings.told.borrow_mut().push_back(job);
+        self.endings.left.set(true);
     }
 
     /// Runs the destructors of resources that nobody owns any more, and that no call has borrowed. No frame of a guest may be
