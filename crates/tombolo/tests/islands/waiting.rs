@@ -4,7 +4,7 @@ use tombolo::{Accessor, Component, EndCause, Engine, Error, Instance, Linker, Re
 
 use super::causes::yield_now;
 use super::guests::COUNTER;
-use super::{block_on, engine, instantiate, run, waited};
+use super::{engine, instantiate, run, waited};
 
 /// Traps, at once, by way of an import (`f`), and after it has waited for the host.
 const CALLEE: &str = r#"(component $callee
@@ -233,5 +233,4 @@ fn a_callee_does_not_end_with_its_caller() {
     }
     let takes = callee.typed_func::<(String,), ()>(&mut store, "takes").unwrap();
     takes.call(&mut store, ("still there".to_owned(),)).unwrap();
-    let _ = block_on(async {});
 }
