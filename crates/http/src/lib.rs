@@ -66,6 +66,7 @@
 //! and both sides learn of it. HTTP/1.1 carries only those trailers that a `trailer` header announced, which is the guest's
 //! to set; HTTP/2 carries all.
 
+mod authority;
 mod body;
 pub mod client;
 mod contents;

@@ -5,6 +5,7 @@ use http::uri::{Authority, Uri};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 
 use super::Limits;
+use crate::authority::names_a_host;
 
 /// Checks a request's head, and makes its `host` agree with its target.
 ///
@@ -75,13 +76,17 @@ fn is_host(host: &HeaderValue) -> bool {
     {
         return true;
     }
+    // Two that became one on the way.
+    if bytes.contains(&b',') {
+        return false;
+    }
     // With a port, an address of IPv6, or characters that names have seldom.
     Uri::try_from(bytes).is_ok_and(|uri| {
         uri.scheme().is_none()
             && uri.path().is_empty()
             && uri
                 .authority()
-                .is_some_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())
+                .is_some_and(|authority| !authority.as_str().contains('@') && names_a_host(authority))
     })
 }
 

@@ -4,6 +4,7 @@ use http::uri::{Authority, PathAndQuery};
 use tombolo::{Error, FutureReader, LinkerInstance, Resource, Result, StoreMut, StreamReader};
 
 use crate::HttpView;
+use crate::authority::names_a_host;
 use crate::contents::{Contents, Sent, Trailers};
 use crate::message::Request;
 
@@ -130,7 +131,7 @@ fn parse_authority(authority: String) -> std::result::Result<Authority, ()> {
     if authority.len() > LONGEST {
         return Err(());
     }
-    authority.try_into().map_err(|_| ())
+    Authority::try_from(authority).ok().filter(names_a_host).ok_or(())
 }
 
 #[cfg(test)]
