@@ -1,5 +1,4 @@
 //! Components whose memories have 64-bit addresses, called by and calling those with 32-bit ones.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
 use tombolo::{Component, Config, Engine, Feature, Instance, Linker, Store};
 
