@@ -33,6 +33,7 @@ use backend::{Backend, Swap};
 use complaints::Complaints;
 use lines::Lines;
 use supervisor::{Signals, Supervisor};
+use watch::Watch;
 
 /// How many of the process's descriptors are neither the peers' nor the program's.
 const DESCRIPTOR_RESERVE: usize = 64;
@@ -56,6 +57,8 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<ExitCode, Failure> {
         lines: lines.clone(),
     };
     let engine = engine(&arguments)?;
+    // Before they are read: what changes from now on is seen.
+    let watch = arguments.watch.then(|| Watch::new(arguments.files()));
     let app = Arc::new(App::load(&engine, &given)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot_start)?;
     // From now on they do not end the process.
@@ -67,7 +70,7 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<ExitCode, Failure> {
     let (running, workers) = start(server, &app, &complaints)?;
     // Somebody may read it to learn the port; nothing is lost if nobody does.
     let _ = writeln!(io::stderr(), "Serving HTTP on {scheme}://{address}/");
-    let code = runtime.block_on(Supervisor { running, workers, engine, given, signals }.supervise());
+    let code = runtime.block_on(Supervisor { running, workers, engine, given, signals, watch }.supervise());
     for lines in log.iter().map(|(_, lines)| lines).chain([&lines]) {
         lines.flush();
     }

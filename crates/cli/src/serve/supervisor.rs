@@ -28,6 +28,8 @@ pub(super) struct Supervisor {
     pub(super) engine: Engine,
     pub(super) given: Given,
     pub(super) signals: Signals,
+    /// The files that it was made of, with `--watch`.
+    pub(super) watch: Option<Watch>,
 }
 
 /// The signals that mean something to a server.
@@ -75,17 +77,15 @@ impl EndSignals {
 impl Supervisor {
     /// Loads the application again as often as it is to be, and drains at the first signal to end.
     pub(super) async fn supervise(mut self) -> ExitCode {
-        let arguments = self.given.arguments.clone();
-        let mut watch = arguments.watch.then(|| Watch::new(arguments.files()));
         let mut loading = None;
         loop {
             tokio::select! {
                 () = self.signals.end.recv() => return self.drain().await,
                 loaded = finished(&mut loading) => self.swap(loaded).await,
                 // One at a time: what changes meanwhile is seen afterwards.
-                () = changed(&mut watch), if loading.is_none() => loading = Some(self.load()),
+                () = changed(&mut self.watch), if loading.is_none() => loading = Some(self.load()),
                 _ = self.signals.hangup.recv(), if loading.is_none() => {
-                    if let Some(watch) = &mut watch {
+                    if let Some(watch) = &mut self.watch {
                         watch.reset();
                     }
                     loading = Some(self.load());

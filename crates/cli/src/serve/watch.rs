@@ -13,7 +13,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// Files that are looked at again and again. That works with every filesystem, and however the files are replaced.
 pub(super) struct Watch {
     files: Vec<PathBuf>,
-    /// How they were when they were loaded.
+    /// How they were just before they were loaded.
     loaded: Vec<Stamp>,
 }
 

@@ -66,12 +66,23 @@ impl Load {
     fn during(&self, address: SocketAddr, f: impl FnOnce()) {
         thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| self.run(address))).collect();
+            // Also if it panics: the scope waits for the clients.
+            let done = Done(&self.done);
             f();
-            self.done.store(true, Relaxed);
+            drop(done);
             for client in clients {
                 client.join().unwrap();
             }
         });
+    }
+}
+
+/// Tells the clients to stop when it is dropped.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
     }
 }
 
