@@ -6,14 +6,14 @@
 
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use tombolo_types::component::{FuncTypeId, Types};
 
 use crate::abi::{LiftContext, LowerContext, check_result, lift_values, lower_result, lower_values};
 use crate::error::{Error, Result};
-use crate::runtime::{HostCall, HostFunction, HostOutcome, HostWork, LoweredFunc, StoreCore};
+use crate::runtime::{First, HostCall, HostFunction, HostOutcome, HostWork, LoweredFunc, StoreCore};
 use crate::store::{Accessor, StoreMut, enter};
 use crate::value::{Type, Val};
 use crate::{ComponentType, LiftParams, Lower};
@@ -25,8 +25,10 @@ pub(crate) struct SyncHostFunc<T, P, R, F> {
 }
 
 /// A typed function that may wait.
-pub(crate) struct AsyncHostFunc<T, P, R, F> {
+pub(crate) struct AsyncHostFunc<T, P, R, F, Fut> {
     f: F,
+    /// The place of a future that was ready at once, for the next.
+    spare: Mutex<Option<Pin<Box<Option<Fut>>>>>,
     types: PhantomData<fn(T, P) -> R>,
 }
 
@@ -42,9 +44,23 @@ impl<T, P, R, F> SyncHostFunc<T, P, R, F> {
     }
 }
 
-impl<T, P, R, F> AsyncHostFunc<T, P, R, F> {
+impl<T, P, R, F, Fut> AsyncHostFunc<T, P, R, F, Fut> {
     pub fn new(f: F) -> Self {
-        AsyncHostFunc { f, types: PhantomData }
+        AsyncHostFunc { f, spare: Mutex::default(), types: PhantomData }
+    }
+
+    /// A place for a future. Threads that call at the same time do not wait for each other.
+    fn place(&self) -> Pin<Box<Option<Fut>>> {
+        let spare = self.spare.try_lock().ok().and_then(|mut spare| spare.take());
+        spare.unwrap_or_else(|| Box::pin(None))
+    }
+
+    /// Gives a place back.
+    fn keep(&self, mut place: Pin<Box<Option<Fut>>>) {
+        place.set(None);
+        if let Ok(mut spare) = self.spare.try_lock() {
+            *spare = Some(place);
+        }
     }
 }
 
@@ -74,7 +90,7 @@ where
     }
 }
 
-impl<T, P, R, F, Fut> HostFunction for AsyncHostFunc<T, P, R, F>
+impl<T, P, R, F, Fut> HostFunction for AsyncHostFunc<T, P, R, F, Fut>
 where
     T: Send + 'static,
     P: LiftParams,
@@ -86,8 +102,17 @@ where
         let params: P = call.params()?;
         // SAFETY: a linker for `T` put this function into the store.
         let accessor = unsafe { Accessor::new(call.core) };
-        let future = call.core.in_host(|| (self.f)(accessor, params));
-        Ok(HostOutcome::Future(Box::pin(future)))
+        let HostCall { core, lowered, args, .. } = call;
+        let mut future = self.place();
+        future.set(Some(core.in_host(|| (self.f)(accessor, params))));
+        // If it is ready at once, nothing needs to be made for it.
+        match core.host_tasks.poll_first(|cx| future.as_mut().poll(core, lowered, args, cx))? {
+            First::Ready(result) => {
+                self.keep(future);
+                Ok(HostOutcome::Done(result?))
+            }
+            First::Pending(place) => Ok(HostOutcome::Pending(future, place)),
+        }
     }
 
     fn check(&self, types: &Types, ty: FuncTypeId) -> Result<()> {
@@ -147,7 +172,7 @@ fn check<P: LiftParams, R: ComponentType>(types: &Types, ty: FuncTypeId) -> Resu
         .map_err(|mismatch| Error::mismatch("the host's function", mismatch.to_string()))
 }
 
-impl<F, R> HostWork for F
+impl<F, R> HostWork for Option<F>
 where
     F: Future<Output = Result<R>> + Send,
     R: Lower + Send,
@@ -159,6 +184,8 @@ where
         args: &[u64],
         cx: &mut Context<'_>,
     ) -> Poll<Result<u64>> {
-        enter(core, || Future::poll(self, cx)).map(|result| lower(&result?, core, lowered, args))
+        // Nobody polls it again once it was ready.
+        let Some(future) = self.as_pin_mut() else { return Poll::Pending };
+        enter(core, || future.poll(cx)).map(|result| lower(&result?, core, lowered, args))
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use super::core::StoreCore;
 use super::func::{FuncValue, LoweredFunc};
 use super::guest::{GuestLift, GuestLower, Scope};
-use super::host_task::{First, HostTask};
+use super::host_task::{HostTask, Place};
 use super::{Callee, Caller, FlatValues, SubtaskData};
 use crate::error::Result;
 use tombolo_tasks::{InstanceId, Lenders, SubtaskId, SubtaskState, WaitFor};
@@ -36,8 +36,8 @@ pub(crate) struct HostCall<'a> {
 pub(crate) enum HostOutcome {
     /// It is over; this is the flat result, or 0.
     Done(u64),
-    /// It may take its time.
-    Future(HostFuture),
+    /// It takes its time, in this place.
+    Pending(HostFuture, Place),
 }
 
 /// A call to the host under way.
@@ -109,28 +109,23 @@ impl StoreCore {
                         self.end_lends(lowered, lenders);
                         Ok(lowered.returns(result))
                     }
-                    HostOutcome::Future(future) => self.poll_host(lowered, args, lenders, future),
+                    HostOutcome::Pending(future, place) => {
+                        self.await_host(lowered, args, lenders, future, place)
+                    }
                 }
             }
         }
     }
 
-    /// Begins a call to the host that may take its time.
-    fn poll_host(
+    /// Goes on with a call to the host that takes its time.
+    fn await_host(
         &self,
         lowered: &Arc<LoweredFunc>,
         args: &[u64],
         lenders: Lenders,
-        mut future: HostFuture,
+        future: HostFuture,
+        place: Place,
     ) -> Result<u64> {
-        // If it is ready at once, nothing needs to be made for it.
-        let place = match self.host_tasks.poll_first(|cx| future.as_mut().poll(self, lowered, args, cx))? {
-            First::Ready(result) => {
-                self.end_lends(lowered, lenders);
-                return Ok(lowered.returns(result?));
-            }
-            First::Pending(place) => place,
-        };
         let subtask = self.new_subtask(lowered, args.into())?;
         {
             let mut tasks = self.tasks.borrow_mut();

@@ -35,7 +35,7 @@ pub(crate) use entry::trap_of;
 pub(crate) use env::{Element, Env, same_func};
 pub(crate) use func::{FuncValue, LiftedFunc, LoweredFunc};
 pub(crate) use guest::{Callable, Scope, end_of, handle_of};
-pub(crate) use host_task::{Driver, HostTask, HostTaskId};
+pub(crate) use host_task::{Driver, First, HostTask, HostTaskId};
 pub(crate) use instantiate::{ComponentValue, ExportItem, InstanceValue, instantiate};
 pub(crate) use island::Island;
 
