@@ -1,5 +1,4 @@
 //! Functions of the host that answer at once allocate nothing. Alone in its file, for it counts what the process allocates.
-#![expect(clippy::unwrap_used, reason = "a test")]
 #![allow(unsafe_code, reason = "an allocator is unsafe by its nature; this one passes everything on")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
