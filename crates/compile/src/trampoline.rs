@@ -97,16 +97,7 @@ pub(crate) fn exit(function: &mut Function, ty: &FuncType, isa: &dyn TargetIsa) 
         let signature = builder.import_signature(host_signature(&[POINTER; 2], &[types::I64]));
         let call = builder.ins().call_indirect(signature, host, &[context, values]);
         let status = builder.inst_results(call).first().copied().unwrap_or(context);
-        let (failed, done) = (builder.create_block(), builder.create_block());
-        builder.set_cold_block(failed);
-        builder.ins().brif(status, failed, &[], done, &[]);
-
-        builder.switch_to_block(failed);
-        builder.seal_block(failed);
-        raise(&mut builder, store);
-
-        builder.switch_to_block(done);
-        builder.seal_block(done);
+        raise_if(&mut builder, status, store);
         let mut results = Vec::with_capacity(ty.results.len());
         for (index, ty) in ty.results.iter().enumerate() {
             results.push(builder.ins().load(value_type(*ty), flags, values, value_offset(index)));
@@ -222,16 +213,7 @@ pub(crate) fn direct(function: &mut Function, ty: &FuncType, isa: &dyn TargetIsa
             [result, fails] => (result, fails),
             _ => (context, context),
         };
-        let (failed, done) = (builder.create_block(), builder.create_block());
-        builder.set_cold_block(failed);
-        builder.ins().brif(fails, failed, &[], done, &[]);
-
-        builder.switch_to_block(failed);
-        builder.seal_block(failed);
-        raise(&mut builder, store);
-
-        builder.switch_to_block(done);
-        builder.seal_block(done);
+        raise_if(&mut builder, fails, store);
         let mut results = Vec::new();
         for ty in &ty.results {
             let wide = value_type(*ty) == types::I64;
@@ -272,11 +254,25 @@ pub(crate) fn context(function: &mut Function, ty: &FuncType, slot: u32, isa: &d
 }
 
 /// Raises the trap that is pending.
-fn raise(builder: &mut FunctionBuilder<'_>, store: Value) {
+pub(crate) fn raise(builder: &mut FunctionBuilder<'_>, store: Value) {
     let raise = builder.ins().load(POINTER, MemFlagsData::trusted(), store, store_context::RAISE as i32);
     let signature = builder.import_signature(host_signature(&[POINTER], &[]));
     builder.ins().call_indirect(signature, raise, &[store]);
     builder.ins().trap(trap(TrapCode::Unreachable));
+}
+
+/// Raises the trap that is pending if `failed` is not 0, and else goes on.
+fn raise_if(builder: &mut FunctionBuilder<'_>, failed: Value, store: Value) {
+    let (raises, go_on) = (builder.create_block(), builder.create_block());
+    builder.set_cold_block(raises);
+    builder.ins().brif(failed, raises, &[], go_on, &[]);
+
+    builder.switch_to_block(raises);
+    builder.seal_block(raises);
+    raise(builder, store);
+
+    builder.switch_to_block(go_on);
+    builder.seal_block(go_on);
 }
 
 /// Records in the store context which frame called the function that is being built.

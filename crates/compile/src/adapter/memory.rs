@@ -7,8 +7,8 @@ use tombolo_types::core::{FuncType, ValType};
 
 use super::{Builder, Party, Result, Unsupported};
 use crate::signature::{POINTER, host_signature, wasm_signature};
-use crate::translate::trap;
-use crate::vmctx::{Failure, Helper, TrapCode, activation, definition, func_ref, link, store_context};
+use crate::trampoline::raise;
+use crate::vmctx::{Failure, Helper, activation, definition, func_ref, link, store_context};
 
 /// Lists and strings longer than this many bytes are refused.
 pub(super) const MAX_BYTE_LENGTH: u64 = (1 << 28) - 1;
@@ -128,11 +128,7 @@ impl Builder<'_, '_> {
 
     /// Raises the trap that a helper has set.
     pub(super) fn raise(&mut self) {
-        let (flags, store) = (self.flags(), self.store);
-        let raise = self.b.ins().load(POINTER, flags, store, store_context::RAISE as i32);
-        let signature = self.b.import_signature(host_signature(&[POINTER], &[]));
-        self.b.ins().call_indirect(signature, raise, &[store]);
-        self.b.ins().trap(trap(TrapCode::Unreachable));
+        raise(&mut self.b, self.store);
     }
 
     /// Calls a helper. The result is 64 bits if it has any.
