@@ -46,6 +46,7 @@ impl Deadlines {
         if let Some(slice) = self.slice.get() {
             let end = Instant::now().checked_add(slice);
             self.slice_end.set(end);
+            self.overrun.set(false);
             self.set_alarm(end);
         }
     }
@@ -94,9 +95,10 @@ impl Deadlines {
 }
 
 impl Deadlines {
-    /// Has the alarm ring in the slice that it is in, unless that is over.
+    /// Has the alarm ring for the slice that it is in, unless that was found to be over. (Its end may have passed since
+    /// somebody last looked at the time, and nobody have heard of it.)
     fn set_alarm_again(&self) {
-        self.set_alarm(if self.slice_is_over() { None } else { self.slice_end.get() });
+        self.set_alarm(if self.overrun.get() { None } else { self.slice_end.get() });
     }
 }
 
@@ -266,8 +268,9 @@ impl<T: Send + 'static> Store<T> {
     /// Holds for what an executor drives: [`call_async`](crate::TypedFunc::call_async),
     /// [`instantiate_async`](crate::Linker::instantiate_async), [`run_concurrent`](Store::run_concurrent). At the end of a
     /// slice such a future returns `Pending`, and is woken at once; the guest goes on where it was when the future is
-    /// polled again. No other guest of the store runs meanwhile. What cannot be suspended runs on: functions of the host,
-    /// and guests that they call. A deadline may be set as well, and stops those guests too.
+    /// polled again. No other guest of the store runs meanwhile, and the future that `run_concurrent` was given is not
+    /// polled: a time-out that is to give up a guest that runs belongs around it. What cannot be suspended runs on:
+    /// functions of the host, and guests that they call. A deadline may be set as well, and stops those guests too.
     ///
     /// # Errors
     /// As for [`set_deadline`](Store::set_deadline).
