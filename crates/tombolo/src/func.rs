@@ -10,7 +10,7 @@ use crate::abi::{LiftContext, LowerContext, check_result, lift_result, lift_valu
 use crate::error::{Error, Result};
 use crate::runtime::{Caller, FlatValues, FuncValue, HostCaller, LiftedFunc, Scope, StoreCore};
 use crate::slot::Slot;
-use crate::store::{Accessor, AsStoreMut, CancelOnDrop, PendingCall, Store, StoreMut, host_then};
+use crate::store::{Accessor, AsStoreMut, Pending, Started, Store, StoreMut, host_then};
 use crate::value::{Type, Val};
 use crate::{Lift, LowerParams};
 
@@ -100,6 +100,38 @@ impl Func {
         self.call_driven(store, DynamicArgs(args.to_vec())).await
     }
 
+    /// Begins a call, and has `then` take its result: while the guest returns it, or when the call is cancelled, or with the
+    /// error if the guest ends before; then it is called when the store is driven next.
+    ///
+    /// The call goes on whenever the store is driven.
+    ///
+    /// # Errors
+    /// If the call cannot begin; then `then` is dropped. An error of `then` ends the guest.
+    pub fn call_then<S: AsStoreMut>(
+        &self,
+        mut store: S,
+        args: &[Val],
+        then: impl FnOnce(StoreMut<'_, S::Data>, Result<Option<Val>>) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        self.start_then(store.as_store_mut(), DynamicArgs(args.to_vec()), then)
+    }
+
+    /// Begins a call inside [`Store::run_concurrent`], and waits for its result while other calls go on.
+    ///
+    /// # Errors
+    /// If the arguments are not of its types, or the guest traps.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the call: when the store is driven next, the guest is asked to cancel. See
+    /// [`Store::set_cancellation_grace`].
+    pub async fn call_concurrent<T: Send + 'static>(
+        &self,
+        store: &Accessor<T>,
+        args: &[Val],
+    ) -> Result<Option<Val>> {
+        self.call_inside(store, DynamicArgs(args.to_vec())).await
+    }
+
     fn lifted(&self, core: &StoreCore) -> Result<&Arc<LiftedFunc>> {
         if core.id != self.store {
             return Err(Error::usage(format!("function `{}` belongs to another store", self.name)));
@@ -112,47 +144,61 @@ impl Func {
         }
     }
 
-    fn start<A: Arguments>(&self, core: &StoreCore, args: A) -> Result<Arc<Slot<Result<A::Result>>>> {
-        let slot = Arc::new(Slot::default());
-        self.begin(core, args, into_slot(&slot), true)?;
-        Ok(slot)
-    }
-
     fn begin<A: Arguments>(
         &self,
         core: &StoreCore,
-        args: A,
-        then: impl Then<A::Result>,
-        at_once: bool,
+        call: HostCallOf<A, impl Then<A::Result>>,
     ) -> Result<TaskId> {
         let func = self.lifted(core)?;
         core.check_running()?;
         func.guest.check_alive()?;
-        let call = HostCallOf { args, then: Some(then), at_once };
         core.call_guest(func, Caller::Host(Box::new(call))).map_err(|error| error.called(&self.name))
     }
 
     /// Starts a call that an event loop drives, and that is cancelled when what comes with its result is dropped. If guests
     /// run in time slices, the event loop starts it.
     fn start_driven<A: Arguments>(&self, core: &StoreCore, args: A) -> Result<Started<A::Result>> {
-        let (slot, call) = (Arc::new(Slot::default()), Arc::new(PendingCall::default()));
+        let (slot, pending) = (Arc::new(Slot::default()), Arc::new(Pending::default()));
+        let mut call = HostCallOf::new(args, into_slot(&slot), true);
+        call.pending = Some(pending.clone());
         if !core.deadlines.sliced() && !core.is_suspended() {
-            call.begun(self.begin(core, args, into_slot(&slot), true)?);
-            return Ok((slot, core.cancel_on_drop(&call)));
+            pending.begun(self.begin(core, call)?);
+            return Ok((slot, core.cancel_on_drop(&pending)));
         }
         self.lifted(core)?;
-        let cancel = core.cancel_on_drop(&call);
+        let cancel = core.cancel_on_drop(&pending);
         let (func, result) = (self.clone(), slot.clone());
         core.jobs.borrow_mut().push_back(Box::new(move |core| {
-            if call.is_dropped() {
+            if pending.is_dropped() {
                 return;
             }
-            match func.begin(core, args, into_slot(&result), true) {
-                Ok(task) => call.begun(task),
+            match func.begin(core, call) {
+                Ok(task) => pending.begun(task),
                 Err(error) => result.set(Err(error)),
             }
         }));
         Ok((slot, cancel))
+    }
+
+    /// Starts a call whose result `then` takes. If guests run in time slices, the event loop starts it.
+    fn start_then<T: Send + 'static, A: Arguments>(
+        &self,
+        store: StoreMut<'_, T>,
+        args: A,
+        then: impl FnOnce(StoreMut<'_, T>, Result<A::Result>) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let core = store.core();
+        let call = HostCallOf::new(args, host_then(then), false);
+        if !core.deadlines.sliced() && !core.is_suspended() {
+            return self.begin(core, call).map(drop);
+        }
+        self.lifted(core)?;
+        let func = self.clone();
+        core.jobs.borrow_mut().push_back(Box::new(move |core| {
+            // The store says it to whoever drives it.
+            let _: Result<TaskId> = func.begin(core, call);
+        }));
+        Ok(())
     }
 
     fn call_now<A: Arguments>(&self, core: &StoreCore, args: A) -> Result<A::Result> {
@@ -162,9 +208,11 @@ impl Func {
                 self.name
             )));
         }
-        let started = self.start(core, args);
+        let slot = Arc::new(Slot::default());
+        let begun = self.begin(core, HostCallOf::new(args, into_slot(&slot), true));
         core.clear_away();
-        let result = started?.take().unwrap_or_else(|| Err(crate::store::stuck()));
+        begun?;
+        let result = slot.take().unwrap_or_else(|| Err(crate::store::stuck()));
         result.map_err(|error| error.called(&self.name))
     }
 
@@ -174,9 +222,21 @@ impl Func {
         args: A,
     ) -> Result<A::Result> {
         let (slot, cancel) = self.start_driven(store.core(), args)?;
-        let result = StoreCore::drive(store, || slot.take()).await;
+        let result =
+            StoreCore::drive(store, || slot.take()).await.map_err(|error| error.called(&self.name))?;
         cancel.done();
-        result.map_err(|error| error.called(&self.name))?
+        result
+    }
+
+    async fn call_inside<T: Send + 'static, A: Arguments>(
+        &self,
+        store: &Accessor<T>,
+        args: A,
+    ) -> Result<A::Result> {
+        let (slot, cancel) = store.with(|store| self.start_driven(store.core(), args))?;
+        let result = std::future::poll_fn(|cx| slot.poll(cx.waker())).await;
+        cancel.done();
+        result
     }
 }
 
@@ -223,19 +283,7 @@ where
         params: P,
         then: impl FnOnce(StoreMut<'_, S::Data>, Result<R>) -> Result<()> + Send + 'static,
     ) -> Result<()> {
-        let store = store.as_store_mut();
-        let (core, args) = (store.core(), TypedArgs::new(params));
-        let then = host_then(then);
-        if !core.deadlines.sliced() && !core.is_suspended() {
-            return self.func.begin(core, args, then, false).map(drop);
-        }
-        self.func.lifted(core)?;
-        let func = self.func.clone();
-        core.jobs.borrow_mut().push_back(Box::new(move |core| {
-            // The store says it to whoever drives it.
-            let _: Result<TaskId> = func.begin(core, args, then, false);
-        }));
-        Ok(())
+        self.func.start_then(store.as_store_mut(), TypedArgs::new(params), then)
     }
 
     /// Begins a call inside [`Store::run_concurrent`], and waits for its result while other calls go on.
@@ -247,16 +295,9 @@ where
     /// Dropping the future cancels the call: when the store is driven next, the guest is asked to cancel. See
     /// [`Store::set_cancellation_grace`].
     pub async fn call_concurrent<T: Send + 'static>(&self, store: &Accessor<T>, params: P) -> Result<R> {
-        let (slot, cancel) =
-            store.with(|store| self.func.start_driven(store.core(), TypedArgs::new(params)))?;
-        let result = std::future::poll_fn(move |cx| slot.poll(cx.waker())).await;
-        cancel.done();
-        result
+        self.func.call_inside(store, TypedArgs::new(params)).await
     }
 }
-
-/// Where the result of a call arrives, and what cancels the call when it is dropped.
-type Started<R> = (Arc<Slot<Result<R>>>, CancelOnDrop);
 
 /// What takes a call's result.
 trait Then<R>: FnOnce(&StoreCore, Result<R>) -> Result<()> + Send + 'static {}
@@ -336,10 +377,21 @@ struct HostCallOf<A, F> {
     then: Option<F>,
     /// Whether it may be called wherever an island ends: it is no code of the embedder's.
     at_once: bool,
+    /// What hears of the call's beginning, which may be long before it returns for the first time.
+    pending: Option<Arc<Pending>>,
+}
+
+impl<A, F> HostCallOf<A, F> {
+    fn new(args: A, then: F, at_once: bool) -> Self {
+        HostCallOf { args, then: Some(then), at_once, pending: None }
+    }
 }
 
 impl<A: Arguments, F: Then<A::Result>> HostCaller for HostCallOf<A, F> {
     fn start(&mut self, core: &StoreCore, func: &LiftedFunc, task: TaskId) -> Result<FlatValues> {
+        if let Some(pending) = self.pending.take() {
+            pending.begun(task);
+        }
         let mut side = func.guest.lower(core, Some(task));
         self.args.lower(&mut LowerContext::new(&func.guest.env.types, &mut side), func)
     }

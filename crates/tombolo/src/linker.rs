@@ -18,7 +18,7 @@ use crate::runtime::{
     ComponentValue, Env, ExportItem, FuncValue, HostDrop, HostFunction, InstanceValue, StoreCore, instantiate,
 };
 use crate::slot::Slot;
-use crate::store::{Accessor, AsStoreMut, Limits, Store, StoreMut, host_drop};
+use crate::store::{Accessor, AsStoreMut, Limits, Pending, Started, Store, StoreMut, host_drop};
 use crate::value::{Type, Val};
 use crate::{LiftParams, Lower};
 
@@ -30,6 +30,8 @@ pub struct Linker<T: 'static> {
     engine: Engine,
     /// Shared with the instantiations that are under way.
     root: Arc<Definitions>,
+    /// Of each root instance that it makes, if not those of its store.
+    limits: Option<Arc<Limits>>,
     data: PhantomData<fn() -> T>,
 }
 
@@ -52,14 +54,15 @@ pub struct LinkerInstance<'a, T: 'static> {
 
 impl<T: 'static> Clone for Linker<T> {
     fn clone(&self) -> Self {
-        Linker { engine: self.engine.clone(), root: self.root.clone(), data: PhantomData }
+        let Linker { engine, root, limits, .. } = self;
+        Linker { engine: engine.clone(), root: root.clone(), limits: limits.clone(), data: PhantomData }
     }
 }
 
 impl<T: Send + 'static> Linker<T> {
     /// Makes an empty linker.
     pub fn new(engine: &Engine) -> Self {
-        Linker { engine: engine.clone(), root: Arc::default(), data: PhantomData }
+        Linker { engine: engine.clone(), root: Arc::default(), limits: None, data: PhantomData }
     }
 
     /// Where functions that a component imports by their plain names are defined.
@@ -90,6 +93,16 @@ impl<T: Send + 'static> Linker<T> {
         Arc::make_mut(&mut self.root).shift_remove(name).is_some()
     }
 
+    /// This linker, for components of which each may take up no more than its own limits allow, beside those of its store:
+    /// over either it traps alone.
+    ///
+    /// Of the limits, those say nothing that are counted for the store alone: [`Limits::stack_bytes`] and
+    /// [`Limits::exception_bytes`].
+    #[must_use]
+    pub fn within(&self, limits: &Limits) -> Self {
+        Linker { limits: Some(Arc::new(limits.clone())), ..self.clone() }
+    }
+
     /// What a component imports that is not defined here, as `name` or `interface#name`.
     pub fn missing(&self, component: &Component) -> Vec<String> {
         let inner = component.inner();
@@ -116,24 +129,7 @@ impl<T: Send + 'static> Linker<T> {
         component: &Component,
     ) -> Result<Instance> {
         let store = store.as_store_mut();
-        self.instantiate_in(store.core(), component, &store.core().limits)
-    }
-
-    /// Instantiates a component that may take up no more than its own limits allow, beside those of its store: over either
-    /// it traps alone.
-    ///
-    /// Of the limits, those say nothing that are counted for the store alone: [`Limits::stack_bytes`] and
-    /// [`Limits::exception_bytes`].
-    ///
-    /// # Errors
-    /// As for [`instantiate`](Linker::instantiate).
-    pub fn instantiate_within(
-        &self,
-        mut store: impl AsStoreMut<Data = T>,
-        component: &Component,
-        limits: &Limits,
-    ) -> Result<Instance> {
-        self.instantiate_in(store.as_store_mut().core(), component, limits)
+        self.instantiate_in(store.core(), component, None)
     }
 
     /// Instantiates a component in turns with whatever else the executor has to do: see [`Store::set_time_slice`].
@@ -142,22 +138,61 @@ impl<T: Send + 'static> Linker<T> {
     /// As for [`instantiate`](Linker::instantiate).
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the instantiation where it is; it goes on when the store is driven again.
+    /// Dropping the future ends what it has made, as [`Instance::end`] does, when the store is driven next.
     pub async fn instantiate_async(&self, store: &mut Store<T>, component: &Component) -> Result<Instance> {
-        let instance = Arc::new(Slot::default());
-        let (linker, component, result) = (self.clone(), component.clone(), instance.clone());
-        let job = move |core: &StoreCore| result.set(linker.instantiate_in(core, &component, &core.limits));
-        store.core().jobs.borrow_mut().push_back(Box::new(job));
-        StoreCore::drive(store, || instance.take()).await?
+        let (slot, cancel) = self.start_instantiating(store.core(), component);
+        let instance = StoreCore::drive(store, || slot.take()).await?;
+        cancel.done();
+        instance
     }
 
-    fn instantiate_in(&self, core: &StoreCore, component: &Component, limits: &Limits) -> Result<Instance> {
+    /// Instantiates a component inside [`Store::run_concurrent`], while other calls go on.
+    ///
+    /// # Errors
+    /// As for [`instantiate`](Linker::instantiate).
+    ///
+    /// # Cancel safety
+    /// As for [`instantiate_async`](Linker::instantiate_async).
+    pub async fn instantiate_concurrent(
+        &self,
+        store: &Accessor<T>,
+        component: &Component,
+    ) -> Result<Instance> {
+        let (slot, cancel) = store.with(|store| self.start_instantiating(store.core(), component));
+        let instance = std::future::poll_fn(|cx| slot.poll(cx.waker())).await;
+        cancel.done();
+        instance
+    }
+
+    /// Has the event loop instantiate a component, unless what comes with the result is dropped.
+    fn start_instantiating(&self, core: &StoreCore, component: &Component) -> Started<Instance> {
+        let (slot, pending) = (Arc::new(Slot::default()), Arc::new(Pending::default()));
+        let cancel = core.cancel_on_drop(&pending);
+        let (linker, component, result) = (self.clone(), component.clone(), slot.clone());
+        let job = move |core: &StoreCore| {
+            if !pending.is_dropped() {
+                result.set(linker.instantiate_in(core, &component, Some(&pending)));
+            }
+        };
+        core.jobs.borrow_mut().push_back(Box::new(job));
+        (slot, cancel)
+    }
+
+    fn instantiate_in(
+        &self,
+        core: &StoreCore,
+        component: &Component,
+        pending: Option<&Pending>,
+    ) -> Result<Instance> {
         if !core.engine.same(&self.engine) || !core.engine.same(&component.inner().engine) {
             return Err(Error::usage("store, linker and component belong to different engines"));
         }
         core.check_running()?;
         core.clear_away();
-        let island = core.new_island(component.inner(), limits);
+        let island = core.new_island(component.inner(), self.limits.as_deref().unwrap_or(&core.limits));
+        if let Some(pending) = pending {
+            pending.begun_instance(&island);
+        }
         let component = ComponentValue::root(component.inner().clone());
         let value = instantiate(core, &island, &component, &mut |name, ty, env| {
             self.resolve(name, ty, env, Some(core))

@@ -295,6 +295,15 @@ impl StoreCore {
         }
     }
 
+    /// Does the same between two things that the event loop has guests do: then they have no frames on its stack, even if
+    /// that is a fiber's. (In a store with time slices there may be no other such moment for long.)
+    #[inline]
+    pub fn clear_away_in_loop(&self) {
+        if self.endings.left.get() {
+            self.clear_away_now();
+        }
+    }
+
     #[cold]
     fn clear_away_now(&self) {
         self.endings.left.set(false);

@@ -1,7 +1,9 @@
-//! Calls of the host whose futures were dropped: their guests are asked to cancel, and ended if they do not in time.
+//! Calls of the host whose futures were dropped: their guests are asked to cancel, and ended if they do not in time. An
+//! instantiation whose future was dropped cannot be asked: it ends.
 //!
 //! A future may be dropped anywhere, also where its store cannot be reached. So it leaves a note ([`CancelOnDrop`]), and
-//! the event loop reads those first in each turn.
+//! the event loop reads those first in each turn ([`StoreCore::note_dropped`]). Guests are asked once none is suspended at
+//! the end of a time slice ([`StoreCore::ask_to_cancel`]); their time runs from when the note was read.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,29 +15,42 @@ use tombolo_tasks::{TaskId, TaskState};
 use super::Store;
 use crate::ended::EndCause;
 use crate::error::Result;
-use crate::runtime::{Driver, StoreCore};
+use crate::runtime::{Driver, Island, StoreCore};
+use crate::slot::Slot;
 
 /// The cancellations of a store.
 #[derive(Default)]
 pub(crate) struct Cancellations {
-    dropped: Arc<Mutex<Vec<Arc<PendingCall>>>>,
-    /// Calls that were asked to cancel, and when their time is up.
-    asked: RefCell<Vec<(TaskId, Instant)>>,
+    dropped: Arc<Mutex<Vec<Arc<Pending>>>>,
+    /// Calls that are to be asked.
+    unasked: RefCell<Vec<TaskId>>,
+    /// Calls that are to end, and when their time is up.
+    ending: RefCell<Vec<(TaskId, Instant)>>,
     grace: Cell<Option<Duration>>,
 }
 
-/// A call of the host that has a future.
+/// What the embedder has begun, or will, and waits for by a future.
 #[derive(Default)]
-pub(crate) struct PendingCall {
+pub(crate) struct Pending {
     /// Once it has begun.
-    task: OnceLock<TaskId>,
+    begun: OnceLock<Begun>,
     dropped: AtomicBool,
 }
 
-impl PendingCall {
-    /// Notes that it has begun.
+enum Begun {
+    Call(TaskId),
+    Instantiation(Arc<Island>),
+}
+
+impl Pending {
+    /// Notes that a call has begun. Later notes are not heard.
     pub fn begun(&self, task: TaskId) {
-        let _ = self.task.set(task);
+        let _ = self.begun.set(Begun::Call(task));
+    }
+
+    /// Notes that an instantiation has begun.
+    pub fn begun_instance(&self, island: &Arc<Island>) {
+        let _ = self.begun.set(Begun::Instantiation(island.clone()));
     }
 
     /// Whether its future was dropped.
@@ -44,16 +59,19 @@ impl PendingCall {
     }
 }
 
-/// Has a call cancelled when it is dropped.
+/// Has what its future waits for cancelled when it is dropped.
 pub(crate) struct CancelOnDrop {
-    call: Arc<PendingCall>,
-    list: Arc<Mutex<Vec<Arc<PendingCall>>>>,
+    pending: Arc<Pending>,
+    list: Arc<Mutex<Vec<Arc<Pending>>>>,
     driver: Driver,
     done: bool,
 }
 
+/// Where the result of what was begun arrives, and what is to be kept with its future.
+pub(crate) type Started<R> = (Arc<Slot<Result<R>>>, CancelOnDrop);
+
 impl CancelOnDrop {
-    /// The call is over.
+    /// It is over, and its result was taken.
     pub fn done(mut self) {
         self.done = true;
     }
@@ -62,59 +80,74 @@ impl CancelOnDrop {
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if !self.done {
-            self.call.dropped.store(true, Ordering::Release);
-            self.list.lock().unwrap_or_else(PoisonError::into_inner).push(self.call.clone());
+            self.pending.dropped.store(true, Ordering::Release);
+            self.list.lock().unwrap_or_else(PoisonError::into_inner).push(self.pending.clone());
             self.driver.wake();
         }
     }
 }
 
 impl Cancellations {
-    /// When the first of those that were asked is to have ended.
+    /// When the first call is to have ended.
     pub fn next(&self) -> Option<Instant> {
-        self.asked.borrow().iter().map(|(_, at)| *at).min()
+        self.ending.borrow().iter().map(|(_, at)| *at).min()
+    }
+
+    /// Whether there are calls to be asked.
+    pub fn has_unasked(&self) -> bool {
+        !self.unasked.borrow().is_empty()
     }
 }
 
 impl StoreCore {
-    /// What is to be kept with the future of a call.
-    pub fn cancel_on_drop(&self, call: &Arc<PendingCall>) -> CancelOnDrop {
+    /// What is to be kept with the future of a call or an instantiation.
+    pub fn cancel_on_drop(&self, pending: &Arc<Pending>) -> CancelOnDrop {
         let list = self.cancellations.dropped.clone();
-        CancelOnDrop { call: call.clone(), list, driver: self.host_tasks.driver(), done: false }
+        CancelOnDrop { pending: pending.clone(), list, driver: self.host_tasks.driver(), done: false }
     }
 
-    /// Asks the guests to cancel whose callers' futures were dropped. Returns whether there were any.
-    pub fn cancel_dropped(&self) -> bool {
+    /// Reads whose futures were dropped. Runs no guest.
+    pub fn note_dropped(&self) {
         let dropped = {
             let mut list = self.cancellations.dropped.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *list)
         };
-        let any = !dropped.is_empty();
-        for call in dropped {
-            let Some(task) = call.task.get().copied() else { continue };
-            // An error has ended the guest's island.
-            let _ = self.cancel_task(task);
-            if self.is_resolved(task) {
-                continue;
-            }
-            if let Some(at) =
-                self.cancellations.grace.get().and_then(|grace| Instant::now().checked_add(grace))
-            {
-                self.cancellations.asked.borrow_mut().push((task, at));
-                self.ring_for_cancellations();
+        for pending in dropped {
+            match pending.begun.get() {
+                // It does not begin any more.
+                None => {}
+                Some(Begun::Instantiation(island)) => self.end_island(island, EndCause::Removed),
+                Some(Begun::Call(task)) if self.is_resolved(*task) => {}
+                Some(Begun::Call(task)) => {
+                    self.cancellations.unasked.borrow_mut().push(*task);
+                    let grace = self.cancellations.grace.get();
+                    if let Some(at) = grace.and_then(|grace| Instant::now().checked_add(grace)) {
+                        self.cancellations.ending.borrow_mut().push((*task, at));
+                        self.ring_for_cancellations();
+                    }
+                }
             }
         }
-        any
     }
 
-    /// Ends the islands of calls that were asked to cancel and have not ended in time.
+    /// Asks the guests to cancel whose callers' futures were dropped. Returns whether there were any.
+    pub fn ask_to_cancel(&self) -> bool {
+        let unasked = self.cancellations.unasked.take();
+        for task in &unasked {
+            // An error has ended the guest's island.
+            let _ = self.cancel_task(*task);
+        }
+        !unasked.is_empty()
+    }
+
+    /// Ends the islands of calls that have not ended in time.
     pub fn end_overdue(&self) {
-        if self.cancellations.asked.borrow().is_empty() {
+        if self.cancellations.ending.borrow().is_empty() {
             return;
         }
         let now = Instant::now();
         let mut overdue = Vec::new();
-        self.cancellations.asked.borrow_mut().retain(|(task, at)| {
+        self.cancellations.ending.borrow_mut().retain(|(task, at)| {
             let resolved = self.is_resolved(*task);
             if !resolved && *at <= now {
                 overdue.push(*task);

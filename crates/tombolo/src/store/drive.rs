@@ -127,13 +127,16 @@ fn poll_turns<R>(
 /// Runs what is ready, within a time slice if there are any. Returns whether anything was.
 fn turn(core: &StoreCore) -> Result<bool> {
     let suspended = core.is_suspended();
+    core.note_dropped();
     if !suspended {
         core.check_deadline()?;
         core.end_overdue();
         core.clear_away();
     }
     // The host's work cannot be suspended: it needs no fiber.
-    let guests_go_on = || !core.jobs.borrow().is_empty() || core.tasks.borrow().has_ready();
+    let guests_go_on = || {
+        !core.jobs.borrow().is_empty() || core.cancellations.has_unasked() || core.tasks.borrow().has_ready()
+    };
     match suspended || (core.deadlines.sliced() && guests_go_on()) {
         true => Ok(core.turn_on_fiber(run_ready)?.unwrap_or(true)),
         false => Ok(run_ready(core)),
@@ -147,14 +150,16 @@ fn run_ready(core: &StoreCore) -> bool {
         let Some(job) = core.jobs.borrow_mut().pop_front() else { break };
         any = true;
         job(core);
+        core.clear_away_in_loop();
     }
-    any |= core.cancel_dropped();
+    any |= core.ask_to_cancel();
     core.turn.begin(THREADS_PER_TURN);
     while core.turn.is_left() {
         let Some(thread) = core.tasks.borrow_mut().next_ready() else { break };
         any = true;
         core.turn.is_of(thread);
         let _ = core.resume_thread(thread);
+        core.clear_away_in_loop();
     }
     core.serve_host_ends();
     any | core.host_tasks.poll_woken(core)

@@ -1,7 +1,7 @@
 //! How much a store may hold.
 
 /// How much the guests of a store may take up, and make the host take up for them: all of them together, or those of one
-/// root instance ([`Linker::instantiate_within`](crate::Linker::instantiate_within)).
+/// root instance ([`Linker::within`](crate::Linker::within)).
 ///
 /// Nothing is reserved before it is allowed. What would pass a limit while a component is instantiated fails with
 /// [`ErrorKind::Limit`](crate::ErrorKind::Limit), which says the limit; `memory.grow` and `table.grow` return -1, as

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use accessor::Accessor;
 pub(crate) use accessor::enter;
-pub(crate) use cancel::{CancelOnDrop, Cancellations, PendingCall};
+pub(crate) use cancel::{Cancellations, Pending, Started};
 pub(crate) use deadline::Deadlines;
 pub(crate) use drive::stuck;
 pub use limits::Limits;

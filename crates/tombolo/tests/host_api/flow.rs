@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tombolo::{
     ComponentType, Destination, Error, FutureProducer, FutureReader, Lift, Lower, Result, Source, StoreMut,
-    StreamConsumer, StreamProducer, StreamReader, StreamState,
+    StreamConsumer, StreamProducer, StreamReader, StreamState, Val,
 };
 
 use crate::{Host, block_on, callee, sleep};
@@ -104,6 +104,33 @@ fn calls_wait_together() {
     let peak = flow.typed_func::<(), u32>(&mut store, "peak").unwrap();
     assert_eq!(peak.call(&mut store, ()).unwrap(), 10);
     assert!(begun.elapsed() < Duration::from_secs(30), "ten waits of 100 ms took {:?}", begun.elapsed());
+}
+
+#[test]
+fn calls_of_functions_without_types_wait_together() {
+    let (mut store, instance) = callee();
+    let wait = instance.instance(FLOW).unwrap().func("wait").unwrap();
+    let (sender, told) = mpsc::channel();
+    let args = |i: u64| [Val::U64(50), Val::String(i.to_string())];
+    wait.call_then(&mut store, &args(9), move |mut store, result| {
+        store.data_mut().waits += 100;
+        sender.send(result?).map_err(Error::host)
+    })
+    .unwrap();
+    let texts = block_on(store.run_concurrent(async |store| {
+        let args = [args(0), args(1), args(2)];
+        let calls = args.iter().map(|args| wait.call_concurrent(&store, args));
+        let texts = futures_util::future::join_all(calls).await;
+        let wrong = wait.call_concurrent(&store, &[Val::U64(50)]).await.unwrap_err();
+        assert!(wrong.to_string().contains("expected 2 values"), "{wrong}");
+        texts
+    }))
+    .unwrap();
+    let texts: Vec<_> = texts.into_iter().map(|text| text.unwrap().unwrap()).collect();
+    assert_eq!(texts, [Val::from("0"), Val::from("1"), Val::from("2")]);
+    block_on(store.run_concurrent(async |_| sleep(Duration::from_millis(100)).await)).unwrap();
+    assert_eq!(told.try_recv().unwrap(), Some(Val::from("9")));
+    assert_eq!(store.data().waits, 104);
 }
 
 #[test]

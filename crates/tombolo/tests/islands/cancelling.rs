@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tombolo::{Accessor, Component, Config, EndCause, Engine, Feature, Instance, Linker, Result, Store};
 
-use super::causes::yield_now;
+use super::causes::{poll_once, yield_now};
 use super::guests::COUNTER;
 use super::{block_on, engine, instantiate};
 
@@ -139,14 +139,10 @@ impl World {
     }
 }
 
-/// Polls a future so many times, and drops it.
-fn poll(times: u32, future: impl Future) {
+/// Polls a future so many times, and drops it. Returns whether it was ready.
+pub(crate) fn poll(times: u32, future: impl Future) -> bool {
     let mut future = pin!(future);
-    for _ in 0..times {
-        if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
-            return;
-        }
-    }
+    (0..times).any(|_| future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready())
 }
 
 #[test]
@@ -235,4 +231,39 @@ fn a_guest_that_runs_ends_when_its_time_is_up() {
     world.store.set_time_slice(None).unwrap();
     world.drive_to_end();
     assert_eq!(world.number("count"), 1);
+}
+
+/// It has not come back to the host since it was called: it is suspended at the end of a slice.
+#[test]
+fn a_guest_that_has_not_come_back_once_ends_when_its_time_is_up() {
+    let mut world = world(|config| config.deadlines(true));
+    let endless = world.guest.typed_func::<(), ()>(&mut world.store, "endless").unwrap();
+    world.store.set_time_slice(Some(Duration::from_millis(1))).unwrap();
+    world.store.set_cancellation_grace(Some(Duration::from_millis(5))).unwrap();
+    poll(2, endless.call_async(&mut world.store, ()));
+    world.drive_to_end();
+    world.store.set_time_slice(None).unwrap();
+    assert_eq!(world.number("count"), 1);
+}
+
+/// What is known of the call when its future is dropped is its place in the queue.
+#[test]
+fn calls_that_have_not_begun_never_do() {
+    let mut world = world(|config| config.deadlines(true));
+    world.store.set_time_slice(Some(Duration::from_millis(1))).unwrap();
+    let polite = world.guest.typed_func::<(u32,), ()>(&mut world.store, "polite").unwrap();
+    let untyped = world.guest.func("polite").unwrap();
+    poll(0, polite.call_async(&mut world.store, (100_000,)));
+    block_on(world.store.run_concurrent(async |store| {
+        drop(polite.call_concurrent(&store, (100_000,)));
+        let mut begun = pin!(polite.call_concurrent(&store, (100_000,)));
+        assert!(poll_once(begun.as_mut()).await.is_pending());
+        let args = [tombolo::Val::U32(100_000)];
+        let mut begun_too = pin!(untyped.call_concurrent(&store, &args));
+        assert!(poll_once(begun_too.as_mut()).await.is_pending());
+    }))
+    .unwrap();
+    world.drive();
+    world.store.set_time_slice(None).unwrap();
+    assert_eq!((world.number("cancelled"), world.working.load(Ordering::Relaxed)), (0, 0));
 }

@@ -1,6 +1,8 @@
 //! Each kind of trap ends its root instance, and nothing else.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tombolo::{
@@ -35,11 +37,16 @@ pub(crate) async fn yield_now() {
     std::future::poll_fn(|cx| {
         if std::mem::take(&mut first) {
             cx.waker().wake_by_ref();
-            return std::task::Poll::Pending;
+            return Poll::Pending;
         }
-        std::task::Poll::Ready(())
+        Poll::Ready(())
     })
     .await;
+}
+
+/// Polls a future once, for whoever waits here.
+pub(crate) async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
 /// Calls a function of [`TRAPS`], which ends it.

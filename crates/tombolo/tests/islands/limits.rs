@@ -36,7 +36,7 @@ fn limits_hold_for_all_that_is_inside_a_root_instance() {
     let counter = instantiate(&mut store, COUNTER);
     // Enough for the sets of one, and for three pages.
     let limits = Limits { host_bytes: 64 << 10, memory_bytes: 3 << 16, ..Limits::default() };
-    let few = linker.instantiate_within(&mut store, &twins, &limits).unwrap();
+    let few = linker.within(&limits).instantiate(&mut store, &twins).unwrap();
     let many = linker.instantiate(&mut store, &twins).unwrap();
     for (instance, expected) in [(&few, [1, -1]), (&many, [1, 1])] {
         let grown = ["grow-a", "grow-b"].map(|name| {
@@ -62,7 +62,7 @@ fn a_component_that_needs_more_than_its_limits_is_refused() {
     let twins = Component::new(&engine, TWINS).unwrap();
     let mut store = Store::new(&engine, ());
     let limits = Limits { memories: 1, ..Limits::default() };
-    let error = Linker::new(&engine).instantiate_within(&mut store, &twins, &limits).unwrap_err();
+    let error = Linker::new(&engine).within(&limits).instantiate(&mut store, &twins).unwrap_err();
     let ErrorKind::Limit(exceeded) = error.kind() else { panic!("{error}") };
     assert_eq!((exceeded.kind, exceeded.limit, exceeded.wanted), (LimitKind::Memories, 1, 2));
 }

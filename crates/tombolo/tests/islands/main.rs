@@ -8,6 +8,7 @@ mod cancelling;
 mod causes;
 mod ending;
 mod hundred;
+mod instantiating;
 mod limits;
 mod million;
 mod waiting;

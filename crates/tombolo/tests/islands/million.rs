@@ -34,7 +34,7 @@ const GUEST: &str = r#"(component
         (canon lift (core func $i "wait") async (callback (core func $i "callback")))))"#;
 
 /// Kilobytes of this process that are in memory.
-fn resident() -> u64 {
+pub(crate) fn resident() -> u64 {
     let statm = fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4
 }
