@@ -123,7 +123,7 @@ fn status_of(code: &ErrorCode) -> StatusCode {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
         }
         HttpRequestUriTooLong => StatusCode::URI_TOO_LONG,
-        HttpRequestUriInvalid | HttpRequestMethodInvalid | HttpProtocolError => StatusCode::BAD_REQUEST,
+        HttpRequestUriInvalid | HttpRequestMethodInvalid => StatusCode::BAD_REQUEST,
         HttpRequestLengthRequired => StatusCode::LENGTH_REQUIRED,
         HttpRequestDenied => StatusCode::FORBIDDEN,
         // That of somebody whom the component asked.
@@ -142,6 +142,7 @@ fn status_of(code: &ErrorCode) -> StatusCode {
         | TlsProtocolError
         | TlsCertificateError
         | TlsAlertReceived(_)
+        | HttpProtocolError
         | HttpResponseIncomplete => StatusCode::BAD_GATEWAY,
         LoopDetected => StatusCode::LOOP_DETECTED,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

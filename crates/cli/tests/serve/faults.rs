@@ -37,7 +37,8 @@ fn a_trap_within_a_body_cuts_it_short() {
     for _ in 0..3 {
         let answer = server.get("/trap-late");
         // Either the head was on its way already, or it is a 500.
-        assert!(status(&answer) == 500 || !answer.ends_with("0\r\n\r\n"), "{answer}");
+        let is_whole = answer.ends_with("0\r\n\r\n") || answer.contains("content-length: 0");
+        assert!(status(&answer) == 500 || !is_whole, "{answer}");
         assert_eq!(number(&server), 1);
     }
 }

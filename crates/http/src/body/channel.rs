@@ -238,6 +238,9 @@ impl BodyReceiver {
 
     pub fn size_hint(&self) -> SizeHint {
         let state = self.shared.lock();
+        if state.failed.is_some() {
+            return SizeHint::default();
+        }
         let kept = state.kept as u64;
         if let Some(remaining) = state.length.remaining() {
             return SizeHint::with_exact(kept.saturating_add(remaining));
@@ -257,6 +260,11 @@ impl BodyReceiver {
     pub fn is_settled(&self) -> bool {
         let state = self.shared.lock();
         state.failed.is_some() || state.is_complete() || state.inflow.is_some() || state.kept >= WINDOW
+    }
+
+    /// Why no more will come than was read, if the body has failed.
+    pub fn failure(&self) -> Option<ErrorCode> {
+        self.shared.lock().failed.clone()
     }
 
     /// Keeps something until the body is dropped.

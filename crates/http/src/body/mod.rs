@@ -70,6 +70,14 @@ impl Body {
         }
     }
 
+    /// Why no more will come than was read, if a guest was to write the body and has failed.
+    pub(crate) fn failure(&self) -> Option<ErrorCode> {
+        match &self.0 {
+            Kind::Guest(receiver) => receiver.failure(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn of_guest(receiver: BodyReceiver) -> Self {
         Body(Kind::Guest(receiver))
     }

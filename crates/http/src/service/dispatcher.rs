@@ -15,7 +15,7 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
 use tombolo::{Accessor, Store};
 
-use super::Service;
+use super::{Service, sound};
 use crate::body::Body;
 use crate::{Error, ErrorCode, HttpView, RequestOptions, SendFuture, SendRequest};
 
@@ -85,7 +85,7 @@ impl Dispatcher {
             Err(oneshot::error::TryRecvError::Empty) => answered.await.unwrap_or(Err(Error::Abandoned)),
             Err(oneshot::error::TryRecvError::Closed) => Err(Error::Abandoned),
         };
-        let mut response = answer?;
+        let mut response = sound(answer?)?;
         // Until the body is read or dropped, somebody may yet need the store.
         response.body_mut().keep(self.line.clone());
         Ok(response)

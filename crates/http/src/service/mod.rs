@@ -86,7 +86,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Request`] if the request is not fit for a component, [`Error::Response`] if the component answers with an
-    /// error code, [`Error::Runtime`] if it fails.
+    /// error code or its body fails at once, [`Error::Runtime`] if it fails.
     ///
     /// # Cancel safety
     /// When the future is dropped, the component finishes its answer all the same, but writes no body.
@@ -104,7 +104,7 @@ impl Service {
         })?;
         let mut response = answered.await.map_err(|_| Error::Abandoned)??;
         settle(response.body_mut()).await;
-        Ok(response)
+        sound(response)
     }
 
     /// As [`handle`](Service::handle), but calls `then` with what comes of it, while the component returns it or when it
@@ -162,6 +162,14 @@ fn outgoing<T: HttpView + 'static>(
     *response.status_mut() = status;
     *response.headers_mut() = into_headers(headers);
     Ok(response)
+}
+
+/// A response whose body has not failed before anything of it was read: that is an error, as long as it can be told.
+fn sound(response: http::Response<Body>) -> Result<http::Response<Body>, Error> {
+    match response.body().failure() {
+        Some(error) => Err(Error::Response(error)),
+        None => Ok(response),
+    }
 }
 
 /// Turns of the store in which a guest may write a short body whole: it is sent together with the headers then.

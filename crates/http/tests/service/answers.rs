@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use tombolo::{Config, Engine};
 use tombolo_http::{Body, Dispatcher, Error, ErrorCode, HttpCtx, Service};
 
-use crate::host::{answer, collect, component, linker, start, store};
+use crate::host::{answer, collect, component, linker, start, store, whole};
 
 async fn ask(service: &Dispatcher, how: &str) -> Result<Response<Body>, Error> {
     answer(service, Request::get(format!("/answer/{how}")).body(Body::empty()).unwrap()).await
@@ -76,8 +76,8 @@ async fn body_shorter_or_longer_than_promised_is_told_on_both_sides() {
     let body = collect(ask(&service, "promised/8").await.unwrap()).await.unwrap();
     assert_eq!((body.to_bytes(), fate(&service).await), ("12345678".into(), "Some(Ok(()))".into()));
     for promised in ["7", "9"] {
-        let response = ask(&service, &format!("promised/{promised}")).await.unwrap();
-        assert_eq!(collect(response).await.unwrap_err(), ErrorCode::HttpResponseBodySize(Some(8)));
+        let answer = ask(&service, &format!("promised/{promised}")).await;
+        assert_eq!(whole(answer).await.unwrap_err(), ErrorCode::HttpResponseBodySize(Some(8)));
         assert_eq!(fate(&service).await, "Some(Err(ErrorCode::HttpResponseBodySize(Some(8))))");
     }
     for promised in ["x", "-1", "99999999999999999999"] {
@@ -96,7 +96,7 @@ async fn trailers_are_sent_but_for_forbidden_ones() {
         (&"1".parse().unwrap(), "Some(Ok(()))".into())
     );
     for name in ["content-length", "Authorization", "set-cookie", "trailer"] {
-        let error = collect(ask(&service, &format!("trailer/{name}")).await.unwrap()).await.unwrap_err();
+        let error = whole(ask(&service, &format!("trailer/{name}")).await).await.unwrap_err();
         assert!(error.to_string().contains("must not be sent as a trailer"), "{error}");
         let fate = fate(&service).await;
         assert!(fate.starts_with(b"Some(Err(ErrorCode::InternalError("), "{name}: {fate:?}");
@@ -113,8 +113,7 @@ async fn errors_of_guests_are_those_of_requests() {
             Err(Error::Response(found)) => assert_eq!(found, code),
             other => panic!("{other:?}"),
         }
-        let error =
-            collect(ask(&service, &format!("trailer-error/{name}")).await.unwrap()).await.unwrap_err();
+        let error = whole(ask(&service, &format!("trailer-error/{name}")).await).await.unwrap_err();
         assert_eq!(error, code);
     }
 }

@@ -7,9 +7,10 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
-use tombolo_http::{Body, Error, ErrorCode};
+use tombolo::{Config, Engine};
+use tombolo_http::{Body, Error, ErrorCode, HttpCtx};
 
-use crate::host::{answer, collect, frames, pipe, start};
+use crate::host::{answer, collect, component, frames, pipe, start, start_with, whole};
 
 /// Through the guest's memory, and not.
 const WAYS: [&str; 2] = ["/?copy", "/"];
@@ -112,6 +113,22 @@ async fn a_body_that_fails_fails_on_the_other_side() {
 }
 
 #[tokio::test]
+async fn a_body_that_fails_before_it_is_read_is_no_empty_body() {
+    let engine = Engine::new(&Config::new()).unwrap();
+    let faults = component(&engine, "http-faults");
+    for _ in 0..10 {
+        let service = start_with(&engine, &faults, HttpCtx::new());
+        match answer(&service, Request::get("/trap-late").body(Body::empty()).unwrap()).await {
+            Ok(response) => {
+                assert_eq!(response.body().size_hint().exact(), None);
+                collect(response).await.unwrap_err();
+            }
+            Err(error) => assert_eq!(error.status(), 500, "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn content_length_is_enforced_in_both_directions() {
     let service = start("http-echo");
     for way in WAYS {
@@ -120,9 +137,8 @@ async fn content_length_is_enforced_in_both_directions() {
         {
             let body = frames(&["1234", "5678"], None);
             let request = Request::post(way).header("content-length", promised).body(body).unwrap();
-            let response = answer(&service, request).await.unwrap();
+            let found = whole(answer(&service, request).await).await.unwrap_err();
             // The guest's own promise is broken by what it passes on, and is found out first when there is too much.
-            let found = collect(response).await.unwrap_err();
             assert!(
                 found == error || found == ErrorCode::HttpResponseBodySize(Some(8)),
                 "{way} {promised}: {found:?}"

@@ -75,6 +75,15 @@ pub async fn collect(response: Response<Body>) -> Result<Collected<Bytes>, Error
     tokio::time::timeout(Duration::from_secs(60), response.into_body().collect()).await.unwrap()
 }
 
+/// The whole answer, or how it failed: before its body, if that failed at once, or in it.
+pub async fn whole(answer: Result<Response<Body>, Error>) -> Result<Collected<Bytes>, ErrorCode> {
+    match answer {
+        Ok(response) => collect(response).await,
+        Err(Error::Response(code)) => Err(code),
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// The end of a body that is written.
 pub type Writer = mpsc::Sender<Result<Frame<Bytes>, ErrorCode>>;
 
