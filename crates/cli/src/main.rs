@@ -8,6 +8,7 @@ mod diagnostics;
 mod explain;
 mod folders;
 mod grants;
+mod host;
 mod inspect;
 mod load;
 mod network;

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use tombolo::{Component, Config, Engine, Instance, Linker, ResourceTable, Store};
+use tombolo::{Component, Config, Engine, Instance, Linker, Store};
 use tombolo_http::client::Client;
-use tombolo_http::{HttpCtx, HttpCtxView, HttpView};
 use tombolo_wasi::filesystem::DescriptorLimit;
-use tombolo_wasi::{Exit, WasiCtx, WasiCtxView, WasiView};
+use tombolo_wasi::{Exit, WasiCtx};
 
 use crate::bounds::BoundArgs;
 use crate::diagnostics::{Failure, report_trap};
 use crate::explain::{Wanted, explain};
 use crate::grants::GrantArgs;
+use crate::host::Host;
 use crate::load::Source;
 use crate::network::NetworkArgs;
 use crate::units::parse_duration;
@@ -145,9 +145,8 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<ExitCode, Failure> {
     let linker =
         arguments.linker(&engine).map_err(|error| Failure::caused_by("cannot provide WASI", error))?;
     let wasi = arguments.wasi()?;
-    let http = HttpCtx::new().client(Client::new(wasi.sockets().clone()));
-    let host = Host { wasi, http, table: ResourceTable::new() };
-    let mut store = Store::new(&engine, host);
+    let client = Client::new(wasi.sockets().clone());
+    let mut store = Store::new(&engine, Host::new(wasi, client));
     arguments.bound(&mut store).map_err(|error| Failure::caused_by("cannot bound the program", error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -189,25 +188,6 @@ async fn call(
 
 /// The interface that a command exports; a compatible version is found as well.
 const RUN: &str = "wasi:cli/run@0.3.2";
-
-/// What the program's store holds for its host.
-struct Host {
-    wasi: WasiCtx,
-    http: HttpCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for Host {
-    fn wasi(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl HttpView for Host {
-    fn http(&mut self) -> HttpCtxView<'_> {
-        HttpCtxView { ctx: &mut self.http, table: &mut self.table }
-    }
-}
 
 /// Whether `file` was meant as an option: every word from the first that is no known option on is FILE or behind it.
 fn is_option(file: &Path) -> bool {

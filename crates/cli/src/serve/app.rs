@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tombolo::{Component, Engine, Linker, ResourceTable, Store};
+use tombolo::{Component, Engine, Linker, Store};
+use tombolo_http::Service;
 use tombolo_http::client::Client;
-use tombolo_http::{HttpCtx, HttpCtxView, HttpView, Service};
 use tombolo_wasi::filesystem::DescriptorLimit;
-use tombolo_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, Workers};
+use tombolo_wasi::{WasiCtx, WasiCtxBuilder, Workers};
 
 use super::arguments::ServeArgs;
 use super::lines::Lines;
 use super::output::Labelled;
 use crate::diagnostics::Failure;
 use crate::explain::{Wanted, explain};
+use crate::host::Host;
 use crate::load::Source;
 
 /// For how long a guest runs before the connections and the other instances of its thread get their turn.
@@ -37,25 +38,6 @@ pub(super) struct Given {
     pub(super) workers: Workers,
     /// Where what they print goes.
     pub(super) lines: Lines,
-}
-
-/// What a store holds for its host.
-pub(super) struct Host {
-    wasi: WasiCtx,
-    http: HttpCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for Host {
-    fn wasi(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl HttpView for Host {
-    fn http(&mut self) -> HttpCtxView<'_> {
-        HttpCtxView { ctx: &mut self.http, table: &mut self.table }
-    }
 }
 
 impl Given {
@@ -129,9 +111,7 @@ impl App {
 
     fn store(&self, client: &Client) -> Result<Store<Host>, Failure> {
         let wasi = self.given.arguments.grants.grant(self.given.wasi())?.build();
-        let http = HttpCtx::new().client(client.clone());
-        let host = Host { wasi, http, table: ResourceTable::new() };
-        let mut store = Store::new(&self.engine, host);
+        let mut store = Store::new(&self.engine, Host::new(wasi, client.clone()));
         store
             .set_time_slice(Some(TIME_SLICE))
             .map_err(|error| Failure::caused_by("cannot bound how long guests run", error))?;

@@ -78,6 +78,10 @@ pub(crate) struct InstanceArgs {
     #[arg(long, value_name = "N", default_value = "128", conflicts_with = "isolate")]
     concurrency: NonZeroUsize,
 
+    /// Have so many instances on each thread, where needed, before requests share one: it fails for all that it is at
+    #[arg(long, value_name = "N", default_value = "16", conflicts_with = "isolate")]
+    spread: NonZeroUsize,
+
     /// Make a new instance for every request
     #[arg(long)]
     isolate: bool,
@@ -183,6 +187,11 @@ impl InstanceArgs {
     /// How many requests an instance answers at once.
     pub(super) fn concurrency(&self) -> usize {
         if self.isolate { 1 } else { self.concurrency.get() }
+    }
+
+    /// How many instances there are before requests share one.
+    pub(super) fn spread(&self) -> usize {
+        self.spread.get()
     }
 
     /// How many requests an instance answers altogether.

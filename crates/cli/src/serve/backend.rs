@@ -1,6 +1,7 @@
 //! What answers the requests of a worker.
 
 use std::cell::RefCell;
+use std::future::ready;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -8,8 +9,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use http::{Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tombolo_http::client::Client;
@@ -18,7 +22,7 @@ use tombolo_http::{Body, Error, ErrorCode};
 
 use super::app::App;
 use super::complaints::Complaints;
-use super::instance::Seat;
+use super::instance::{Outcome, Outcomes, Seat};
 use super::pool::Pool;
 use crate::diagnostics::Failure;
 
@@ -64,46 +68,111 @@ impl Backend {
         Ok(Backend { pool, timeout, complaints })
     }
 
-    async fn answer(&self, request: Request<Body>) -> Result<Response<Reply>, StatusCode> {
+    /// Has an instance answer a request, if there is one that does it at once.
+    fn answer_now(&self, request: Request<Body>) -> Result<Answer, Step> {
         let pool = self.pool.borrow().clone();
-        let deadline = Instant::now() + self.timeout;
-        let seat = match timeout_at(deadline, pool.claim()).await {
-            Ok(Ok(seat)) => seat,
-            Ok(Err(failure)) => {
-                self.complaints.about(&failure);
-                return Err(StatusCode::INTERNAL_SERVER_ERROR);
-            }
-            Err(_) => return Err(StatusCode::SERVICE_UNAVAILABLE),
+        let seat = match pool.claim_now() {
+            Ok(Some(seat)) => seat,
+            Ok(None) => return Err(Step::Unseated(Box::new(request))),
+            Err(failure) => return Ok(self.no_instance(&failure)),
         };
-        match timeout_at(deadline, seat.handle(request)).await {
-            Ok(Ok(response)) => Ok(response.map(|body| Reply { body, _seat: Some(seat) })),
-            Ok(Err(Error::Response(code))) => Err(status_of(&code)),
-            Ok(Err(Error::Runtime(error))) => {
-                seat.instance().failed(&error);
-                Err(StatusCode::INTERNAL_SERVER_ERROR)
-            }
-            // It failed while it answered another request.
-            Ok(Err(Error::Gone)) => Err(StatusCode::INTERNAL_SERVER_ERROR),
-            Ok(Err(error)) => Err(error.status()),
-            Err(_) => {
-                // Whatever it is that takes so long may hold up others as well.
-                seat.instance().retire();
-                Err(StatusCode::GATEWAY_TIMEOUT)
+        let mut outcome = seat.handle(request);
+        match outcome.try_recv() {
+            Ok(outcome) => answer(seat, Some(outcome)),
+            Err(TryRecvError::Closed) => answer(seat, None),
+            Err(TryRecvError::Empty) => Err(Step::Seated(seat, outcome)),
+        }
+    }
+
+    /// Has instances answer a request, or one after the other try to, as long as there is time.
+    async fn answer_in_time(self: Rc<Self>, mut step: Step) -> Answer {
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let answered = match step {
+                Step::Unseated(request) => {
+                    let pool = self.pool.borrow().clone();
+                    match timeout_at(deadline, pool.claim()).await {
+                        Ok(Ok(seat)) => {
+                            let outcome = seat.handle(*request);
+                            Err(Step::Seated(seat, outcome))
+                        }
+                        Ok(Err(failure)) => Ok(self.no_instance(&failure)),
+                        Err(_) => Ok(Err(StatusCode::SERVICE_UNAVAILABLE)),
+                    }
+                }
+                Step::Seated(seat, outcome) => match timeout_at(deadline, outcome).await {
+                    Ok(outcome) => answer(seat, outcome.ok()),
+                    Err(_) => {
+                        // Whatever it is that takes so long may hold up others as well.
+                        seat.instance().retire();
+                        seat.instance().give_back();
+                        Ok(Err(StatusCode::GATEWAY_TIMEOUT))
+                    }
+                },
+            };
+            match answered {
+                Ok(answer) => return answer,
+                Err(next) => step = next,
             }
         }
     }
+
+    fn no_instance(&self, failure: &Failure) -> Answer {
+        self.complaints.about(failure);
+        Err(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+/// What a request is answered with: a component's response, or a status of ours.
+type Answer = Result<Response<Reply>, StatusCode>;
+
+/// How far a request has come.
+enum Step {
+    /// It needs an instance.
+    Unseated(Box<Request<Body>>),
+    Seated(Seat, Outcomes),
+}
+
+/// The answer that an outcome is, if the component had to do with it.
+fn answer(seat: Seat, outcome: Option<Outcome>) -> Result<Answer, Step> {
+    let answered = match outcome {
+        Some(Outcome::Unseen(request)) => return Err(Step::Unseated(Box::new(request))),
+        Some(Outcome::Answered(answered)) => answered,
+        // It failed while it answered another request.
+        None => Err(Error::Abandoned),
+    };
+    Ok(match answered {
+        Ok(response) => Ok(response.map(|body| Reply { body, _seat: Some(seat) })),
+        Err(Error::Response(code)) => Err(status_of(&code)),
+        Err(Error::Runtime(error)) => {
+            seat.instance().failed(&error);
+            Err(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+        Err(error) => Err(error.status()),
+    })
 }
 
 impl Handler for Backend {
     type Body = Reply;
 
-    async fn handle(&self, request: Request<RequestBody>) -> Response<Reply> {
-        self.answer(request.map(Body::new)).await.unwrap_or_else(|status| {
-            let mut response = Response::new(Reply { body: format!("{status}\n").into(), _seat: None });
-            *response.status_mut() = status;
-            response
-        })
+    /// Most requests are answered here and now: they need no clock, and there is no future of theirs to be moved about.
+    fn handle(
+        self: &Rc<Self>,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Response<Reply>> + use<> {
+        match self.answer_now(request.map(Body::new)) {
+            Ok(answer) => Either::Left(ready(response(answer))),
+            Err(step) => Either::Right(Box::pin(self.clone().answer_in_time(step).map(response))),
+        }
     }
+}
+
+fn response(answer: Answer) -> Response<Reply> {
+    answer.unwrap_or_else(|status| {
+        let mut response = Response::new(Reply { body: format!("{status}\n").into(), _seat: None });
+        *response.status_mut() = status;
+        response
+    })
 }
 
 impl Drop for Backend {

@@ -3,21 +3,21 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use futures_util::stream::{FuturesUnordered, Stream as _};
 use http::{Request, Response};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Sleep, sleep};
 use tombolo::{Accessor, Ended, Store};
 use tombolo_http::{Body, Error, Service};
 
-use super::app::{Host, TIME_SLICE};
+use super::app::TIME_SLICE;
 use super::complaints::Complaints;
+use crate::host::Host;
 
 /// A request's place in an instance: taken until its response is over.
 pub(super) struct Seat(Rc<Instance>);
@@ -87,11 +87,21 @@ impl Driven {
     }
 }
 
-/// A request, and where its answer goes. Dropped without one, it says that there will be none.
+/// A request, and where it is told what came of it. Dropped in an instance, it says that there will be no answer.
 struct Job {
     request: Request<Body>,
-    answer: Promise,
+    answer: oneshot::Sender<Outcome>,
 }
+
+/// What came of a request.
+pub(super) enum Outcome {
+    Answered(Result<Response<Body>, Error>),
+    /// The instance ended before the component saw it: another one may answer it.
+    Unseen(Request<Body>),
+}
+
+/// Where an outcome arrives. Closed without one, the instance ended with the request in it.
+pub(super) type Outcomes = oneshot::Receiver<Outcome>;
 
 impl Instance {
     /// Begins to drive a store, for so many requests. `vacancy` is told when one of them is over.
@@ -115,10 +125,17 @@ impl Instance {
         instance.store.replace(Some(Driven::new(instance.clone(), store, service)));
         let driven = instance.clone();
         tokio::task::spawn_local(poll_fn(move |cx| {
-            remember(&driven.driver, cx);
+            driven.remember(cx.waker());
             driven.turn(cx)
         }));
         instance
+    }
+
+    fn remember(&self, driver: &Waker) {
+        let mut slot = self.driver.borrow_mut();
+        if !slot.as_ref().is_some_and(|slot| slot.will_wake(driver)) {
+            *slot = Some(driver.clone());
+        }
     }
 
     /// Gives the store a turn. Ready when there will be no more.
@@ -148,16 +165,23 @@ impl Instance {
     /// Ends it, whatever it is at.
     pub(super) fn end(&self) {
         self.retire();
-        // Neither may be borrowed while what is in it is dropped.
+        // It may not be borrowed while what is in it is dropped.
         let store = self.store.take();
         drop(store);
-        let unseen = self.queue.take();
-        drop(unseen);
+        self.give_back();
+    }
+
+    /// Has what the component has not seen yet go elsewhere.
+    pub(super) fn give_back(&self) {
+        for Job { request, answer } in self.queue.take() {
+            // Whoever asked may be gone.
+            let _ = answer.send(Outcome::Unseen(request));
+        }
     }
 
     /// Takes a place, if there are fewer than `concurrency` taken.
     pub(super) fn claim(self: &Rc<Self>, concurrency: usize) -> Option<Seat> {
-        if self.taken.get() >= concurrency || self.left.get() == 0 {
+        if self.taken.get() >= concurrency || self.is_retired() {
             return None;
         }
         self.taken.set(self.taken.get() + 1);
@@ -179,13 +203,18 @@ impl Instance {
         self.retire();
     }
 
-    fn is_retired(&self) -> bool {
+    pub(super) fn is_retired(&self) -> bool {
         self.left.get() == 0
+    }
+
+    /// How many places are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.taken.get()
     }
 
     /// Whether it has nothing to do.
     pub(super) fn is_idle(&self) -> bool {
-        self.taken.get() == 0
+        self.taken() == 0
     }
 
     /// Whether it has answered all that it will ever answer.
@@ -208,40 +237,45 @@ impl Instance {
         }
     }
 
-    /// What runs inside of the store: hands the component its requests.
+    /// What runs inside of the store: hands the component its requests, until it cannot be called any more.
     async fn hand_over(self: Rc<Self>, store: Accessor<Host>, service: Service) {
-        let mut calls = pin!(FuturesUnordered::new());
         poll_fn(|cx| {
-            while let Some(job) = self.next_job() {
-                calls.push(job.call(&store, &service));
+            // One at a time: the store asks for the next when the component has seen this one, and is still there.
+            if !service.has_ended()
+                && let Some(Job { request, answer }) = self.next_job()
+            {
+                let then = |answered| {
+                    // Whoever asked may have gone in the meantime.
+                    let _ = answer.send(Outcome::Answered(answered));
+                };
+                if let Err(error) = store.with(|store| service.handle_then(store, request, then)) {
+                    self.failed(&error);
+                }
+                if !self.queue.borrow().is_empty() {
+                    cx.waker().wake_by_ref();
+                }
             }
-            while let Poll::Ready(Some(())) = calls.as_mut().poll_next(cx) {}
             Poll::Pending
         })
         .await
     }
 
+    /// The next request that somebody waits for.
     fn next_job(&self) -> Option<Job> {
-        self.queue.borrow_mut().pop_front()
+        let mut queue = self.queue.borrow_mut();
+        std::iter::from_fn(|| queue.pop_front()).find(|job| !job.answer.is_closed())
     }
 }
 
 impl Seat {
-    /// Has the instance answer a request.
+    /// Has the instance answer a request. Most often the answer is there already when this returns.
     ///
-    /// # Errors
-    ///
-    /// The component failed, or answered with an error code.
-    ///
-    /// # Cancel safety
-    ///
-    /// When the future is dropped, the call is cancelled.
-    pub(super) fn handle(&self, request: Request<Body>) -> Handling {
-        let answer = Rc::new(Answer::default());
-        let job = Job { request, answer: Promise(answer.clone()) };
-        self.0.queue.borrow_mut().push_back(job);
+    /// Whoever drops what it returns gets no answer. What the component has seen it finishes all the same.
+    pub(super) fn handle(&self, request: Request<Body>) -> Outcomes {
+        let (answer, outcomes) = oneshot::channel();
+        self.0.queue.borrow_mut().push_back(Job { request, answer });
         self.0.go_on();
-        Handling(answer)
+        outcomes
     }
 
     pub(super) fn instance(&self) -> &Rc<Instance> {
@@ -257,97 +291,5 @@ impl Drop for Seat {
             instance.wake();
         }
         instance.vacancy.notify_one();
-    }
-}
-
-impl Job {
-    /// Calls the component, unless nobody waits for its answer any more.
-    async fn call(self, store: &Accessor<Host>, service: &Service) {
-        let Job { request, answer } = self;
-        let mut handled = pin!(service.handle(store, request));
-        let result = poll_fn(|cx| match answer.0.is_abandoned(cx) {
-            true => Poll::Ready(None),
-            false => handled.as_mut().poll(cx).map(Some),
-        });
-        if let Some(result) = result.await {
-            answer.0.set(result);
-        }
-    }
-}
-
-type Outcome = Result<Response<Body>, Error>;
-
-/// What one task tells another of the same thread, once.
-#[derive(Default)]
-struct Answer {
-    outcome: RefCell<Option<Outcome>>,
-    answered: Cell<bool>,
-    abandoned: Cell<bool>,
-    /// Who waits for it.
-    asker: RefCell<Option<Waker>>,
-    /// Who works on it.
-    worker: RefCell<Option<Waker>>,
-}
-
-impl Answer {
-    fn set(&self, outcome: Outcome) {
-        *self.outcome.borrow_mut() = Some(outcome);
-        self.answered.set(true);
-        if let Some(asker) = self.asker.take() {
-            asker.wake();
-        }
-    }
-
-    fn abandon(&self) {
-        self.abandoned.set(true);
-        if let Some(worker) = self.worker.take() {
-            worker.wake();
-        }
-    }
-
-    fn is_abandoned(&self, cx: &Context<'_>) -> bool {
-        remember(&self.worker, cx);
-        self.abandoned.get()
-    }
-}
-
-fn remember(slot: &RefCell<Option<Waker>>, cx: &Context<'_>) {
-    let mut slot = slot.borrow_mut();
-    if !slot.as_ref().is_some_and(|slot| slot.will_wake(cx.waker())) {
-        *slot = Some(cx.waker().clone());
-    }
-}
-
-/// The end of an [`Answer`] that sets it.
-struct Promise(Rc<Answer>);
-
-impl Drop for Promise {
-    fn drop(&mut self) {
-        if !self.0.answered.get() {
-            self.0.set(Err(Error::Gone));
-        }
-    }
-}
-
-/// An answer that is waited for.
-pub(super) struct Handling(Rc<Answer>);
-
-impl Future for Handling {
-    type Output = Outcome;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        match self.0.outcome.take() {
-            Some(outcome) => Poll::Ready(outcome),
-            None => {
-                remember(&self.0.asker, cx);
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl Drop for Handling {
-    fn drop(&mut self) {
-        self.0.abandon();
     }
 }

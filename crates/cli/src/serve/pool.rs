@@ -20,7 +20,10 @@ pub(super) struct Pool {
     app: Arc<App>,
     client: Client,
     complaints: Arc<Complaints>,
+    /// Requests that an instance answers at once.
     concurrency: usize,
+    /// Instances that there are before requests share one.
+    spread: usize,
     reuse: u64,
     instances: RefCell<Vec<Rc<Instance>>>,
     /// Told when somebody may find a seat.
@@ -36,12 +39,13 @@ impl Pool {
     /// It cannot be made.
     pub(super) fn new(app: Arc<App>, client: Client, complaints: Arc<Complaints>) -> Result<Pool, Failure> {
         let how = &app.given().arguments.instances;
-        let (concurrency, reuse) = (how.concurrency(), how.reuse());
+        let (concurrency, spread, reuse) = (how.concurrency(), how.spread(), how.reuse());
         let pool = Pool {
             app,
             client,
             complaints,
             concurrency,
+            spread,
             reuse,
             instances: RefCell::default(),
             vacancy: Rc::default(),
@@ -51,33 +55,62 @@ impl Pool {
         Ok(pool)
     }
 
-    /// A place for a request, in the first instance that has one, or else in a new one.
+    /// A place for a request, if there is one without waiting: in an instance that has nothing else to do, old or new. Only
+    /// when there are enough of them do requests share one, as what ends an instance ends all that it is at.
+    ///
+    /// # Errors
+    ///
+    /// An instance cannot be made.
+    pub(super) fn claim_now(&self) -> Result<Option<Seat>, Failure> {
+        if let Some(seat) = self.idle_seat() {
+            return Ok(Some(seat));
+        }
+        self.instances.borrow_mut().retain(|one| !one.is_over());
+        if self.instances.borrow().iter().filter(|one| !one.is_retired()).count() >= self.spread
+            && let Some(seat) = self.shared_seat()
+        {
+            return Ok(Some(seat));
+        }
+        if self.instances.borrow().len() < MAX_INSTANCES {
+            self.add()?;
+            return Ok(self.idle_seat());
+        }
+        Ok(self.shared_seat())
+    }
+
+    /// As [`claim_now`](Pool::claim_now), but waits until there is a place.
     ///
     /// # Errors
     ///
     /// An instance cannot be made.
     pub(super) async fn claim(&self) -> Result<Seat, Failure> {
         loop {
-            if let Some(seat) = self.claim_now() {
-                return Ok(seat);
-            }
-            self.instances.borrow_mut().retain(|one| !one.is_over());
-            if self.instances.borrow().len() < MAX_INSTANCES {
-                self.add()?;
-            } else {
-                self.vacancy.notified().await;
+            match self.claim_now()? {
+                Some(seat) => return Ok(seat),
+                None => self.vacancy.notified().await,
             }
         }
     }
 
-    fn claim_now(&self) -> Option<Seat> {
+    fn idle_seat(&self) -> Option<Seat> {
         let instances = self.instances.borrow();
-        let seat = instances.iter().find_map(|one| one.claim(self.concurrency))?;
+        let mut idle = instances.iter().filter(|one| one.is_idle());
+        idle.find_map(|one| one.claim(self.concurrency)).map(|seat| self.given(seat))
+    }
+
+    /// A place in the instance that has most of them.
+    fn shared_seat(&self) -> Option<Seat> {
+        let instances = self.instances.borrow();
+        let open = instances.iter().filter(|one| !one.is_retired());
+        open.min_by_key(|one| one.taken())?.claim(self.concurrency).map(|seat| self.given(seat))
+    }
+
+    fn given(&self, seat: Seat) -> Seat {
         if self.retired.get() {
             // Another application has taken over while the request waited.
             seat.instance().retire();
         }
-        Some(seat)
+        seat
     }
 
     fn add(&self) -> Result<(), Failure> {

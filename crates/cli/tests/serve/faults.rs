@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::harness::{Server, guest, serve, status};
 
 fn faults(options: &[&str]) -> Server {
@@ -56,6 +58,78 @@ fn a_trap_in_an_isolated_request_costs_no_other() {
     let mut answer = String::new();
     waiting.read_to_string(&mut answer).unwrap();
     assert_eq!(status(&answer), 504, "the one that waits is not disturbed");
+}
+
+/// By default requests that are answered at the same time are in instances of their own, as long as there are not too many.
+#[test]
+fn a_trap_costs_no_request_of_another_instance() {
+    for workers in ["1", "2"] {
+        let server = faults(&["--workers", workers, "--timeout", "3s"]);
+        let mut waiting: Vec<_> = (0..8).map(|_| server.connect()).collect();
+        for stream in &mut waiting {
+            stream.write_all(b"GET /wait HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+        }
+        thread::sleep(Duration::from_millis(300));
+        for _ in 0..5 {
+            assert_eq!(status(&server.get("/trap")), 500);
+            assert_eq!(status(&server.get("/")), 200);
+        }
+        for mut stream in waiting {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert_eq!(status(&answer), 504, "those that wait are not disturbed");
+        }
+    }
+}
+
+/// Even if it was given to the instance already.
+#[test]
+fn a_request_that_the_trapped_instance_had_not_seen_goes_to_another() {
+    let server = faults(&["--workers", "1", "--spread", "1"]);
+    let ask = |stream: &mut TcpStream, path: &str| {
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    };
+    let answer = |stream: &mut TcpStream| {
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let length: usize = length.unwrap_or_else(|| panic!("{head}"));
+        stream.read_exact(&mut vec![0; length]).unwrap();
+        status(&head)
+    };
+    let mut streams: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    for round in 0..5 {
+        for stream in &mut streams {
+            ask(stream, "/");
+            assert_eq!(answer(stream), 200);
+        }
+        // Now there is no instance. The next requests come all at once: they find a new one that has not begun.
+        assert_eq!(status(&server.get("/trap")), 500);
+        server.signal(Signal::STOP);
+        for (index, stream) in streams.iter_mut().enumerate() {
+            ask(stream, if index == round { "/trap" } else { "/" });
+        }
+        server.signal(Signal::CONT);
+        for (index, stream) in streams.iter_mut().enumerate() {
+            assert_eq!(answer(stream), if index == round { 500 } else { 200 }, "{index} in round {round}");
+        }
+    }
+}
+
+#[test]
+fn a_request_behind_one_that_takes_too_long_goes_to_another_instance() {
+    let server = faults(&["--workers", "1", "--spread", "1", "--timeout", "3s"]);
+    let mut spinning = server.connect();
+    spinning.write_all(b"GET /spin HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    thread::sleep(Duration::from_millis(1500));
+    assert_eq!(number(&server), 1);
+    let mut answer = String::new();
+    spinning.read_to_string(&mut answer).unwrap();
+    assert_eq!(status(&answer), 504);
 }
 
 #[test]
@@ -110,7 +184,7 @@ fn a_wrong_content_length_is_not_sent_as_a_whole_answer() {
 /// A client that does not read holds the component back: at some point it may write no more.
 #[test]
 fn backpressure_reaches_the_component() {
-    let server = faults(&["--workers", "1"]);
+    let server = faults(&["--workers", "1", "--spread", "1"]);
     let mut slow = server.connect();
     slow.write_all(b"GET /flood HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
     let flooded = || -> u64 { server.get("/flooded").lines().last().unwrap().parse().unwrap() };

@@ -70,17 +70,16 @@ fn agree(host: &HeaderValue, authority: &Authority) -> bool {
 
 /// Whether a header names a host, perhaps with its port, and nothing else.
 fn is_host(host: &HeaderValue) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'_');
     let bytes = host.as_bytes();
-    if !bytes.is_empty() && bytes.iter().all(plain) && bytes.iter().filter(|byte| **byte == b':').count() == 0
-    {
+    // Nearly all are like this.
+    if is_plain_host(bytes) {
         return true;
     }
     // Two that became one on the way.
     if bytes.contains(&b',') {
         return false;
     }
-    // With a port, an address of IPv6, or characters that names have seldom.
+    // An address of IPv6, or with characters that names have seldom.
     Uri::try_from(bytes).is_ok_and(|uri| {
         uri.scheme().is_none()
             && uri.path().is_empty()
@@ -88,6 +87,19 @@ fn is_host(host: &HeaderValue) -> bool {
                 .authority()
                 .is_some_and(|authority| !authority.as_str().contains('@') && names_a_host(authority))
     })
+}
+
+/// Whether it is a name of letters, digits, dots and the like, perhaps with a port.
+fn is_plain_host(bytes: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let end = bytes.iter().position(|byte| !plain(byte)).unwrap_or(bytes.len());
+    let (name, port) = bytes.split_at(end);
+    !name.is_empty() && (port.is_empty() || port.strip_prefix(b":").is_some_and(is_port))
+}
+
+fn is_port(digits: &[u8]) -> bool {
+    let number = || digits.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'));
+    digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) && number() <= u32::from(u16::MAX)
 }
 
 #[cfg(test)]
@@ -113,10 +125,24 @@ mod tests {
     #[test]
     fn there_is_one_host() {
         let get = |target: &str, headers: &[(&str, &str)]| admitted(Version::HTTP_11, "GET", target, headers);
-        for host in ["a", "a.example", "a:80", "127.0.0.1:8080", "[::1]:80", "x_y", "localhost"] {
+        for host in [
+            "a",
+            "a.example",
+            "a:80",
+            "127.0.0.1:8080",
+            "[::1]:80",
+            "x_y",
+            "localhost",
+            "a:",
+            "a:65535",
+            "a:000080",
+        ] {
             assert_eq!(get("/", &[("host", host)]), Ok(host.to_owned()));
         }
-        for host in ["", "a b", "a/b", "u@a", "a:b", "http://a", "a,b", "[::1", "a?b"] {
+        for host in [
+            "", "a b", "a/b", "u@a", "a:b", "http://a", "a,b", "[::1", "a?b", "a:65536", "a:8x", ":80",
+            "a:80:80",
+        ] {
             assert_eq!(get("/", &[("host", host)]), Err(400), "{host}");
         }
         assert_eq!(get("/", &[]), Err(400));

@@ -78,7 +78,7 @@ where
         front.activity.headers_begin();
     }
     let (activity, worker) = (front.activity.clone(), front.worker.clone());
-    let service = service_fn(move |request| front.clone().answer(request));
+    let service = service_fn(move |request| front.answer(request));
     let mut connection = worker.protocols.http1.serve_connection(TokioIo::new(transport), service);
     let end = poll_fn(|cx| {
         match activity.take_order(cx.waker()) {
@@ -126,7 +126,7 @@ where
     H: Handler,
 {
     let (activity, worker) = (front.activity.clone(), front.worker.clone());
-    let service = service_fn(move |request| front.clone().answer(request));
+    let service = service_fn(move |request| front.answer(request));
     let mut connection = worker.protocols.http2.serve_connection(TokioIo::new(transport), service);
     let mut closing = false;
     poll_fn(|cx| {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use http::uri::Scheme;
-use http::{Method, Request, Response, StatusCode, Uri, Version, response};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -29,58 +29,65 @@ pub(super) struct Front<H> {
 }
 
 impl<H: Handler> Front<H> {
-    /// Has a request answered.
-    pub(super) async fn answer(
-        self: Rc<Self>,
+    /// Has a request answered. The handler gets it here and now: a future that held it would be large, and moved often.
+    pub(super) fn answer(
+        &self,
         request: Request<Incoming>,
-    ) -> Result<Response<ResponseBody<H::Body>>, Infallible> {
-        let upload = (!request.body().is_end_stream()).then(|| self.worker.expect_upload());
-        let mut exchange = Exchange::begin(&self, &request, upload.clone());
-        let limits = &self.worker.config.limits;
+    ) -> impl Future<Output = Result<Response<ResponseBody<H::Body>>, Infallible>> + use<H> {
+        let worker = self.worker.clone();
+        let upload = (!request.body().is_end_stream()).then(|| worker.expect_upload());
+        let mut exchange = Exchange::begin(self, &request, upload.clone());
+        let limits = &worker.config.limits;
         let mut request = request.map(|body| RequestBody::new(body, limits.body_bytes, upload));
         if let Some(record) = &exchange.record {
             request.extensions_mut().insert(record.id);
         }
-        if self.worker.config.tls.is_some() {
+        if worker.config.tls.is_some() {
             // Handlers cannot tell by the target, which has no scheme mostly.
             request.extensions_mut().insert(Scheme::HTTPS);
         }
-        let (version, method) = (request.version(), request.method().clone());
-        let response = match admit(&mut request, limits) {
-            Ok(()) => self.worker.handler.handle(request).await,
-            Err(status) => return Ok(self.finish(version, exchange.refuse(status))),
-        };
-        let (head, body) = response.into_parts();
-        // An interim response is not an answer.
-        if head.status.is_informational() || !keeps_its_promise(&method, &head, &body) {
-            exchange.failed(&MalformedResponse);
-            return Ok(self.finish(version, exchange.refuse(StatusCode::INTERNAL_SERVER_ERROR)));
+        let (version, is_head) = (request.version(), request.method() == Method::HEAD);
+        let handled = admit(&mut request, limits).map(|()| worker.handler.handle(request));
+        async move {
+            let mut response = match handled {
+                Err(status) => exchange.refuse(status),
+                Ok(handling) => match handling.await {
+                    response if is_answer(is_head, &response) => {
+                        exchange.answered(response.status());
+                        response.map(|body| ResponseBody::of_handler(body, exchange))
+                    }
+                    _ => {
+                        exchange.failed(&MalformedResponse);
+                        exchange.refuse(StatusCode::INTERNAL_SERVER_ERROR)
+                    }
+                },
+            };
+            if worker.is_draining() && version < Version::HTTP_2 {
+                // The connection is not to be used again.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response)
         }
-        exchange.answered(head.status);
-        let response = Response::from_parts(head, ResponseBody::of_handler(body, exchange));
-        Ok(self.finish(version, response))
     }
+}
 
-    /// Tells the peer if the connection is not to be used again.
-    fn finish<B>(&self, version: Version, mut response: Response<B>) -> Response<B> {
-        if self.worker.is_draining() && version < Version::HTTP_2 {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
-    }
+/// Whether a handler's response can be sent: interim responses are not answers.
+fn is_answer(is_head: bool, response: &Response<impl Body>) -> bool {
+    !response.status().is_informational() && keeps_its_promise(is_head, response)
 }
 
 /// Whether a response's `content-length`, if there is one, is that of its body, as far as is known yet. hyper takes it on
 /// trust: a peer would look for the next response in the wrong place.
-fn keeps_its_promise(method: &Method, head: &response::Parts, body: &impl Body) -> bool {
-    let mut promises = head.headers.get_all(CONTENT_LENGTH).iter();
+fn keeps_its_promise(is_head: bool, response: &Response<impl Body>) -> bool {
+    let mut promises = response.headers().get_all(CONTENT_LENGTH).iter();
     let Some(promise) = promises.next() else { return true };
     let promise = promise.to_str().ok().and_then(|promise| promise.parse::<u64>().ok());
     let (Some(promise), None) = (promise, promises.next()) else { return false };
-    let no_body = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
+    let no_body = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status());
+    let body = response.body();
     let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
     match length {
-        Some(0) if no_body || method == Method::HEAD => true,
+        Some(0) if no_body || is_head => true,
         Some(length) => length == promise,
         None => true,
     }

@@ -43,6 +43,7 @@ mod transport;
 mod worker;
 
 use std::error::Error;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -66,7 +67,10 @@ pub trait Handler: 'static {
     ///
     /// # Cancel safety
     /// The future is dropped when the peer goes away.
-    fn handle(&self, request: Request<RequestBody>) -> impl Future<Output = Response<Self::Body>>;
+    fn handle(
+        self: &Rc<Self>,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Response<Self::Body>> + use<Self>;
 }
 
 impl<F, B> Handler for F
@@ -76,7 +80,11 @@ where
 {
     type Body = B;
 
-    fn handle(&self, request: Request<RequestBody>) -> impl Future<Output = Response<B>> {
-        self(request)
+    fn handle(
+        self: &Rc<Self>,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Response<B>> + use<F, B> {
+        let handler = self.clone();
+        async move { handler(request).await }
     }
 }

@@ -77,7 +77,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// A worker, as its connections see it.
 pub(super) struct Worker<H> {
-    pub(super) handler: H,
+    pub(super) handler: Rc<H>,
     pub(super) config: Arc<Config>,
     pub(super) protocols: Protocols,
     index: usize,
@@ -112,7 +112,7 @@ impl Seat {
     pub(super) async fn run<H: Handler>(self, handler: H) {
         let Seat { index, config, load, commands } = self;
         let worker = Rc::new(Worker {
-            handler,
+            handler: Rc::new(handler),
             protocols: Protocols::new(&config),
             index,
             clock: Rc::new(Clock::new(&config.timeouts)),

@@ -78,6 +78,11 @@ impl Service {
         Ok(Service { handle, interface })
     }
 
+    /// Whether the component is no more: it failed, say, and cannot be asked again.
+    pub fn has_ended(&self) -> bool {
+        self.interface.ended().is_some()
+    }
+
     /// Has the component answer a request, while the store does other things too.
     ///
     /// The request's URI may be absolute or not; without an authority in it, that is in the `host` header, and without
