@@ -15,6 +15,7 @@ use wasmparser::WasmFeatures;
 
 use crate::CompileError;
 use crate::adapter::{self, Adapter};
+use crate::arch;
 use crate::call_graph::CallGraph;
 use crate::compiled::{
     CallTarget, CompiledFunction, CompiledModule, Handler, NO_ADDRESS, Text, UnlinkedFunction, push_address,
@@ -155,6 +156,11 @@ impl Compiler {
     /// # Errors
     /// If the type has too many parameters or results.
     pub fn trampoline(&self, kind: TrampolineKind, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
+        if kind == TrampolineKind::Link
+            && let Some(code) = arch::link()
+        {
+            return Ok(CompiledFunction { code, ..CompiledFunction::default() });
+        }
         let mut context = Context::new();
         let (function, isa) = (&mut context.func, &*self.isa);
         match kind {
@@ -267,6 +273,7 @@ impl Compiler {
         values: usize,
         offset: u64,
     ) -> Result<UnlinkedFunction, CompileError> {
+        arch::mark_returns(&mut context.func);
         let isa = if values > MANY_VALUES { &*self.plain_isa } else { &*self.isa };
         context.compile(isa, &mut ControlPlane::default()).map_err(|error| match error.inner {
             cranelift_codegen::CodegenError::ImplLimitExceeded
@@ -300,12 +307,20 @@ impl Compiler {
             .filter_map(|trap| Some((trap.offset, translate::trap_code(trap.code)?)))
             .collect::<Vec<_>>();
         let mut addresses = Vec::new();
+        let mut bytes = code.code_buffer().to_vec();
         let mut end = 0;
         for range in code.buffer.get_srclocs_sorted() {
             if range.start > end {
                 push_address(&mut addresses, end, NO_ADDRESS);
             }
-            let wasm = if range.loc.is_default() { NO_ADDRESS } else { range.loc.bits() };
+            let wasm = match range.loc.bits() {
+                arch::RETURN => {
+                    arch::shorten_return(&mut bytes, range.end);
+                    NO_ADDRESS
+                }
+                _ if range.loc.is_default() => NO_ADDRESS,
+                place => place,
+            };
             push_address(&mut addresses, range.start, wasm);
             end = range.end;
         }
@@ -328,8 +343,7 @@ impl Compiler {
             .iter()
             .flat_map(|(at, frame, map)| map.entries().map(|(_, offset)| (*at, frame.saturating_sub(offset))))
             .collect();
-        let code = code.code_buffer().to_vec();
-        let mut function = CompiledFunction { code, traps, handlers, exception_refs, addresses };
+        let mut function = CompiledFunction { code: bytes, traps, handlers, exception_refs, addresses };
         function.traps.sort_unstable_by_key(|(at, _)| *at);
         Ok(UnlinkedFunction { function, calls })
     }

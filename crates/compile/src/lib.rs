@@ -17,6 +17,7 @@
 //! ```
 
 mod adapter;
+mod arch;
 mod call_graph;
 mod compiled;
 mod compiler;

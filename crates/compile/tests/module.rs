@@ -242,6 +242,27 @@ fn a_trap_leads_back_to_its_instruction() {
     assert_eq!(module.trap_at(at), Some(code));
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_return_is_shortened_and_a_constant_that_looks_like_one_is_not() {
+    const LONG: [u8; 5] = [0x48, 0x89, 0xec, 0x5d, 0xc3];
+    const SHORTENED: [u8; 5] = [0x0f, 0x1f, 0x00, 0x5d, 0xc3];
+    let module = compile(
+        r#"(module
+            (func (result i64) (i64.const 0xc35dec8948_112233))
+            (func (param i32) (result i64)
+                (if (local.get 0) (then (return (call 1 (i32.sub (local.get 0) (i32.const 1))))))
+                (i64.const 0xc35dec8948_445566)))"#,
+    )
+    .unwrap();
+    let count = |sought: [u8; 5]| module.code.windows(5).filter(|bytes| *bytes == sought).count();
+    assert_eq!(count(LONG), 2, "the constants are as they were");
+    for function in &module.functions {
+        let code = &module.code[function.start as usize..(function.start + function.len) as usize];
+        assert!(code.windows(5).any(|bytes| bytes == SHORTENED));
+    }
+}
+
 #[test]
 fn trampolines_of_every_width_compile() {
     use tombolo_types::core::{FuncType, RefType, ValType};

@@ -40,6 +40,7 @@ use wasmparser::{
 
 use self::control::Frame;
 use crate::CompileError;
+use crate::arch::LAST_PLACE;
 use crate::module::ModuleInfo;
 use crate::parse::heap_type;
 use crate::signature::{POINTER, V128, value_type, wasm_signature};
@@ -277,7 +278,7 @@ impl<'a, 'b> Translator<'a, 'b> {
     }
 
     fn srcloc(&self) -> SourceLoc {
-        SourceLoc::new(u32::try_from(self.offset).unwrap_or(u32::MAX - 1))
+        SourceLoc::new(u32::try_from(self.offset).unwrap_or(LAST_PLACE).min(LAST_PLACE))
     }
 
     fn unsupported(&self, what: impl Into<String>) -> CompileError {
