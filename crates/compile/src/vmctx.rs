@@ -229,10 +229,10 @@ pub mod activation {
     pub const THREAD: u32 = 32;
     /// See [`THREAD`]. It is no thread's number.
     pub const NO_THREAD: u64 = 1;
-    /// `u64`: the number of the instance where there is no function, or 0.
-    pub const INSTANCE: u32 = 40;
     /// `*const` the link of an `async` function that is called, or 0.
-    pub const LINK: u32 = 48;
+    pub const LINK: u32 = 40;
+    /// `u64`: the number of the instance, if there is no function.
+    pub const INSTANCE: u32 = 48;
     /// `u64`: where the caller of an `async` function wants the result, if that goes to memory; then, what the caller's
     /// core function returns.
     pub const VALUE: u32 = 56;

@@ -69,7 +69,7 @@ impl<'a> Builder<'a, '_> {
             let at = self.activation_address();
             let returned = self.carry_result(caller, callee, &results, at)?;
             self.keep_result(at, &returned);
-            self.finish(RETURNED);
+            self.finish(RETURNED, None, &mut []);
             self.note_returned(at);
             if self.adapter.post_return {
                 self.post_return(callee, &results);
@@ -235,7 +235,7 @@ impl<'a> Builder<'a, '_> {
         let (link, zero) = (self.link, self.constant(0));
         self.b.ins().store(flags, link, at, activation::LINK as i32);
         self.b.ins().store(flags, zero, at, activation::SUBTASK as i32);
-        let lent = self.b.ins().stack_addr(POINTER, self.lent, 0);
+        let lent = self.lent_at(0);
         self.b.ins().store(flags, lent, at, activation::LENT as i32);
         let lends = self.b.ins().iconst(types::I32, i64::from(lends));
         self.b.ins().store(flags, lends, at, activation::LENDS as i32);

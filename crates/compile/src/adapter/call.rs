@@ -1,7 +1,9 @@
 //! The frame of an adapter: doors, activation, call and return.
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, UserFuncName, Value, types};
+use cranelift_codegen::ir::{
+    BlockArg, InstBuilder, StackSlot, StackSlotData, StackSlotKind, UserFuncName, Value, types,
+};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::FunctionBuilder;
 use tombolo_types::component::{
@@ -12,11 +14,15 @@ use tombolo_types::core::{FuncType, ValType};
 use super::memory::pointer;
 use super::{Adapter, Builder, Party, Result, Source, Target, Unsupported};
 use crate::signature::{POINTER, wasm_signature};
+use crate::trampoline::value_offset;
 use crate::translate::set_stack_limit;
-use crate::vmctx::{Failure, Helper, activation, host_context, link, store_context};
+use crate::vmctx::{Failure, Helper, VALUE_SIZE, activation, host_context, link, store_context};
 
 /// Borrowed handles of one call at most.
 const MOST_LENDS: u32 = 16;
+
+/// Bytes of a frame that is small beside [`HOST_STACK`](crate::vmctx::HOST_STACK).
+const SMALL_FRAME: u64 = 4 << 10;
 
 /// Phases of [`Helper::Finish`].
 pub(super) const RETURNED: i64 = 1;
@@ -120,16 +126,14 @@ impl<'a, 'b> Builder<'a, 'b> {
     ) -> Result<(Self, Vec<Value>)> {
         b.func.name = UserFuncName::user(1, 4);
         b.func.signature = wasm_signature(ty);
-        set_stack_limit(b.func, host_context::STORE);
         let entry = b.create_block();
         b.append_block_params_for_function_params(entry);
         b.switch_to_block(entry);
         b.seal_block(entry);
         let params = b.block_params(entry).to_vec();
         let (link, args) = params.split_first().ok_or(Unsupported)?;
-        let slot = |size| StackSlotData::new(StackSlotKind::ExplicitSlot, size, 3);
-        let activation = b.create_sized_stack_slot(slot(activation::SIZE));
-        let lent = b.create_sized_stack_slot(slot(MOST_LENDS * 4));
+        let activation = StackSlotData::new(StackSlotKind::ExplicitSlot, activation::SIZE, 3);
+        let activation = b.create_sized_stack_slot(activation);
         let mut builder = Builder {
             b,
             adapter,
@@ -137,7 +141,7 @@ impl<'a, 'b> Builder<'a, 'b> {
             store: *link,
             realloc_activation: None,
             activation,
-            lent,
+            lent: None,
             lends: 0,
             returning: false,
             depth: 0,
@@ -148,8 +152,19 @@ impl<'a, 'b> Builder<'a, 'b> {
     }
 
     pub(super) fn end(mut self, isa: &dyn TargetIsa) {
+        if !self.has_small_frame() {
+            set_stack_limit(self.b.func, host_context::STORE);
+        }
         self.b.seal_all_blocks();
         self.b.finalize(isa.frontend_config());
+    }
+
+    /// Whether the frame is small for sure, though it is not known yet which values it will have to hold. Then it needs no
+    /// check of its own: guests that are called check theirs, and helpers have more than enough below the limit.
+    fn has_small_frame(&self) -> bool {
+        let slots: u64 = self.b.func.sized_stack_slots.values().map(|slot| u64::from(slot.size)).sum();
+        let values = self.b.func.dfg.num_values() as u64 * u64::from(VALUE_SIZE);
+        slots + values <= SMALL_FRAME
     }
 
     /// Calls the callee of a function that is not `async`.
@@ -162,16 +177,17 @@ impl<'a, 'b> Builder<'a, 'b> {
     ) -> Result<Vec<Value>> {
         let previous = self.current_activation();
         self.activate(previous);
+        let kept = self.keep();
         let results = self.call_func(link::CALLEE, &callee.ty, passed);
-        self.bases = [None; 2];
+        self.come_back(kept);
         self.returning = true;
-        let returned = self.results(caller, callee, &results, args.last().copied())?;
+        let mut returned = self.results(caller, callee, &results, args.last().copied())?;
         if self.adapter.post_return {
-            self.finish(RETURNED);
+            self.finish(RETURNED, Some(kept), &mut returned);
             self.post_return(callee, &results);
-            self.finish(DONE);
+            self.finish(DONE, Some(kept), &mut returned);
         } else {
-            self.finish(RETURNED | DONE);
+            self.finish(RETURNED | DONE, Some(kept), &mut returned);
         }
         let (flags, store) = (self.flags(), self.store);
         self.b.ins().store(flags, previous, store, store_context::ACTIVATION as i32);
@@ -179,23 +195,39 @@ impl<'a, 'b> Builder<'a, 'b> {
         Ok(returned)
     }
 
+    /// Keeps the link on the stack while the callee runs: a register that outlives the call would have to be saved for the
+    /// caller and given back to it.
+    fn keep(&mut self) -> StackSlot {
+        let kept = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 8, 3));
+        self.b.ins().stack_store(POINTER, self.link, kept, 0);
+        kept
+    }
+
+    /// Goes on where the callee has returned.
+    fn come_back(&mut self, kept: StackSlot) {
+        self.bases = [None; 2];
+        self.link = self.b.ins().stack_load(POINTER, POINTER, kept, 0);
+        self.store = self.of_link(host_context::STORE);
+    }
+
     /// Leaves the call to the interpreter if a door is in the way.
     fn doors(&mut self, caller: &Core<'_>, args: &[Value]) {
         let flags = self.flags();
         let door = self.of_link(link::CALLER_DOOR);
         let leave = self.b.ins().load(types::I32, flags, door, 0);
-        let leave = self.b.ins().band_imm_u(leave, i64::from(link::MAY_NOT_LEAVE | link::DEAD));
         let door = self.of_link(link::CALLEE_DOOR);
         let enter = self.b.ins().load(types::I32, flags, door, 0);
-        let mut bits = link::DEAD;
-        if self.adapter.is_async() {
-            bits |= link::HELD_BACK;
-        }
-        if self.adapter.needs_exclusive() {
-            bits |= link::LOCKED;
-        }
-        let enter = self.b.ins().band_imm_u(enter, i64::from(bits));
-        let closed = self.b.ins().bor(leave, enter);
+        let shut = i64::from(link::MAY_NOT_LEAVE | link::DEAD);
+        let closed = if self.adapter.is_async() {
+            let locked = if self.adapter.needs_exclusive() { link::LOCKED } else { 0 };
+            let leave = self.b.ins().band_imm_u(leave, shut);
+            let enter = self.b.ins().band_imm_u(enter, i64::from(link::DEAD | link::HELD_BACK | locked));
+            self.b.ins().bor(leave, enter)
+        } else {
+            // Nobody calls an instance that may not be left, so the bits of both can be looked at together.
+            let either = self.b.ins().bor(leave, enter);
+            self.b.ins().band_imm_u(either, shut)
+        };
         let (stop, go_on) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(stop);
         self.b.ins().brif(closed, stop, &[], go_on, &[]);
@@ -226,18 +258,28 @@ impl<'a, 'b> Builder<'a, 'b> {
     /// Prepares the callee's activation, which parameters may refer to.
     fn begin(&mut self, lends: u32) {
         let flags = self.flags();
-        let zero = self.constant(0);
         let address = self.activation_address();
         let func = self.of_link(link::FUNC);
         self.b.ins().store(flags, func, address, activation::FUNC as i32);
-        for field in [activation::CONTEXT, activation::CONTEXT + 8, activation::THREAD, activation::LINK] {
-            self.b.ins().store(flags, zero, address, field as i32);
-        }
+        let zeros = self.zeros();
+        self.b.ins().store(flags, zeros, address, activation::CONTEXT as i32);
+        self.b.ins().store(flags, zeros, address, activation::THREAD as i32);
         if lends > 0 {
-            let lent = self.b.ins().stack_addr(POINTER, self.lent, 0);
-            for pair in 0..lends.div_ceil(2) {
+            let pairs = lends.div_ceil(2);
+            let slot = StackSlotData::new(StackSlotKind::ExplicitSlot, pairs * 8, 3);
+            self.lent = Some(self.b.create_sized_stack_slot(slot));
+            let (zero, lent) = (self.constant(0), self.lent_at(0));
+            for pair in 0..pairs {
                 self.b.ins().store(flags, zero, lent, pair as i32 * 8);
             }
+        }
+    }
+
+    /// Where the index of a lent handle is noted; null if none can be lent.
+    pub(super) fn lent_at(&mut self, offset: i32) -> Value {
+        match self.lent {
+            Some(lent) => self.b.ins().stack_addr(POINTER, lent, offset),
+            None => self.constant(0),
         }
     }
 
@@ -324,26 +366,55 @@ impl<'a, 'b> Builder<'a, 'b> {
         Ok(Source::Memory(address, 0))
     }
 
-    /// Ends the callee's task if somebody has made one of its activation.
-    pub(super) fn finish(&mut self, phase: i64) {
+    /// Ends the callee's task if somebody has made one of its activation, and keeps these values meanwhile. If something is
+    /// kept on the stack, the activation is the one that runs.
+    pub(super) fn finish(&mut self, phase: i64, kept: Option<StackSlot>, values: &mut [Value]) {
         let flags = self.flags();
-        let address = self.activation_address();
-        let thread = self.b.ins().load(types::I64, flags, address, activation::THREAD as i32);
+        let thread = self.b.ins().stack_load(POINTER, types::I64, self.activation, activation::THREAD as i32);
         let (asked, go_on) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(asked);
-        self.b.ins().brif(thread, asked, &[], go_on, &[]);
+        let args: Vec<BlockArg> = values.iter().map(|value| (*value).into()).collect();
+        self.b.ins().brif(thread, asked, &[], go_on, &args);
         self.go_on_in(asked);
+        // All of it is in memory, so that the usual way needs no registers that outlive a call.
+        let size = values.len().max(1) as u32 * VALUE_SIZE;
+        let slot = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, size, 4));
+        for (index, value) in values.iter().enumerate() {
+            self.b.ins().stack_store(POINTER, *value, slot, value_offset(index));
+        }
+        let address = match kept {
+            Some(kept) => {
+                self.come_back(kept);
+                self.b.ins().load(POINTER, flags, self.store, store_context::ACTIVATION as i32)
+            }
+            None => self.activation_address(),
+        };
         let phase = self.b.ins().iconst(types::I32, phase);
         let status = self.helper(Helper::Finish, &[address, phase], true);
+        if let Some(kept) = kept {
+            self.come_back(kept);
+        }
         let failed = self.b.ins().icmp_imm_s(IntCC::NotEqual, status, 0);
         self.raise_if(failed);
-        self.b.ins().jump(go_on, &[]);
+        let mut args: Vec<BlockArg> = Vec::with_capacity(values.len());
+        for (index, value) in values.iter().enumerate() {
+            let ty = self.type_of(*value);
+            args.push(self.b.ins().stack_load(POINTER, ty, slot, value_offset(index)).into());
+        }
+        self.b.ins().jump(go_on, &args);
+        for value in values {
+            let ty = self.type_of(*value);
+            *value = self.b.append_block_param(go_on, ty);
+        }
         self.go_on_in(go_on);
+        if let Some(kept) = kept {
+            self.come_back(kept);
+        }
     }
 
     pub(super) fn end_lends(&mut self) {
         if self.lends > 0 {
-            let lent = self.b.ins().stack_addr(POINTER, self.lent, 0);
+            let lent = self.lent_at(0);
             let count = self.constant(self.lends.into());
             self.helper(Helper::EndLends, &[lent, count], false);
         }

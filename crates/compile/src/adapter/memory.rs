@@ -6,7 +6,7 @@ use tombolo_types::component::PtrWidth;
 use tombolo_types::core::{FuncType, ValType};
 
 use super::{Builder, Party, Result, Unsupported};
-use crate::signature::{POINTER, host_signature, wasm_signature};
+use crate::signature::{POINTER, V128, host_signature, wasm_signature};
 use crate::trampoline::raise;
 use crate::vmctx::{Failure, Helper, activation, definition, func_ref, link, store_context};
 
@@ -29,6 +29,12 @@ impl Builder<'_, '_> {
 
     pub(super) fn constant(&mut self, value: u64) -> Value {
         self.b.ins().iconst(types::I64, value as i64)
+    }
+
+    /// Two words of zeros.
+    pub(super) fn zeros(&mut self) -> Value {
+        let zeros = self.b.func.dfg.constants.insert([0; 16].as_slice().into());
+        self.b.ins().vconst(V128, zeros)
     }
 
     pub(super) fn of_link(&mut self, offset: u32) -> Value {

@@ -92,9 +92,9 @@ struct Builder<'a, 'b> {
     store: Value,
     /// The activation of `realloc`, if there was a call of it.
     realloc_activation: Option<StackSlot>,
-    /// Where the callee's activation is, and where lent handles are noted.
+    /// Where the callee's activation is, and where lent handles are noted, if any can be.
     activation: StackSlot,
-    lent: StackSlot,
+    lent: Option<StackSlot>,
     lends: u32,
     /// Whether values go from the callee to the caller.
     returning: bool,

@@ -269,7 +269,7 @@ impl<'a> Builder<'a, '_> {
             let at = i32::try_from(self.lends).ok().and_then(|n| n.checked_mul(4)).ok_or(Unsupported)?;
             self.lends += 1;
             let activation = self.b.ins().stack_addr(POINTER, self.activation, 0);
-            let lent = self.b.ins().stack_addr(POINTER, self.lent, at);
+            let lent = self.lent_at(at);
             self.helper(Helper::Lend, &[def, index, activation, lent], true)
         } else {
             let result = self.b.ins().iconst(types::I32, i64::from(self.returning));

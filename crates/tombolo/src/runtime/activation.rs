@@ -38,9 +38,10 @@ pub(crate) struct Activation<'a> {
     func: Cell<*const LiftedFunc>,
     context: [Cell<u64>; 2],
     thread: Cell<u64>,
-    instance: Cell<u64>,
     /// What a call of an `async` function through an adapter has, and others do not: see `lazy.rs`.
     link: Cell<*mut HostContext>,
+    /// Not set by adapters where there is a function.
+    instance: Cell<u64>,
     pub(super) value: Cell<u64>,
     subtask: Cell<u64>,
     lent: Cell<*mut u32>,
