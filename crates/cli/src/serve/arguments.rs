@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tombolo_http::server::{Config, Limits, Timeouts, Tls};
+use tombolo_http::server::{Config, Limits, Timeouts, Tls, TlsError};
 
 use super::access_log::LogFormat;
 use crate::bounds::BoundArgs;
@@ -34,7 +34,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 
-    /// Load the component again when its file changes; without this, when SIGHUP comes
+    /// Load the component again when its file changes, as it is when SIGHUP comes
     #[arg(long)]
     pub(super) watch: bool,
 
@@ -142,7 +142,7 @@ impl ServeArgs {
         let peers = &self.peers;
         Ok(Config {
             workers: self.instances.workers.unwrap_or(default.workers),
-            tls: self.tls()?,
+            tls: self.identify(Tls::from_pem)?,
             timeouts: Timeouts {
                 headers: peers.header_timeout.0,
                 request: peers.request_timeout.0,
@@ -169,15 +169,24 @@ impl ServeArgs {
         self.middleware.iter().chain([&self.file]).map(PathBuf::as_path)
     }
 
-    fn tls(&self) -> Result<Option<Tls>, Failure> {
+    /// Has another certificate be used, if there is one: that which is in its file now.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be used. Then the one before is used on.
+    pub(super) fn renew(&self, tls: &Tls) -> Result<(), Failure> {
+        self.identify(|certificates, key| tls.renew(certificates, key)).map(drop)
+    }
+
+    /// Reads the certificate and its key, if there are any, for `f` to use.
+    fn identify<T>(&self, f: impl FnOnce(&[u8], &[u8]) -> Result<T, TlsError>) -> Result<Option<T>, Failure> {
         let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
         let read = |path: &Path| {
             fs::read(path)
                 .map_err(|error| Failure::caused_by(format!("cannot read {}", path.display()), error))
         };
-        let tls = Tls::from_pem(&read(certificate)?, &read(key)?);
         let what = format!("cannot serve HTTPS with {} and {}", certificate.display(), key.display());
-        tls.map(Some).map_err(|error| {
+        f(&read(certificate)?, &read(key)?).map(Some).map_err(|error| {
             Failure::caused_by(what, error).hint("both are files of PEM, as `openssl req -x509` writes them")
         })
     }

@@ -57,20 +57,22 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<ExitCode, Failure> {
         lines: lines.clone(),
     };
     let engine = engine(&arguments)?;
-    // Before they are read: what changes from now on is seen.
-    let watch = arguments.watch.then(|| Watch::new(arguments.files()));
-    let app = Arc::new(App::load(&engine, &given)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot_start)?;
+    // Before they are read: what changes from now on is seen.
+    let watch = runtime.block_on(async { arguments.watch.then(|| Watch::new(arguments.files())) });
+    let app = Arc::new(App::load(&engine, &given)?);
     // From now on they do not end the process.
     let signals = runtime.block_on(async { Signals::new() }).map_err(cannot_start)?;
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let tls = config.tls.clone();
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let server = Server::bind(arguments.addr, config).map_err(|error| cannot_listen(&arguments, error))?;
     let address = server.local_addr();
     let complaints = Arc::new(Complaints::new(lines.clone()));
     let (running, workers) = start(server, &app, &complaints)?;
     // Somebody may read it to learn the port; nothing is lost if nobody does.
     let _ = writeln!(io::stderr(), "Serving HTTP on {scheme}://{address}/");
-    let code = runtime.block_on(Supervisor { running, workers, engine, given, signals, watch }.supervise());
+    let supervisor = Supervisor { running, workers, engine, given, tls, signals, watch };
+    let code = runtime.block_on(supervisor.supervise());
     for lines in log.iter().map(|(_, lines)| lines).chain([&lines]) {
         lines.flush();
     }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use tombolo::Engine;
-use tombolo_http::server::Running;
+use tombolo_http::server::{Running, Tls};
 
 use super::app::{App, Given};
 use super::backend::Swap;
@@ -27,6 +27,8 @@ pub(super) struct Supervisor {
     pub(super) workers: Vec<mpsc::UnboundedSender<Swap>>,
     pub(super) engine: Engine,
     pub(super) given: Given,
+    /// The certificate, if there is one.
+    pub(super) tls: Option<Tls>,
     pub(super) signals: Signals,
     /// The files that it was made of, with `--watch`.
     pub(super) watch: Option<Watch>,
@@ -88,9 +90,18 @@ impl Supervisor {
                     if let Some(watch) = &mut self.watch {
                         watch.reset();
                     }
+                    self.renew();
                     loading = Some(self.load());
                 }
             }
+        }
+    }
+
+    /// Reads the certificate anew.
+    fn renew(&self) {
+        let Some(tls) = &self.tls else { return };
+        if let Err(failure) = self.given.arguments.renew(tls) {
+            report(&failure.hint("until then, the certificate that was used before is used on"));
         }
     }
 

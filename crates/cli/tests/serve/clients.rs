@@ -1,17 +1,26 @@
 //! What others ask with: `curl`, Python and a browser, where they are installed.
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
 
 use super::harness::{Server, guest, serve};
 
-/// A certificate for this machine, and a server that has it.
-fn serve_tls(name: &str) -> (tempfile::TempDir, Server) {
-    let folder = tempfile::tempdir().unwrap();
+/// Writes a certificate for this machine and its key into a folder.
+fn certify(folder: &Path) -> (PathBuf, PathBuf) {
     let identity = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     std::fs::write(&certificate, identity.cert.pem()).unwrap();
     std::fs::write(&key, identity.signing_key.serialize_pem()).unwrap();
+    (certificate, key)
+}
+
+/// A server that has a certificate for this machine.
+fn serve_tls(name: &str) -> (tempfile::TempDir, Server) {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = certify(folder.path());
     let mut arguments = vec!["--tls-cert".into(), certificate.into_os_string(), "--tls-key".into()];
     arguments.extend([key.into_os_string(), guest(name).into_os_string()]);
     (folder, serve(arguments))
@@ -94,6 +103,34 @@ fn curl_sends() {
             curl(&["--http2", "--cacert", &trust, "-T", "-", &format!("{secure}{path}")], body.as_bytes());
         assert!(answer == body, "{path}: {} bytes", answer.len());
     }
+}
+
+#[test]
+fn sighup_serves_with_the_certificate_as_it_is_now() {
+    if !is_there("curl") {
+        return;
+    }
+    let (folder, hello) = serve_tls("http-hello");
+    let secure = format!("https://localhost:{}/", hello.address.port());
+    let (certificate, old) = (folder.path().join("cert.pem"), folder.path().join("old.pem"));
+    let trust = |certificate: &Path| {
+        assert_eq!(curl(&["--cacert", certificate.to_str().unwrap(), &secure], b""), "Hello, World!\n");
+    };
+    std::fs::copy(&certificate, &old).unwrap();
+    certify(folder.path());
+    trust(&old);
+    hello.signal(Signal::HUP);
+    hello.expect_line("Serving ");
+    trust(&certificate);
+    // What is no certificate does not take its place.
+    std::fs::copy(&certificate, &old).unwrap();
+    std::fs::write(&certificate, "none").unwrap();
+    hello.signal(Signal::HUP);
+    let line = hello.expect_line("error: ");
+    assert!(line.contains("cannot serve HTTPS with"), "{line}");
+    hello.expect_line("until then, the certificate that was used before is used on");
+    hello.expect_line("Serving ");
+    trust(&old);
 }
 
 #[test]

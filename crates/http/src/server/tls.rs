@@ -1,16 +1,32 @@
 //! The server's end of TLS.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 
 /// A certificate and its key, ready to serve `https` with HTTP/2 and HTTP/1.1, by TLS 1.2 and 1.3.
+///
+/// Clones are the same: what renews one renews all.
 #[derive(Clone, Debug)]
 pub struct Tls {
     pub(super) config: Arc<ServerConfig>,
+    identity: Arc<Identity>,
+}
+
+/// Who the server says it is.
+#[derive(Debug)]
+struct Identity(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
 }
 
 /// Why a certificate cannot be used.
@@ -37,20 +53,40 @@ impl Tls {
     /// # Errors
     /// They cannot be read, or do not belong together.
     pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Tls, TlsError> {
-        let chain = CertificateDer::pem_slice_iter(certificates).collect::<Result<Vec<_>, _>>();
-        let chain = chain.map_err(TlsError::Certificates)?;
-        if chain.is_empty() {
-            return Err(TlsError::NoCertificate);
-        }
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(TlsError::Key)?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(ring::default_provider());
+        let identity = Arc::new(Identity(RwLock::new(certified(certificates, key, &provider)?)));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-            .map_err(TlsError::Unusable)?;
+            .map_err(TlsError::Unusable)?
+            .with_no_client_auth()
+            .with_cert_resolver(identity.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Tls { config: Arc::new(config) })
+        Ok(Tls { config: Arc::new(config), identity })
     }
+
+    /// Has connections that are made from now on get to see another certificate. Arguments as for [`Tls::from_pem`].
+    ///
+    /// # Errors
+    /// They cannot be read, or do not belong together. Then everything stays as it was.
+    pub fn renew(&self, certificates: &[u8], key: &[u8]) -> Result<(), TlsError> {
+        let renewed = certified(certificates, key, self.config.crypto_provider())?;
+        *self.identity.0.write().unwrap_or_else(PoisonError::into_inner) = renewed;
+        Ok(())
+    }
+}
+
+fn certified(
+    certificates: &[u8],
+    key: &[u8],
+    provider: &CryptoProvider,
+) -> Result<Arc<CertifiedKey>, TlsError> {
+    let chain = CertificateDer::pem_slice_iter(certificates).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(TlsError::Certificates)?;
+    if chain.is_empty() {
+        return Err(TlsError::NoCertificate);
+    }
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(TlsError::Key)?;
+    CertifiedKey::from_der(chain, key, provider).map(Arc::new).map_err(TlsError::Unusable)
 }
 
 /// Whether the peer has chosen HTTP/2; `None` if it has chosen nothing.

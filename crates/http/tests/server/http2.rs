@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tombolo_http::server::{Limits, Tls};
+use tombolo_http::server::{self, Limits, Tls};
 
 use super::harness::{Tested, config, start};
 
@@ -111,7 +111,7 @@ fn tls_serves_both_versions() {
         for (alpn, version) in
             [("h2", Version::HTTP_2), ("http/1.1", Version::HTTP_11), ("", Version::HTTP_11)]
         {
-            let stream = connect_tls(&server, issued.cert.der(), alpn).await;
+            let stream = connect_tls(&server, issued.cert.der(), alpn).await.unwrap();
             let request = get(&server, "/x");
             let response = match version {
                 Version::HTTP_2 => client(stream).await.send_request(request).await.unwrap(),
@@ -128,11 +128,33 @@ fn tls_serves_both_versions() {
     });
 }
 
+#[test]
+fn a_certificate_is_renewed_while_it_serves() {
+    let issue = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (old, new) = (issue(), issue());
+    let pem = |of: &rcgen::CertifiedKey<rcgen::KeyPair>| (of.cert.pem(), of.signing_key.serialize_pem());
+    let ((old_pem, old_key), (new_pem, new_key)) = (pem(&old), pem(&new));
+    let tls = Tls::from_pem(old_pem.as_bytes(), old_key.as_bytes()).unwrap();
+    let server = start(server::Config { tls: Some(tls.clone()), ..config() });
+    block_on(async {
+        let begun = connect_tls(&server, old.cert.der(), "h2").await.unwrap();
+        // Those that do not belong together, and what is none.
+        tls.renew(new_pem.as_bytes(), old_key.as_bytes()).unwrap_err();
+        tls.renew(b"", new_key.as_bytes()).unwrap_err();
+        connect_tls(&server, old.cert.der(), "h2").await.unwrap();
+        tls.renew(new_pem.as_bytes(), new_key.as_bytes()).unwrap();
+        connect_tls(&server, new.cert.der(), "h2").await.unwrap();
+        connect_tls(&server, old.cert.der(), "h2").await.unwrap_err();
+        let mut begun = client(begun).await;
+        assert_eq!(begun.send_request(get(&server, "/")).await.unwrap().status(), 200);
+    });
+}
+
 async fn connect_tls(
     server: &Tested,
     certificate: &CertificateDer<'static>,
     alpn: &str,
-) -> tokio_rustls::client::TlsStream<TcpStream> {
+) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -144,5 +166,5 @@ async fn connect_tls(
     }
     let stream = TcpStream::connect(server.address()).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
-    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
