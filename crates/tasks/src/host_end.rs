@@ -35,8 +35,8 @@ pub struct HostNotification<E: Embedder> {
 impl<E: Embedder> Store<E> {
     /// Takes the next notification about a host-owned end.
     ///
-    /// A peer that was already waiting when the host received the end is not notified of: look at
-    /// [`Store::peer_remain`] then.
+    /// A peer that was already waiting when the host received the end is not notified of: see
+    /// [`Store::catch_up`].
     pub fn next_host_notification(&mut self) -> Option<HostNotification<E>> {
         while let Some(id) = self.host.front() {
             self.unlink_host(id);
@@ -57,6 +57,19 @@ impl<E: Embedder> Store<E> {
             });
         }
         None
+    }
+
+    /// Has a notification be due about an end that the host has received, if its peer was waiting or gone before.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the end was dropped.
+    pub fn catch_up(&mut self, id: EndId) -> Result<(), Trap> {
+        let peer = self.ends.get(id)?.other.and_then(|peer| self.ends.find(peer));
+        if peer.is_none_or(|peer| peer.remain().is_some()) {
+            self.tell_host(id);
+        }
+        Ok(())
     }
 
     /// Says whether a notification is due, without taking it.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tombolo_tasks::{Buffer, CopyStep, Delivered, EndId, Transfer};
+use tombolo_tasks::{Buffer, CopyStep, Delivered, Transfer};
 use tombolo_types::component::TypeRef;
 
 use super::Runtime;
@@ -141,22 +141,5 @@ impl StoreCore {
             let runner = self.running().unwrap_or(from.guest.instance);
             bridge.at_fault(error, runner)
         })
-    }
-
-    /// Lets the host's ends work that have something to do, in place.
-    pub(crate) fn serve_host_ends(&self) {
-        loop {
-            let end = match self.tasks.borrow_mut().next_host_notification() {
-                Some(notification) => notification.end,
-                None => return,
-            };
-            if let Some(task) = self.host_end_task(end) {
-                self.host_tasks.poll_now(self, task);
-            }
-        }
-    }
-
-    pub(crate) fn host_end_task(&self, end: EndId) -> Option<super::HostTaskId> {
-        self.host_ends.borrow().get(&end).copied()
     }
 }

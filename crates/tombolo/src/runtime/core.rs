@@ -1,14 +1,15 @@
 //! The part of a store that does not depend on the host's data.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tombolo_tasks::{EndId, InstanceId, TaskId, ThreadId};
+use tombolo_tasks::{InstanceId, TaskId, ThreadId};
 use tombolo_vm::Fiber;
 
 use super::ending::Endings;
-use super::host_task::{HostTaskId, HostTasks};
+use super::host_end::HostEnds;
+use super::host_task::HostTasks;
 use super::id_hash::IdMap;
 use super::island::Islands;
 use super::resource_type::ResourceTypes;
@@ -32,7 +33,7 @@ pub(crate) struct StoreCore {
     pub handover: Cell<Option<ThreadId>>,
     pub host_tasks: HostTasks,
     /// What works on each stream or future end that the host owns.
-    pub host_ends: RefCell<IdMap<EndId, HostTaskId>>,
+    pub host_ends: RefCell<HostEnds>,
     pub resources: RefCell<ResourceTypes>,
     pub islands: RefCell<Islands>,
     /// The error that a thread ended with, on its way from its fiber to whoever resumed it.
@@ -50,7 +51,7 @@ pub(crate) struct StoreCore {
     /// Whether nothing may run: it is suspended.
     stopped: Cell<bool>,
     /// What to do when the last handle to a host's resource is dropped.
-    pub host_drops: RefCell<HashMap<ResourceType, HostDrop>>,
+    pub host_drops: RefCell<IdMap<ResourceType, HostDrop>>,
 }
 
 /// A turn of the event loop: so many threads run, or one so many times.
@@ -173,6 +174,7 @@ impl StoreCore {
         }
         drop(self.jobs.take());
         self.host_tasks.clear();
+        drop(self.host_ends.take());
         let islands: Vec<_> = self.islands.borrow().live().map(|parts| parts.island.clone()).collect();
         for island in islands {
             self.end_island(&island, EndCause::Removed);

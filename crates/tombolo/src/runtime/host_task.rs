@@ -45,6 +45,8 @@ pub(crate) struct HostTasks {
     shared: Arc<Shared>,
     /// The place of something that was ready at once, for the next.
     spare: Cell<Option<Place>>,
+    /// Room for those that are being polled.
+    polled: Cell<VecDeque<HostTaskId>>,
 }
 
 /// A slot and its waker, before there is a task in it.
@@ -131,10 +133,7 @@ impl HostTasks {
         match poll(&mut Context::from_waker(&place.std_waker)) {
             Poll::Pending => Ok(First::Pending(place)),
             Poll::Ready(result) => {
-                // Nobody but this place and its slot has the waker: the next one can have it.
-                if Arc::strong_count(&place.waker) == 3 && !place.waker.queued.load(Ordering::Acquire) {
-                    self.spare.replace(Some(place));
-                } else {
+                if let Err(place) = self.keep(place) {
                     self.remove(place.waker.id);
                 }
                 Ok(First::Ready(result))
@@ -142,14 +141,26 @@ impl HostTasks {
         }
     }
 
+    /// Keeps a place for the next, if nobody but itself and its slot has the waker; else gives it back.
+    pub fn keep(&self, place: Place) -> Result<(), Place> {
+        if Arc::strong_count(&place.waker) > 3 || place.waker.queued.load(Ordering::Acquire) {
+            return Err(place);
+        }
+        if let Some(other) = self.spare.replace(Some(place)) {
+            self.remove(other.waker.id);
+        }
+        Ok(())
+    }
+
     /// Puts a task into a place.
     pub fn go_on(&self, place: Place, task: Box<dyn HostTask>) -> HostTaskId {
         let id = place.waker.id;
         let mut slots = self.slots.borrow_mut();
         if let Some(entry) = slots.entry(id) {
+            let busy = !task.is_idle();
             entry.state = State::Idle(task, place.waker);
-            entry.busy = true;
-            slots.busy += 1;
+            entry.busy = busy;
+            slots.busy += usize::from(busy);
         }
         id
     }
@@ -196,10 +207,7 @@ impl HostTasks {
         let Some((mut task, waker)) = self.slots.borrow_mut().begin(id) else { return };
         waker.queued.store(false, Ordering::Release);
         let std_waker = Waker::from(waker.clone());
-        // Unwind safe: nothing looks at the task again but to let it go.
-        let poll = catch_unwind(AssertUnwindSafe(|| task.poll(core, &mut Context::from_waker(&std_waker))));
-        let poll =
-            poll.unwrap_or_else(|payload| Poll::Ready(Err(Error::raised(tombolo_vm::Trap::panic(payload)))));
+        let poll = poll_caught(&mut *task, core, &mut Context::from_waker(&std_waker));
         let mut slots = self.slots.borrow_mut();
         match poll {
             Poll::Pending => {
@@ -211,26 +219,22 @@ impl HostTasks {
                 // It may have been removed, and nobody cares about it any more.
                 let wanted = slots.take(id).is_some();
                 drop(slots);
-                if let Err(error) = result
-                    && wanted
-                {
-                    match task.failed(core) {
-                        Some(instance) => core.end_instance(instance, &error),
-                        None => core.unheard(error),
-                    }
+                if wanted {
+                    core.task_is_done(task, result);
                 }
-                drop(task);
             }
         }
     }
 
     /// Polls every task that was woken before this call, once. Returns whether there was any.
     pub fn poll_woken(&self, core: &StoreCore) -> bool {
-        let woken = std::mem::take(&mut *self.lock());
+        let mut woken = self.polled.take();
+        std::mem::swap(&mut woken, &mut *self.lock());
         let any = !woken.is_empty();
-        for id in woken {
+        for id in woken.drain(..) {
             self.poll_now(core, id);
         }
+        self.polled.set(woken);
         any
     }
 
@@ -278,6 +282,29 @@ impl HostTasks {
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<HostTaskId>> {
         self.shared.woken.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl StoreCore {
+    /// Deals with what came of a task.
+    pub(super) fn task_is_done(&self, mut task: Box<dyn HostTask>, result: Result<()>) {
+        if let Err(error) = result {
+            match task.failed(self) {
+                Some(instance) => self.end_instance(instance, &error),
+                None => self.unheard(error),
+            }
+        }
+    }
+}
+
+/// Polls a task; a panic is an error.
+pub(super) fn poll_caught(
+    task: &mut dyn HostTask,
+    core: &StoreCore,
+    cx: &mut Context<'_>,
+) -> Poll<Result<()>> {
+    // Unwind safe: nothing looks at the task again but to let it go.
+    let poll = catch_unwind(AssertUnwindSafe(|| task.poll(core, cx)));
+    poll.unwrap_or_else(|payload| Poll::Ready(Err(Error::raised(tombolo_vm::Trap::panic(payload)))))
 }
 
 impl Slots {

@@ -23,6 +23,10 @@ impl Hasher for IdHasher {
         self.write_u64(u64::from(word));
     }
 
+    fn write_isize(&mut self, word: isize) {
+        self.write_u64(word as u64);
+    }
+
     fn write_u64(&mut self, word: u64) {
         self.0 = (self.0.rotate_left(29) ^ word).wrapping_mul(SPREAD);
     }

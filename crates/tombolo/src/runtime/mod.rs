@@ -18,6 +18,7 @@ mod entry;
 mod env;
 mod func;
 mod guest;
+mod host_end;
 mod host_task;
 mod id_hash;
 mod instantiate;

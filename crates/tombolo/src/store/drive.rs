@@ -161,7 +161,7 @@ fn run_ready(core: &StoreCore) -> bool {
         let _ = core.resume_thread(thread);
         core.clear_away_in_loop();
     }
-    core.serve_host_ends();
+    any |= core.serve_host_ends();
     any | core.host_tasks.poll_woken(core)
 }
 

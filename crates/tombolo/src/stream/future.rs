@@ -64,8 +64,7 @@ impl<V: Send + 'static> FutureReader<V> {
         let core = store.core();
         let (readable, writable) = core.tasks.borrow_mut().future_new(None, Element::open())?;
         let task = WriteTask { end: writable, value: Written::Making(Box::pin(future)) };
-        let id = core.attach(writable, task)?;
-        core.host_tasks.wake(id);
+        core.attach_task(writable, task)?;
         Ok(FutureReader { handle: handle_of(readable), element: PhantomData })
     }
 
@@ -83,7 +82,7 @@ impl<V: Send + 'static> FutureReader<V> {
         let store = store.as_store_mut();
         let core = store.core();
         let (readable, writable) = core.tasks.borrow_mut().future_new(None, Element::open())?;
-        core.attach(writable, ProduceTask { end: writable, producer: Box::pin(producer), idle: true })?;
+        core.attach(writable, ProduceTask { end: writable, producer: Box::pin(producer), idle: true });
         Ok(FutureReader { handle: handle_of(readable), element: PhantomData })
     }
 
@@ -103,20 +102,21 @@ impl<V: Send + 'static> FutureReader<V> {
         let store = store.as_store_mut();
         let core = store.core();
         let end = end_of(self.handle)?;
-        let id = match self.take_value::<S::Data>(core)? {
+        match self.take_value::<S::Data>(core)? {
             Some(value) => {
                 let consumer = Some(consumer);
-                core.host_tasks.spawn(Box::new(PassTask { value, consumer, data: PhantomData }))?
+                let id = core.host_tasks.spawn(Box::new(PassTask { value, consumer, data: PhantomData }))?;
+                core.host_tasks.wake(id);
             }
             None => {
                 let consumer = move |core: &StoreCore, value: Result<Option<V>>| {
                     let value = value?;
                     enter(core, || consumer(store_of(core), value))
                 };
-                core.attach(end, ReadTask { end, consumer: Some(consumer), idle: true, value: PhantomData })?
+                core.attach(end, ReadTask { end, consumer: Some(consumer), idle: true, value: PhantomData });
+                core.tasks.borrow_mut().catch_up(end)?;
             }
-        };
-        core.host_tasks.wake(id);
+        }
         Ok(())
     }
 
@@ -169,8 +169,8 @@ impl<V: Send + 'static> FutureReader<V> {
                 Ok(())
             };
             let task = ReadTask { end, consumer: Some(consumer), idle: true, value: PhantomData };
-            let id = core.attach(end, task)?;
-            core.host_tasks.wake(id);
+            core.attach(end, task);
+            core.tasks.borrow_mut().catch_up(end)?;
             Ok::<_, crate::Error>(Reading::OfGuest(slot))
         })?;
         match reading {

@@ -24,7 +24,7 @@ use tombolo_tasks::{EndId, InstanceId};
 
 use crate::abi::Handle;
 use crate::error::{Error, Result};
-use crate::runtime::{Element, HostTask, HostTaskId, StoreCore, end_of, handle_of};
+use crate::runtime::{Element, StoreCore, end_of, handle_of};
 use crate::store::{AsStoreMut, StoreMut};
 use crate::{Lift, Lower};
 
@@ -57,7 +57,7 @@ impl<I: 'static> StreamReader<I> {
         let store = store.as_store_mut();
         let core = store.core();
         let (readable, writable) = core.tasks.borrow_mut().stream_new(None, Element::open())?;
-        core.attach(writable, ProducerTask::new(writable, Box::pin(producer)))?;
+        core.attach(writable, ProducerTask::new(writable, Box::pin(producer)));
         Ok(StreamReader::of(readable))
     }
 
@@ -89,8 +89,8 @@ impl<I: 'static> StreamReader<I> {
                 core.host_tasks.wake(id);
             }
             _ => {
-                let id = core.attach(end, ConsumerTask::new(end, Box::pin(consumer)))?;
-                core.host_tasks.wake(id);
+                core.attach(end, ConsumerTask::new(end, Box::pin(consumer)));
+                core.tasks.borrow_mut().catch_up(end)?;
             }
         }
         Ok(())
@@ -110,32 +110,13 @@ impl<I: 'static> StreamReader<I> {
 }
 
 fn close(core: &StoreCore, handle: Handle) -> Result<()> {
-    core.tasks.borrow_mut().drop_end(end_of(handle)?)?;
-    core.wake_host_ends();
-    Ok(())
+    Ok(core.tasks.borrow_mut().drop_end(end_of(handle)?)?)
 }
 
 impl StoreCore {
-    /// Puts a task to work on an end that the host owns.
-    fn attach(&self, end: EndId, task: impl HostTask + 'static) -> Result<HostTaskId> {
-        let id = self.host_tasks.spawn(Box::new(task))?;
-        self.host_ends.borrow_mut().insert(end, id);
-        Ok(id)
-    }
-
-    /// Takes over the task that works on an end, if it is of this type.
-    fn detach<H: HostTask + 'static>(&self, end: EndId) -> Option<Box<H>> {
-        let id = self.host_ends.borrow().get(&end).copied()?;
-        if !self.host_tasks.is::<H>(id) {
-            return None;
-        }
-        self.host_ends.borrow_mut().remove(&end);
-        self.host_tasks.take(id)?.downcast().ok()
-    }
-
     /// Drops an end of the host's after its task is done.
     fn release_end(&self, end: EndId) -> Result<()> {
-        self.host_ends.borrow_mut().remove(&end);
+        self.forget_end(end);
         let mut tasks = self.tasks.borrow_mut();
         match tasks.end_state(end) {
             Ok(_) => Ok(tasks.drop_end(end)?),
@@ -153,15 +134,6 @@ impl StoreCore {
         // It fails if the end is gone already.
         let _ = self.release_end(end);
         guest
-    }
-
-    /// Has the tasks polled whose ends have something to do.
-    fn wake_host_ends(&self) {
-        while let Some(notification) = { self.tasks.borrow_mut().next_host_notification() } {
-            if let Some(task) = self.host_end_task(notification.end) {
-                self.host_tasks.wake(task);
-            }
-        }
     }
 }
 

@@ -6,9 +6,9 @@ use tombolo_vm::RawVal;
 
 use super::{BuiltinFunc, BuiltinKind};
 use crate::error::{Error, Result};
+use crate::runtime::adapter;
 use crate::runtime::core::StoreCore;
 use crate::runtime::lazy::callee_of;
-use crate::runtime::{FlatValues, adapter};
 
 impl StoreCore {
     /// `task.return`.
@@ -39,16 +39,20 @@ impl StoreCore {
                 "task.return with another memory or string encoding than the function has",
             ));
         }
-        let flat: FlatValues = values.iter().take(MAX_FLAT_PARAMS).map(|value| value.u64()).collect();
+        let mut flat = [0; MAX_FLAT_PARAMS];
+        for (flat, value) in flat.iter_mut().zip(values) {
+            *flat = value.u64();
+        }
+        let flat = flat.get(..values.len()).unwrap_or(&flat);
         match (lazy, task) {
             (Some((activation, link)), _) => {
                 // From the next call on, it can go to the caller straight away.
                 if guest.width == func.guest.width {
                     adapter::fits(link, builtin);
                 }
-                self.return_to_caller(activation, &flat)
+                self.return_to_caller(activation, flat)
             }
-            (None, Some(task)) => self.resolve_task(task, &func, &flat),
+            (None, Some(task)) => self.resolve_task(task, &func, flat),
             (None, None) => Ok(()),
         }
     }

@@ -1,0 +1,154 @@
+//! The ends of streams and futures that the host owns, and what works on them.
+//!
+//! Most of what works on an end waits for the guest at the other end and for nothing else. It is kept here then, and is
+//! polled in place whenever the state machine says that there is something to look at: it needs neither a slot nor a waker
+//! among the [`HostTasks`](super::host_task::HostTasks). It becomes one of them when it has to wait for something else.
+
+use std::any::Any;
+
+use tombolo_tasks::EndId;
+
+use super::core::StoreCore;
+use super::host_task::{First, HostTask, HostTaskId, poll_caught};
+use crate::error::Result;
+
+/// What works on each end. The slots are those of the ends' numbers.
+#[derive(Default)]
+pub(crate) struct HostEnds {
+    slots: Vec<Option<(EndId, Worker)>>,
+}
+
+enum Worker {
+    /// It waits for a guest.
+    Waiting(Box<dyn HostTask>),
+    /// It is being polled for the first time since it waited, further out on this stack.
+    Polled,
+    /// It is among the host's tasks.
+    Task(HostTaskId),
+}
+
+/// What is to be polled.
+enum Due {
+    Waiting(Box<dyn HostTask>),
+    Task(HostTaskId),
+}
+
+impl HostEnds {
+    fn slot(end: EndId) -> usize {
+        // The lower half is the slot.
+        end.to_bits() as u32 as usize
+    }
+
+    fn entry(&mut self, end: EndId) -> Option<&mut Worker> {
+        match self.slots.get_mut(HostEnds::slot(end)) {
+            Some(Some((found, worker))) if *found == end => Some(worker),
+            _ => None,
+        }
+    }
+
+    fn insert(&mut self, end: EndId, worker: Worker) {
+        let slot = HostEnds::slot(end);
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot.saturating_add(1), || None);
+        }
+        if let Some(entry) = self.slots.get_mut(slot) {
+            *entry = Some((end, worker));
+        }
+    }
+
+    fn remove(&mut self, end: EndId) -> Option<Worker> {
+        self.entry(end)?;
+        let (_, worker) = self.slots.get_mut(HostEnds::slot(end))?.take()?;
+        Some(worker)
+    }
+
+    fn due(&mut self, end: EndId) -> Option<Due> {
+        let worker = self.entry(end)?;
+        match std::mem::replace(worker, Worker::Polled) {
+            Worker::Waiting(task) => Some(Due::Waiting(task)),
+            Worker::Task(id) => {
+                *worker = Worker::Task(id);
+                Some(Due::Task(id))
+            }
+            Worker::Polled => None,
+        }
+    }
+}
+
+impl StoreCore {
+    /// Puts something to work on an end that the host owns, which waits for the guest at the other end.
+    pub(crate) fn attach(&self, end: EndId, task: impl HostTask) {
+        self.host_ends.borrow_mut().insert(end, Worker::Waiting(Box::new(task)));
+    }
+
+    /// The same for what waits for something else: it is polled soon.
+    pub(crate) fn attach_task(&self, end: EndId, task: impl HostTask) -> Result<()> {
+        let id = self.host_tasks.spawn(Box::new(task))?;
+        self.host_ends.borrow_mut().insert(end, Worker::Task(id));
+        self.host_tasks.wake(id);
+        Ok(())
+    }
+
+    /// Takes over what works on an end, if it is of this type and not being polled.
+    pub(crate) fn detach<H: HostTask>(&self, end: EndId) -> Option<Box<H>> {
+        let mut ends = self.host_ends.borrow_mut();
+        let task: Box<dyn Any> = match ends.entry(end)? {
+            Worker::Waiting(task) if (&**task as &dyn Any).is::<H>() => match ends.remove(end)? {
+                Worker::Waiting(task) => task,
+                _ => return None,
+            },
+            Worker::Task(id) if self.host_tasks.is::<H>(*id) => {
+                let task = self.host_tasks.take(*id);
+                ends.remove(end);
+                task?
+            }
+            _ => return None,
+        };
+        task.downcast().ok()
+    }
+
+    /// Nothing works on the end any more.
+    pub(crate) fn forget_end(&self, end: EndId) {
+        let worker = self.host_ends.borrow_mut().remove(end);
+        drop(worker);
+    }
+
+    /// Lets the host's ends work that have something to do, in place. Returns whether any had.
+    pub(crate) fn serve_host_ends(&self) -> bool {
+        let mut any = false;
+        loop {
+            let end = match self.tasks.borrow_mut().next_host_notification() {
+                Some(notification) => notification.end,
+                None => return any,
+            };
+            let due = self.host_ends.borrow_mut().due(end);
+            match due {
+                Some(Due::Waiting(task)) => self.poll_waiting(end, task),
+                Some(Due::Task(id)) => self.host_tasks.poll_now(self, id),
+                None => continue,
+            }
+            any = true;
+        }
+    }
+
+    fn poll_waiting(&self, end: EndId, mut task: Box<dyn HostTask>) {
+        let first = self.host_tasks.poll_first(|cx| poll_caught(&mut *task, self, cx));
+        let result = match first {
+            Ok(First::Pending(place)) => {
+                let kept = if task.is_idle() { self.host_tasks.keep(place) } else { Err(place) };
+                let worker = match kept {
+                    Ok(()) => Worker::Waiting(task),
+                    Err(place) => Worker::Task(self.host_tasks.go_on(place, task)),
+                };
+                if let Some(entry) = self.host_ends.borrow_mut().entry(end) {
+                    *entry = worker;
+                }
+                return;
+            }
+            Ok(First::Ready(result)) => result,
+            Err(error) => Err(error),
+        };
+        self.forget_end(end);
+        self.task_is_done(task, result);
+    }
+}
