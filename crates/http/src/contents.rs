@@ -12,13 +12,10 @@ use tombolo::{
     StreamProducer, StreamReader, StreamState,
 };
 
-use crate::body::{Body, ContentLength, ContentsSender, Direction, Ending, Inflow, channel};
-use crate::fields::{FieldMap, is_forbidden_in_trailers};
+use crate::body::{Body, ContentLength, ContentsSender, Direction, Ending, Fate, Inflow, Outgoing, Sent};
+use crate::fields::{FieldMap, Headers, is_forbidden_in_trailers};
 use crate::types::Fields;
 use crate::{ErrorCode, HttpView};
-
-/// What became of a message, as its sender is told.
-pub(crate) type Sent = std::result::Result<(), ErrorCode>;
 
 /// Trailers as guests have them.
 pub(crate) type Trailers = std::result::Result<Option<Resource<Fields>>, ErrorCode>;
@@ -28,7 +25,7 @@ pub(crate) enum Contents {
     /// They come from the host.
     Host { body: Body, length: ContentLength },
     /// A guest writes them.
-    Guest { stream: Option<StreamReader<u8>>, trailers: FutureReader<Trailers>, sent: oneshot::Sender<Sent> },
+    Guest { stream: Option<StreamReader<u8>>, trailers: FutureReader<Trailers>, body: Outgoing },
 }
 
 impl Contents {
@@ -38,9 +35,9 @@ impl Contents {
         stream: Option<StreamReader<u8>>,
         trailers: FutureReader<Trailers>,
     ) -> Result<(Self, FutureReader<Sent>)> {
-        let (sent, fate) = oneshot::channel();
+        let (body, fate) = Outgoing::new();
         let fate = FutureReader::produce(store, FateProducer(fate))?;
-        Ok((Contents::Guest { stream, trailers, sent }, fate))
+        Ok((Contents::Guest { stream, trailers, body }, fate))
     }
 
     /// Lets a guest read them.
@@ -59,10 +56,9 @@ impl Contents {
                 let trailers = TrailersProducer { ending, direction: length.direction() };
                 Ok((stream, FutureReader::produce(store, trailers)?))
             }
-            Contents::Guest { stream, trailers, sent } => {
+            Contents::Guest { stream, trailers, body } => {
                 handled.pipe(store.as_mut(), move |_, handled| {
-                    // The sender may have dropped its end.
-                    let _ = sent.send(handled.unwrap_or(Ok(())));
+                    body.tell(handled.unwrap_or(Ok(())));
                     Ok(())
                 })?;
                 let stream = match stream {
@@ -81,19 +77,19 @@ impl Contents {
         headers: &HeaderMap,
         direction: Direction,
     ) -> Result<std::result::Result<Body, ErrorCode>> {
-        let (stream, trailers, sent) = match self {
+        let (stream, trailers, body) = match self {
             Contents::Host { body, .. } => return Ok(Ok(body)),
-            Contents::Guest { stream, trailers, sent } => (stream, trailers, sent),
+            Contents::Guest { stream, trailers, body } => (stream, trailers, body),
         };
         let length = match ContentLength::of(headers, direction) {
             Ok(length) => length,
             Err(error) => {
-                let _ = sent.send(Err(error.clone()));
+                body.tell(Err(error.clone()));
                 close(store, stream, trailers)?;
                 return Ok(Err(error));
             }
         };
-        let (contents, ending, receiver) = channel(length, sent);
+        let (contents, ending, receiver) = body.send(length);
         match stream {
             Some(stream) => stream.pipe(store.as_mut(), ContentsConsumer(contents))?,
             None => contents.finish(),
@@ -112,24 +108,20 @@ impl Contents {
     pub fn close<T: HttpView + 'static>(self, store: StoreMut<'_, T>, fate: Sent) -> Result<()> {
         match self {
             Contents::Host { .. } => Ok(()),
-            Contents::Guest { stream, trailers, sent } => {
-                // The sender may have dropped its end.
-                let _ = sent.send(fate);
+            Contents::Guest { stream, trailers, body } => {
+                body.tell(fate);
                 close(store, stream, trailers)
             }
         }
     }
-}
 
-impl Contents {
     /// Lets go of contents that nobody asked for.
     pub fn drop<T: HttpView + 'static>(self, store: StoreMut<'_, T>) -> Result<()> {
-        self.close(store, Err(dropped()))
+        match self {
+            Contents::Host { .. } => Ok(()),
+            Contents::Guest { stream, trailers, .. } => close(store, stream, trailers),
+        }
     }
-}
-
-fn dropped() -> ErrorCode {
-    ErrorCode::InternalError(Some("the message was dropped before it was sent".to_owned()))
 }
 
 fn close<T: HttpView + 'static>(
@@ -156,7 +148,7 @@ fn taken<T: HttpView + 'static>(store: &mut StoreMut<'_, T>, trailers: Trailers)
         Ok(None) => return Ok(Ok(None)),
         Ok(Some(fields)) => store.data_mut().http().table.delete(fields).map_err(Error::host)?,
     };
-    let trailers = fields.into_headers();
+    let trailers = fields.into_inner().into_headers();
     Ok(match trailers.keys().find(|name| is_forbidden_in_trailers(name)) {
         Some(name) => Err(ErrorCode::InternalError(Some(format!("`{name}` must not be sent as a trailer")))),
         None => Ok(Some(trailers).filter(|trailers| !trailers.is_empty())),
@@ -277,7 +269,7 @@ impl<T: HttpView + 'static> FutureProducer<T> for TrailersProducer {
         }
         let http = store.data_mut().http();
         let fields = match FieldMap::incoming(trailers, &http.ctx.fields) {
-            Ok(fields) => Fields::immutable(fields.into()),
+            Ok(fields) => Fields::immutable(Headers::Own(fields)),
             Err(size) => {
                 let size = u32::try_from(size).ok();
                 return Poll::Ready(Ok(Err(match self.direction {
@@ -291,17 +283,12 @@ impl<T: HttpView + 'static> FutureProducer<T> for TrailersProducer {
 }
 
 /// Tells a guest what became of its message.
-struct FateProducer(oneshot::Receiver<Sent>);
+struct FateProducer(Fate);
 
 impl<T: HttpView + 'static> FutureProducer<T> for FateProducer {
     type Value = Sent;
 
-    fn poll_produce(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        _: StoreMut<'_, T>,
-    ) -> Poll<Result<Sent>> {
-        let fate = ready!(Pin::new(&mut self.0).poll(cx));
-        Poll::Ready(Ok(fate.unwrap_or_else(|_| Err(dropped()))))
+    fn poll_produce(self: Pin<&mut Self>, cx: &mut Context<'_>, _: StoreMut<'_, T>) -> Poll<Result<Sent>> {
+        self.0.poll(cx).map(Ok)
     }
 }

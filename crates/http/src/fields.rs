@@ -1,9 +1,11 @@
 //! Headers and trailers as the host holds them.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::header::{CONNECTION, HeaderName};
+use bytes::Bytes;
+use http::header::{CONNECTION, Entry, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
 /// How many headers and trailers are held for the guests of a store.
@@ -64,11 +66,56 @@ pub(crate) enum FieldError {
     SizeExceeded,
 }
 
+/// Headers or trailers, which are shared from when somebody else looks at them too.
+pub(crate) enum Headers {
+    Own(FieldMap),
+    Shared(Arc<FieldMap>),
+}
+
+impl Headers {
+    /// The same for somebody else.
+    pub fn share(&mut self) -> Headers {
+        let shared = match self {
+            Headers::Shared(map) => map.clone(),
+            Headers::Own(map) => {
+                let none = FieldMap::new(&map.budget);
+                Arc::new(std::mem::replace(map, none))
+            }
+        };
+        *self = Headers::Shared(shared.clone());
+        Headers::Shared(shared)
+    }
+
+    /// The fields, to be sent.
+    pub fn into_headers(self) -> HeaderMap {
+        match self {
+            Headers::Own(map) => map.into_headers(),
+            Headers::Shared(map) => match Arc::try_unwrap(map) {
+                Ok(map) => map.into_headers(),
+                Err(map) => map.headers().clone(),
+            },
+        }
+    }
+}
+
+impl Deref for Headers {
+    type Target = FieldMap;
+
+    fn deref(&self) -> &FieldMap {
+        match self {
+            Headers::Own(map) => map,
+            Headers::Shared(map) => map,
+        }
+    }
+}
+
+/// Names that were written in another case than is sent, if any were.
+type Spelling = Option<Box<HeaderMap<Box<str>>>>;
+
 /// A set of headers or trailers: lower case as HTTP/2 has it, and beside it the names as the guest wrote them.
 pub(crate) struct FieldMap {
     headers: HeaderMap,
-    /// Names that were written in another case.
-    spelling: HeaderMap<Box<str>>,
+    spelling: Spelling,
     /// What it takes of the budget.
     bytes: usize,
     budget: FieldBudget,
@@ -76,12 +123,7 @@ pub(crate) struct FieldMap {
 
 impl FieldMap {
     pub fn new(budget: &FieldBudget) -> Self {
-        FieldMap {
-            headers: HeaderMap::new(),
-            spelling: HeaderMap::default(),
-            bytes: 0,
-            budget: budget.clone(),
-        }
+        FieldMap { headers: HeaderMap::new(), spelling: None, bytes: 0, budget: budget.clone() }
     }
 
     /// Fields that came from elsewhere, without those that are between two ends of a connection only.
@@ -97,7 +139,7 @@ impl FieldMap {
         if bytes > limits.bytes || headers.len() > limits.count || budget.take(bytes).is_err() {
             return Err(bytes);
         }
-        Ok(FieldMap { headers, spelling: HeaderMap::default(), bytes, budget: budget.clone() })
+        Ok(FieldMap { headers, spelling: None, bytes, budget: budget.clone() })
     }
 
     pub fn headers(&self) -> &HeaderMap {
@@ -124,17 +166,16 @@ impl FieldMap {
     }
 
     /// Adds a value.
-    pub fn append(&mut self, name: &str, value: &[u8]) -> Result<(), FieldError> {
+    pub fn append(&mut self, name: &str, value: Vec<u8>) -> Result<(), FieldError> {
         let field = checked_name(name)?;
         let value = checked_value(value)?;
         self.add(field, name, value)
     }
 
     /// Replaces all values under a name. Nothing is changed if that fails.
-    pub fn set(&mut self, name: &str, values: &[Vec<u8>]) -> Result<(), FieldError> {
+    pub fn set(&mut self, name: &str, values: Vec<Vec<u8>>) -> Result<(), FieldError> {
         let field = checked_name(name)?;
-        let values =
-            values.iter().map(|value| checked_value(value)).collect::<Result<Vec<HeaderValue>, _>>()?;
+        let values = values.into_iter().map(checked_value).collect::<Result<Vec<HeaderValue>, _>>()?;
         let (old, new) =
             (self.cost_of(&field), values.iter().map(|value| cost(&field, value)).sum::<usize>());
         let count = self.headers.len().saturating_sub(self.headers.get_all(&field).iter().count());
@@ -142,7 +183,7 @@ impl FieldMap {
         self.budget.take(new)?;
         self.remove(&field);
         self.bytes = self.bytes.saturating_add(new);
-        self.spell(&field, name);
+        spell(&mut self.spelling, &field, name);
         for value in values {
             self.headers.append(field.clone(), value);
         }
@@ -161,10 +202,13 @@ impl FieldMap {
         self.check(self.bytes.saturating_add(cost), self.headers.len().saturating_add(1))?;
         self.budget.take(cost)?;
         self.bytes = self.bytes.saturating_add(cost);
-        if !self.headers.contains_key(&field) {
-            self.spell(&field, name);
+        match self.headers.entry(field) {
+            Entry::Occupied(mut values) => values.append(value),
+            Entry::Vacant(place) => {
+                spell(&mut self.spelling, place.key(), name);
+                place.insert(value);
+            }
         }
-        self.headers.append(field, value);
         Ok(())
     }
 
@@ -183,19 +227,16 @@ impl FieldMap {
     fn remove(&mut self, field: &HeaderName) {
         let freed = self.cost_of(field);
         self.headers.remove(field);
-        self.spelling.remove(field);
+        if let Some(spelling) = &mut self.spelling {
+            spelling.remove(field);
+        }
         self.bytes = self.bytes.saturating_sub(freed);
         self.budget.give_back(freed);
     }
 
-    fn spell(&mut self, field: &HeaderName, name: &str) {
-        if field.as_str() != name {
-            self.spelling.insert(field, name.into());
-        }
-    }
-
     fn spelled<'a>(&'a self, field: &'a HeaderName) -> &'a str {
-        self.spelling.get(field).map_or(field.as_str(), |spelling| spelling)
+        let spelling = self.spelling.as_ref().and_then(|spelling| spelling.get(field));
+        spelling.map_or(field.as_str(), |spelling| spelling)
     }
 
     /// The same once more.
@@ -212,6 +253,12 @@ impl Drop for FieldMap {
     }
 }
 
+fn spell(spelling: &mut Spelling, field: &HeaderName, name: &str) {
+    if field.as_str() != name {
+        spelling.get_or_insert_default().insert(field, name.into());
+    }
+}
+
 fn cost(name: &HeaderName, value: &HeaderValue) -> usize {
     name.as_str().len().saturating_add(value.len()).saturating_add(32)
 }
@@ -222,8 +269,13 @@ fn checked_name(name: &str) -> Result<HeaderName, FieldError> {
 }
 
 /// The value, without the white space around it that is not part of it (RFC 9110, section 5.5).
-fn checked_value(value: &[u8]) -> Result<HeaderValue, FieldError> {
-    HeaderValue::from_bytes(value.trim_ascii()).map_err(|_| FieldError::InvalidSyntax)
+fn checked_value(value: Vec<u8>) -> Result<HeaderValue, FieldError> {
+    let trimmed = value.trim_ascii();
+    let value = match trimmed.len() == value.len() {
+        true => HeaderValue::from_maybe_shared(Bytes::from(value)),
+        false => HeaderValue::from_bytes(trimmed),
+    };
+    value.map_err(|_| FieldError::InvalidSyntax)
 }
 
 /// Headers that belong to the connection (RFC 9110, section 7.6.1), or say what the request says elsewhere.
@@ -290,13 +342,13 @@ mod tests {
     #[test]
     fn fields_keep_the_case_they_were_written_in() {
         let mut map = FieldMap::new(&budget(10, 1000, 1000));
-        map.append("X-One", b"1").unwrap();
-        map.append("two", b"2").unwrap();
-        map.append("x-ONE", b" 3 ").unwrap();
+        map.append("X-One", b"1".to_vec()).unwrap();
+        map.append("two", b"2".to_vec()).unwrap();
+        map.append("x-ONE", b" 3 ".to_vec()).unwrap();
         assert_eq!(all(&map), [("X-One", &b"1"[..]), ("X-One", b"3"), ("two", b"2")]);
         assert!(map.has("x-one") && map.has("TWO") && !map.has("no name"));
         assert_eq!(map.get("X-ONE").count(), 2);
-        map.set("x-one", &[b"4".to_vec()]).unwrap();
+        map.set("x-one", vec![b"4".to_vec()]).unwrap();
         assert_eq!(all(&map), [("two", &b"2"[..]), ("x-one", b"4")]);
         assert_eq!(all(&map.try_clone().unwrap()), all(&map));
         map.delete("X-one").unwrap();
@@ -309,10 +361,10 @@ mod tests {
         for name in
             ["Connection", "host", "TE", "Transfer-Encoding", "upgrade", "Keep-Alive", "HTTP2-Settings"]
         {
-            assert_eq!(map.append(name, b"x"), Err(FieldError::Forbidden), "{name}");
+            assert_eq!(map.append(name, b"x".to_vec()), Err(FieldError::Forbidden), "{name}");
         }
         for (name, value) in [("a b", &b"x"[..]), ("", b"x"), ("a", b"x\r\ny"), ("a", b"\0")] {
-            assert_eq!(map.append(name, value), Err(FieldError::InvalidSyntax), "{name}");
+            assert_eq!(map.append(name, value.to_vec()), Err(FieldError::InvalidSyntax), "{name}");
         }
         let mut headers = HeaderMap::new();
         for (name, value) in
@@ -328,11 +380,11 @@ mod tests {
     fn header_count_and_size_limits_hold() {
         let budget = budget(3, 150, 220);
         let mut map = FieldMap::new(&budget);
-        map.append("a", &[b'x'; 17]).unwrap();
-        map.append("b", &[b'x'; 17]).unwrap();
-        map.append("b", &[b'x'; 17]).unwrap();
-        assert_eq!(map.append("c", b""), Err(FieldError::SizeExceeded), "too many");
-        assert_eq!(map.set("b", &[vec![b'x'; 70]]), Err(FieldError::SizeExceeded), "too large");
+        map.append("a", vec![b'x'; 17]).unwrap();
+        map.append("b", vec![b'x'; 17]).unwrap();
+        map.append("b", vec![b'x'; 17]).unwrap();
+        assert_eq!(map.append("c", b"".to_vec()), Err(FieldError::SizeExceeded), "too many");
+        assert_eq!(map.set("b", vec![vec![b'x'; 70]]), Err(FieldError::SizeExceeded), "too large");
         assert_eq!(all(&map).len(), 3, "nothing was changed");
         assert!(map.try_clone().is_err(), "too much together");
         map.delete("b").unwrap();

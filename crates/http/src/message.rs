@@ -1,7 +1,5 @@
 //! Requests and responses as the host holds them.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::header::{Entry, HOST};
 use http::request::Parts;
@@ -10,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
 use crate::body::{Body, ContentLength, Direction};
 use crate::contents::Contents;
-use crate::fields::{FieldBudget, FieldMap};
+use crate::fields::{FieldBudget, FieldMap, Headers};
 use crate::{ErrorCode, RequestOptions};
 
 /// A request, on its way to a guest or from one.
@@ -19,7 +17,7 @@ pub struct Request {
     pub(crate) scheme: Option<Scheme>,
     pub(crate) authority: Option<Authority>,
     pub(crate) path_with_query: Option<PathAndQuery>,
-    pub(crate) headers: Arc<FieldMap>,
+    pub(crate) headers: Headers,
     pub(crate) options: Option<RequestOptions>,
     pub(crate) contents: Contents,
 }
@@ -27,7 +25,7 @@ pub struct Request {
 /// A response, on its way from a guest or to one.
 pub struct Response {
     pub(crate) status: StatusCode,
-    pub(crate) headers: Arc<FieldMap>,
+    pub(crate) headers: Headers,
     pub(crate) contents: Contents,
 }
 
@@ -54,7 +52,7 @@ impl Request {
             scheme: Some(scheme),
             authority,
             path_with_query: uri.path_and_query,
-            headers: Arc::new(headers),
+            headers: Headers::Own(headers),
             options: None,
             contents: Contents::Host { body, length },
         })
@@ -100,7 +98,7 @@ impl Response {
         let headers = FieldMap::incoming(parts.headers, budget)
             .map_err(|size| ErrorCode::HttpResponseHeaderSectionSize(u32::try_from(size).ok()))?;
         let contents = Contents::Host { body, length };
-        Ok(Response { status: parts.status, headers: Arc::new(headers), contents })
+        Ok(Response { status: parts.status, headers: Headers::Own(headers), contents })
     }
 }
 

@@ -4,7 +4,6 @@ use tombolo::{Accessor, Error, Linker, Resource, Result};
 
 use crate::body::Direction;
 use crate::message::{Request, Response};
-use crate::types::into_headers;
 use crate::{ErrorCode, HttpView};
 
 pub(crate) fn add_to_linker<T: HttpView + 'static>(linker: &mut Linker<T>) -> Result<()> {
@@ -35,7 +34,7 @@ async fn send<T: HttpView + 'static>(
         let mut sent = http::Request::new(body);
         sent.method_mut().clone_from(&method);
         *sent.uri_mut() = uri;
-        *sent.headers_mut() = into_headers(headers);
+        *sent.headers_mut() = headers.into_headers();
         Ok::<_, Error>(Ok((client.send(sent, options.unwrap_or_default()), method)))
     })?;
     let (response, method) = match begun {

@@ -1,52 +1,107 @@
 //! A body that is written inside a store and read outside of it.
 //!
 //! Contents and trailers come from different ends of the guest's: the body is over when both are. The reader holds the
-//! writer back: at most a window of bytes is kept for it.
+//! writer back: at most a window of bytes is kept for it. What became of the body is told once, to whoever has its
+//! [`Fate`].
 
 use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::inflow::Ending;
+use super::{ContentLength, Direction, Inflow};
+use crate::ErrorCode;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
-use tokio::sync::oneshot;
-
-use super::inflow::Ending;
-use super::{ContentLength, Inflow};
-use crate::ErrorCode;
 
 /// Bytes that are kept for a reader at most.
 const WINDOW: usize = 64 << 10;
 
-/// Makes a body. What became of it is told to `sent`, once.
-pub(crate) fn channel(
-    length: ContentLength,
-    sent: oneshot::Sender<Result<(), ErrorCode>>,
-) -> (ContentsSender, TrailersSender, BodyReceiver) {
-    let shared = Shared(Arc::new(Mutex::new(State {
-        chunks: VecDeque::new(),
-        kept: 0,
-        inflow: None,
-        contents: Contents::Coming,
-        trailers: None,
-        failed: None,
-        length,
-        reader_is_gone: false,
-        reader: None,
-        writer: None,
-    })));
-    let receiver = BodyReceiver { shared: shared.clone(), sent: Some(sent), kept: None };
-    (ContentsSender(shared.clone()), TrailersSender(Some(shared)), receiver)
+/// A body that a guest has made and that nobody sends yet. To drop it is to tell its fate: that it was not sent.
+pub(crate) struct Outgoing(Shared);
+
+/// What becomes of a body.
+pub(crate) struct Fate(Shared);
+
+/// How it went, as the guest is told.
+pub(crate) type Sent = Result<(), ErrorCode>;
+
+impl Outgoing {
+    /// Makes a body.
+    pub fn new() -> (Self, Fate) {
+        let shared = Shared(Arc::new(Mutex::new(State {
+            first: None,
+            chunks: VecDeque::new(),
+            kept: 0,
+            inflow: None,
+            contents: Contents::Coming,
+            trailers: None,
+            failed: None,
+            length: ContentLength::none(Direction::Response),
+            is_sent: false,
+            reader_is_gone: false,
+            reader: None,
+            writer: None,
+            fate: None,
+            guest: None,
+        })));
+        (Outgoing(shared.clone()), Fate(shared))
+    }
+
+    /// Has it sent by whoever reads it. It is to be as long as `length` says.
+    pub fn send(self, length: ContentLength) -> (ContentsSender, TrailersSender, BodyReceiver) {
+        let mut state = self.0.lock();
+        (state.length, state.is_sent) = (length, true);
+        drop(state);
+        let receiver = BodyReceiver { shared: self.0.clone(), kept: None };
+        (ContentsSender(self.0.clone()), TrailersSender(Some(self.0.clone())), receiver)
+    }
+
+    /// Tells its fate without having it sent.
+    pub fn tell(self, fate: Sent) {
+        let guest = self.0.lock().tell(|| fate);
+        wake(guest);
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        let guest = if state.is_sent { None } else { state.tell(|| Err(dropped())) };
+        drop(state);
+        wake(guest);
+    }
+}
+
+/// What the sender of a message is told that nobody has sent.
+fn dropped() -> ErrorCode {
+    ErrorCode::InternalError(Some("the message was dropped before it was sent".to_owned()))
+}
+
+impl Fate {
+    /// How it went, once that is known.
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<Sent> {
+        let mut state = self.0.lock();
+        match &state.fate {
+            Some(fate) => Poll::Ready(fate.clone()),
+            None => {
+                state.guest = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
 }
 
 #[derive(Clone)]
 struct Shared(Arc<Mutex<State>>);
 
 struct State {
+    /// What is read first, if anything is kept: the only chunk, mostly.
+    first: Option<Bytes>,
     chunks: VecDeque<Bytes>,
-    /// Bytes in `chunks`.
+    /// Bytes in both.
     kept: usize,
     /// Contents that the guest passed on unread, behind `chunks`.
     inflow: Option<Inflow>,
@@ -55,9 +110,14 @@ struct State {
     trailers: Option<Option<HeaderMap>>,
     failed: Option<ErrorCode>,
     length: ContentLength,
+    is_sent: bool,
     reader_is_gone: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// Once it is known.
+    fate: Option<Sent>,
+    /// Waits for `fate`.
+    guest: Option<Waker>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,20 +138,53 @@ impl Shared {
         f(&mut state);
         let reader = state.reader.take();
         drop(state);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
+        wake(reader);
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
 impl State {
+    /// Tells the body's fate, if that is not known yet; who is to be woken is returned.
+    fn tell(&mut self, fate: impl FnOnce() -> Sent) -> Option<Waker> {
+        if self.fate.is_none() {
+            self.fate = Some(fate());
+        }
+        self.guest.take()
+    }
+
+    /// The chunk that is read next.
+    fn next_chunk(&mut self) -> Option<Bytes> {
+        let chunk = self.first.take().or_else(|| self.chunks.pop_front())?;
+        self.kept = self.kept.saturating_sub(chunk.len());
+        Some(chunk)
+    }
+
+    fn add_chunk(&mut self, chunk: Bytes) {
+        self.kept = self.kept.saturating_add(chunk.len());
+        if self.first.is_none() && self.chunks.is_empty() {
+            self.first = Some(chunk);
+        } else {
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    fn forget_chunks(&mut self) {
+        self.first = None;
+        self.chunks.clear();
+        self.kept = 0;
+    }
+
     fn fail(&mut self, error: ErrorCode) {
         if self.failed.is_none() {
             self.failed = Some(error);
         }
         self.contents = Contents::Over;
-        self.chunks.clear();
-        self.kept = 0;
+        self.forget_chunks();
         self.inflow = None;
     }
 
@@ -103,7 +196,7 @@ impl State {
     /// Whether all contents were read, and were what was promised.
     fn is_over(&self) -> bool {
         let whole = self.failed.is_none() && self.length.finish().is_ok();
-        whole && self.is_complete() && self.chunks.is_empty()
+        whole && self.is_complete() && self.first.is_none() && self.chunks.is_empty()
     }
 }
 
@@ -131,10 +224,7 @@ impl ContentsSender {
         self.0.change(|state| match state.length.add(bytes.len()) {
             _ if state.contents == Contents::Over => {}
             Err(error) => state.fail(error),
-            Ok(()) => {
-                state.kept = state.kept.saturating_add(bytes.len());
-                state.chunks.push_back(bytes);
-            }
+            Ok(()) => state.add_chunk(bytes),
         });
     }
 
@@ -203,8 +293,6 @@ fn abandoned() -> ErrorCode {
 /// Where a body is read. To drop it ends the writing.
 pub(crate) struct BodyReceiver {
     shared: Shared,
-    /// Until it was told.
-    sent: Option<oneshot::Sender<Result<(), ErrorCode>>>,
     kept: Option<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -219,15 +307,14 @@ impl BodyReceiver {
             }
         };
         let writer = state.writer.take();
+        let guest = match &frame {
+            Some(Ok(_)) => None,
+            Some(Err(error)) => state.tell(|| Err(error.clone())),
+            None => state.tell(|| Ok(())),
+        };
         drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
-        match &frame {
-            Some(Ok(_)) => {}
-            Some(Err(error)) => self.tell(Err(error.clone())),
-            None => self.tell(Ok(())),
-        }
+        wake(writer);
+        wake(guest);
         Poll::Ready(frame)
     }
 
@@ -271,13 +358,6 @@ impl BodyReceiver {
     pub fn keep(&mut self, kept: Arc<dyn Any + Send + Sync>) {
         self.kept = Some(kept);
     }
-
-    fn tell(&mut self, result: Result<(), ErrorCode>) {
-        if let Some(sent) = self.sent.take() {
-            // The guest may have dropped its end of the future.
-            let _ = sent.send(result);
-        }
-    }
 }
 
 impl State {
@@ -285,8 +365,7 @@ impl State {
         if let Some(error) = self.failed.clone() {
             return Poll::Ready(Some(Err(error)));
         }
-        if let Some(chunk) = self.chunks.pop_front() {
-            self.kept = self.kept.saturating_sub(chunk.len());
+        if let Some(chunk) = self.next_chunk() {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         if let Some(inflow) = &mut self.inflow {
@@ -320,19 +399,17 @@ impl Drop for BodyReceiver {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.reader_is_gone = true;
-        let result = match &state.failed {
-            Some(error) => Err(error.clone()),
-            None if state.is_over() => Ok(()),
+        let (failed, is_over) = (state.failed.clone(), state.is_over());
+        let guest = state.tell(|| match failed {
+            Some(error) => Err(error),
+            None if is_over => Ok(()),
             None => Err(ErrorCode::ConnectionTerminated),
-        };
-        state.chunks.clear();
-        state.kept = 0;
+        });
+        state.forget_chunks();
         let (writer, inflow) = (state.writer.take(), state.inflow.take());
         drop(state);
         drop(inflow);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
-        self.tell(result);
+        wake(writer);
+        wake(guest);
     }
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 
-pub(crate) use channel::{BodyReceiver, ContentsSender, channel};
+pub(crate) use channel::{BodyReceiver, ContentsSender, Fate, Outgoing, Sent};
 pub(crate) use content_length::{ContentLength, Direction};
 pub(crate) use inflow::{Ending, Inflow};
 

@@ -12,7 +12,6 @@ pub use dispatcher::Dispatcher;
 
 use crate::body::{Body, Direction};
 use crate::message::{Request, Response, has_no_body};
-use crate::types::into_headers;
 use crate::{Error, ErrorCode, HttpView};
 
 /// The interface that services export and middleware imports.
@@ -165,7 +164,7 @@ fn outgoing<T: HttpView + 'static>(
     };
     let mut response = http::Response::new(body);
     *response.status_mut() = status;
-    *response.headers_mut() = into_headers(headers);
+    *response.headers_mut() = headers.into_headers();
     Ok(response)
 }
 

@@ -1,37 +1,29 @@
 //! `fields`.
 
-use std::sync::Arc;
-
-use http::HeaderMap;
 use tombolo::{ComponentType, Error, Lift, LinkerInstance, Lower, Resource, Result};
 
 use crate::HttpView;
-use crate::fields::{FieldError, FieldMap};
+use crate::fields::{FieldError, FieldMap, Headers};
 
 use super::{find, push};
 
 /// Headers or trailers, as guests have them (`fields`).
 pub struct Fields {
-    map: Arc<FieldMap>,
+    headers: Headers,
     mutable: bool,
 }
 
 impl Fields {
-    pub(crate) fn immutable(map: Arc<FieldMap>) -> Self {
-        Fields { map, mutable: false }
+    pub(crate) fn immutable(headers: Headers) -> Self {
+        Fields { headers, mutable: false }
     }
 
     pub(crate) fn mutable(map: FieldMap) -> Self {
-        Fields { map: Arc::new(map), mutable: true }
+        Fields { headers: Headers::Own(map), mutable: true }
     }
 
-    pub(crate) fn into_map(self) -> Arc<FieldMap> {
-        self.map
-    }
-
-    /// The fields, to be sent.
-    pub(crate) fn into_headers(self) -> HeaderMap {
-        into_headers(self.map)
+    pub(crate) fn into_inner(self) -> Headers {
+        self.headers
     }
 
     /// The fields, to be changed: nobody else has those that are mutable.
@@ -39,18 +31,10 @@ impl Fields {
         &mut self,
         f: impl FnOnce(&mut FieldMap) -> std::result::Result<(), FieldError>,
     ) -> std::result::Result<(), HeaderError> {
-        match Arc::get_mut(&mut self.map) {
-            Some(map) if self.mutable => f(map).map_err(HeaderError::from),
+        match &mut self.headers {
+            Headers::Own(map) if self.mutable => f(map).map_err(HeaderError::from),
             _ => Err(HeaderError::Immutable),
         }
-    }
-}
-
-/// Headers to be sent, which others may see still.
-pub(crate) fn into_headers(map: Arc<FieldMap>) -> HeaderMap {
-    match Arc::try_unwrap(map) {
-        Ok(map) => map.into_headers(),
-        Err(map) => map.headers().clone(),
     }
 }
 
@@ -99,7 +83,7 @@ fn add_making<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> Resul
         |mut store, (entries,): (Vec<(String, Vec<u8>)>,)| -> Answer<This> {
             let http = store.data_mut().http();
             let mut map = FieldMap::new(&http.ctx.fields);
-            match entries.iter().try_for_each(|(name, value)| map.append(name, value)) {
+            match entries.into_iter().try_for_each(|(name, value)| map.append(&name, value)) {
                 Ok(()) => push(http.table, Fields::mutable(map)).map(Ok),
                 Err(error) => Ok(Err(error.into())),
             }
@@ -107,7 +91,7 @@ fn add_making<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> Resul
     )?;
     types.func("[method]fields.clone", |mut store, (this,): (This,)| -> Result<This> {
         let http = store.data_mut().http();
-        let map = http.table.get(&this).map_err(Error::host)?.map.try_clone();
+        let map = http.table.get(&this).map_err(Error::host)?.headers.try_clone();
         // A clone cannot fail by its type: a guest that holds this much ends here.
         let map = map.map_err(|_| Error::host(FieldsExhausted))?;
         push(http.table, Fields::mutable(map))
@@ -123,14 +107,14 @@ struct FieldsExhausted;
 fn add_reading<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
     types.func("[method]fields.get", |mut store, (this, name): (This, String)| {
         let fields = find(&mut store, &this)?;
-        Ok(fields.map.get(&name).map(|value| value.as_bytes().to_vec()).collect::<Vec<_>>())
+        Ok(fields.headers.get(&name).map(|value| value.as_bytes().to_vec()).collect::<Vec<_>>())
     })?;
     types.func("[method]fields.has", |mut store, (this, name): (This, String)| {
-        Ok(find(&mut store, &this)?.map.has(&name))
+        Ok(find(&mut store, &this)?.headers.has(&name))
     })?;
     types.func("[method]fields.copy-all", |mut store, (this,): (This,)| {
         let fields = find(&mut store, &this)?;
-        let all = fields.map.iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let all = fields.headers.iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
         Ok(all.collect::<Vec<(String, Vec<u8>)>>())
     })?;
     Ok(())
@@ -140,7 +124,7 @@ fn add_changing<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> Res
     types.func(
         "[method]fields.set",
         |mut store, (this, name, values): (This, String, Vec<Vec<u8>>)| -> Answer<()> {
-            Ok(find(&mut store, &this)?.change(|map| map.set(&name, &values)))
+            Ok(find(&mut store, &this)?.change(|map| map.set(&name, values)))
         },
     )?;
     types.func("[method]fields.delete", |mut store, (this, name): (This, String)| -> Answer<()> {
@@ -161,7 +145,7 @@ fn add_changing<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> Res
     types.func(
         "[method]fields.append",
         |mut store, (this, name, value): (This, String, Vec<u8>)| -> Answer<()> {
-            Ok(find(&mut store, &this)?.change(|map| map.append(&name, &value)))
+            Ok(find(&mut store, &this)?.change(|map| map.append(&name, value)))
         },
     )?;
     Ok(())

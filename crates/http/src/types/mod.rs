@@ -10,7 +10,6 @@ use tombolo::{ComponentType, Error, Lift, Linker, Lower, Resource, ResourceTable
 use crate::HttpView;
 
 pub use fields::Fields;
-pub(crate) use fields::into_headers;
 
 pub(crate) fn add_to_linker<T: HttpView + 'static>(linker: &mut Linker<T>) -> Result<()> {
     let mut types = linker.instance("wasi:http/types@0.3.2")?;

@@ -5,7 +5,8 @@ use tombolo::{Error, FutureReader, LinkerInstance, Resource, Result, StoreMut, S
 
 use crate::HttpView;
 use crate::authority::names_a_host;
-use crate::contents::{Contents, Sent, Trailers};
+use crate::body::Sent;
+use crate::contents::{Contents, Trailers};
 use crate::message::Request;
 
 use super::request_options::Options;
@@ -33,7 +34,7 @@ pub(super) fn add<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> R
         },
     )?;
     types.func("[method]request.get-headers", |mut store, (this,): (This,)| {
-        let headers = find(&mut store, &this)?.headers.clone();
+        let headers = find(&mut store, &this)?.headers.share();
         push(store.data_mut().http().table, Fields::immutable(headers))
     })?;
     types.func("[method]request.get-options", |mut store, (this,): (This,)| {
@@ -55,7 +56,7 @@ fn new<T: HttpView + 'static>(
     (headers, stream, trailers, options): Parameters,
 ) -> Result<(This, FutureReader<Sent>)> {
     let table = store.data_mut().http().table;
-    let headers = table.delete(headers).map_err(Error::host)?.into_map();
+    let headers = table.delete(headers).map_err(Error::host)?.into_inner();
     let options = options.map(|options| table.delete(options)).transpose().map_err(Error::host)?;
     let (contents, fate) = Contents::of_guest(store.as_mut(), stream, trailers)?;
     let request = Request {

@@ -4,7 +4,8 @@ use http::StatusCode;
 use tombolo::{Error, FutureReader, LinkerInstance, Resource, Result, StreamReader};
 
 use crate::HttpView;
-use crate::contents::{Contents, Sent, Trailers};
+use crate::body::Sent;
+use crate::contents::{Contents, Trailers};
 use crate::message::Response;
 
 use super::{Fields, find, push};
@@ -24,7 +25,7 @@ pub(super) fn add<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> R
             Option<StreamReader<u8>>,
             FutureReader<Trailers>,
         )| {
-            let headers = store.data_mut().http().table.delete(headers).map_err(Error::host)?.into_map();
+            let headers = store.data_mut().http().table.delete(headers).map_err(Error::host)?.into_inner();
             let (contents, fate) = Contents::of_guest(store.as_mut(), stream, trailers)?;
             let response = Response { status: StatusCode::OK, headers, contents };
             Ok((push(store.data_mut().http().table, response)?, fate))
@@ -48,7 +49,7 @@ pub(super) fn add<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> R
         },
     )?;
     types.func("[method]response.get-headers", |mut store, (this,): (This,)| {
-        let headers = find(&mut store, &this)?.headers.clone();
+        let headers = find(&mut store, &this)?.headers.share();
         push(store.data_mut().http().table, Fields::immutable(headers))
     })?;
     Ok(())
