@@ -262,8 +262,9 @@ impl<'a, 'b> Builder<'a, 'b> {
         let func = self.of_link(link::FUNC);
         self.b.ins().store(flags, func, address, activation::FUNC as i32);
         let zeros = self.zeros();
-        self.b.ins().store(flags, zeros, address, activation::CONTEXT as i32);
-        self.b.ins().store(flags, zeros, address, activation::THREAD as i32);
+        let loose = self.loose();
+        self.b.ins().store(loose, zeros, address, activation::CONTEXT as i32);
+        self.b.ins().store(loose, zeros, address, activation::THREAD as i32);
         if lends > 0 {
             let pairs = lends.div_ceil(2);
             let slot = StackSlotData::new(StackSlotKind::ExplicitSlot, pairs * 8, 3);
@@ -311,6 +312,12 @@ impl<'a, 'b> Builder<'a, 'b> {
             true => self.spilled(Party::Caller, from_abi, args.first().copied())?,
             false => Source::Flat(args),
         };
+        let types = self.adapter.types;
+        let fields = types.func(self.adapter.func).params.iter().map(|param| param.ty);
+        match callee.params.spilled {
+            true => self.prepare_realloc_activation(),
+            false => self.prepare_realloc(fields.clone()),
+        }
         let room = match callee.params.spilled {
             true => {
                 let size = self.constant(to_abi.size);
@@ -318,8 +325,6 @@ impl<'a, 'b> Builder<'a, 'b> {
             }
             false => None,
         };
-        let types = self.adapter.types;
-        let fields = types.func(self.adapter.func).params.iter().map(|param| param.ty);
         let mut to = room.map_or(Target::Flat(&mut passed), |room| Target::Memory(room, 0));
         self.sequence(fields, &from_abi.offsets, &to_abi.offsets, from, &mut to)?;
         if let Some(room) = room {
@@ -347,6 +352,7 @@ impl<'a, 'b> Builder<'a, 'b> {
             true => self.spilled(Party::Callee, from_abi, results.first().copied())?,
             false => Source::Flat(results),
         };
+        self.prepare_realloc(std::iter::once(ty));
         let mut to = match caller.results.spilled {
             true => match self.spilled(Party::Caller, to_abi, out)? {
                 Source::Memory(address, at) => Target::Memory(address, at),

@@ -1,56 +1,17 @@
-//! Lists and strings.
+//! Lists.
 //!
 //! A range that was checked stays within its memory: memories do not shrink. Where a memory begins can change whenever
 //! `realloc` runs, so places in it are computed anew after that.
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value, types};
+use cranelift_codegen::ir::{InstBuilder, Value, types};
 use tombolo_types::component::TypeRef;
 
 use super::memory::MAX_BYTE_LENGTH;
 use super::{Builder, Party, Result, Source, Target, Unsupported};
-use crate::signature::POINTER;
-use crate::trampoline::record_exit;
 use crate::vmctx::{Failure, Helper};
 
 impl Builder<'_, '_> {
-    pub(super) fn string(&mut self, from: Source<'_>, to: &mut Target<'_>) -> Result<()> {
-        let (source, target) = (self.source(), self.target());
-        let (address, length) = self.read_pair(from)?;
-        if !self.side(source).utf8 || !self.side(target).utf8 {
-            return self.transcode(address, length, to);
-        }
-        let zero = self.constant(0);
-        let too_long = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, length, MAX_BYTE_LENGTH as i64);
-        self.fail_if(too_long, Failure::StringLength, [length, zero, zero, zero]);
-        self.check_range(source, address, length, 1, Failure::String);
-        let place = self.place(source, address);
-        let wrong = self.helper(Helper::CheckUtf8, &[place, length], true);
-        self.fail_if(wrong, Failure::Utf8, [place, length, zero, zero]);
-        let room = self.allocate(1, length)?;
-        self.copy((source, address), (target, room), length);
-        self.write_pair(to, room, length)
-    }
-
-    /// A string that is encoded differently on the two sides, or not in UTF-8.
-    fn transcode(&mut self, address: Value, length: Value, to: &mut Target<'_>) -> Result<()> {
-        if !self.side(self.target()).realloc {
-            return Err(Unsupported);
-        }
-        let slot = StackSlotData::new(StackSlotKind::ExplicitSlot, 16, 3);
-        let slot = self.b.create_sized_stack_slot(slot);
-        let out = self.b.ins().stack_addr(POINTER, slot, 0);
-        let result = self.b.ins().iconst(types::I32, i64::from(self.returning));
-        let (flags, store) = (self.flags(), self.store);
-        record_exit(&mut self.b, store);
-        let failed = self.helper(Helper::Transcode, &[result, address, length, out], true);
-        self.raise_if(failed);
-        self.bases = [None; 2];
-        let address = self.b.ins().load(types::I64, flags, out, 0);
-        let length = self.b.ins().load(types::I64, flags, out, 8);
-        self.write_pair(to, address, length)
-    }
-
     /// A list without a fixed length.
     pub(super) fn list(&mut self, element: TypeRef, from: Source<'_>, to: &mut Target<'_>) -> Result<()> {
         let (source, target) = (self.source(), self.target());
@@ -71,7 +32,8 @@ impl Builder<'_, '_> {
         if source_abi.plain && source_abi.size == target_abi.size {
             self.copy((source, address), (target, room), bytes);
         } else {
-            self.elements(element, (address, size), (room, target_size), count)?;
+            let end = self.b.ins().iadd(address, bytes);
+            self.elements(element, (address, size), (room, target_size), end)?;
         }
         self.write_pair(to, room, count)
     }
@@ -95,31 +57,21 @@ impl Builder<'_, '_> {
         self.sequence(elements, &offsets(source), &offsets(target), from, to)
     }
 
-    /// Carries so many elements from one address to another; each comes with the size of an element.
-    fn elements(
-        &mut self,
-        element: TypeRef,
-        from: (Value, u64),
-        to: (Value, u64),
-        count: Value,
-    ) -> Result<()> {
+    /// Carries elements from one address, up to `end`, to another; each comes with the size of an element.
+    fn elements(&mut self, element: TypeRef, from: (Value, u64), to: (Value, u64), end: Value) -> Result<()> {
         let (head, body, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
-        let index = self.b.append_block_param(head, types::I64);
-        let zero = self.constant(0);
-        self.b.ins().jump(head, &[zero.into()]);
+        let [address, room] = [(); 2].map(|()| self.b.append_block_param(head, types::I64));
+        self.b.ins().jump(head, &[from.0.into(), to.0.into()]);
         self.switch_to(head);
-        let more = self.b.ins().icmp(IntCC::UnsignedLessThan, index, count);
+        let more = self.b.ins().icmp(IntCC::NotEqual, address, end);
         self.b.ins().brif(more, body, &[], done, &[]);
         self.go_on_in(body);
-        let at = self.b.ins().imul_imm_u(index, from.1 as i64);
-        let address = self.b.ins().iadd(from.0, at);
-        let at = self.b.ins().imul_imm_u(index, to.1 as i64);
-        let room = self.b.ins().iadd(to.0, at);
         self.depth += 1;
         self.value(element, Source::Memory(address, 0), &mut Target::Memory(room, 0))?;
         self.depth -= 1;
-        let next = self.b.ins().iadd_imm_u(index, 1);
-        self.b.ins().jump(head, &[next.into()]);
+        let next = self.b.ins().iadd_imm_u(address, from.1 as i64);
+        let next_room = self.b.ins().iadd_imm_u(room, to.1 as i64);
+        self.b.ins().jump(head, &[next.into(), next_room.into()]);
         self.b.seal_block(head);
         self.go_on_in(done);
         Ok(())

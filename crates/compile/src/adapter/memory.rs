@@ -2,7 +2,7 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Type, Value, types};
-use tombolo_types::component::PtrWidth;
+use tombolo_types::component::{Def, PtrWidth, TypeRef, Types};
 use tombolo_types::core::{FuncType, ValType};
 
 use super::{Builder, Party, Result, Unsupported};
@@ -25,6 +25,11 @@ impl Builder<'_, '_> {
     /// Flags of accesses that were checked, and of the runtime's own memory.
     pub(super) fn flags(&self) -> MemFlagsData {
         MemFlagsData::trusted()
+    }
+
+    /// Flags of accesses that were checked and need not be aligned.
+    pub(super) fn loose(&self) -> MemFlagsData {
+        MemFlagsData::new().with_notrap()
     }
 
     pub(super) fn constant(&mut self, value: u64) -> Value {
@@ -188,6 +193,42 @@ impl Builder<'_, '_> {
         results
     }
 
+    /// Prepares the activation in which the target's `realloc` is called, if carrying values of these types takes that:
+    /// what is the same in all calls.
+    pub(super) fn prepare_realloc(&mut self, values: impl Iterator<Item = TypeRef>) {
+        let types = self.adapter.types;
+        let mut values = values;
+        if values.any(|ty| is_allocated(types, ty)) {
+            self.prepare_realloc_activation();
+        }
+    }
+
+    pub(super) fn prepare_realloc_activation(&mut self) {
+        let slot = match self.realloc_activation {
+            Some(slot) => slot,
+            None => {
+                let data = StackSlotData::new(StackSlotKind::ExplicitSlot, activation::SIZE, 3);
+                *self.realloc_activation.insert(self.b.create_sized_stack_slot(data))
+            }
+        };
+        let previous = self.current_activation();
+        let (zero, nobody) = (self.constant(0), self.constant(activation::NO_THREAD));
+        // The caller's own activation, which is further out, tells its instance.
+        let func = match self.target() {
+            Party::Caller => zero,
+            Party::Callee => self.of_link(link::FUNC),
+        };
+        for (field, value) in [
+            (activation::PREVIOUS, previous),
+            (activation::FUNC, func),
+            (activation::THREAD, nobody),
+            (activation::INSTANCE, zero),
+            (activation::LINK, zero),
+        ] {
+            self.b.ins().stack_store(POINTER, value, slot, field as i32);
+        }
+    }
+
     /// Room for `len` bytes in the target's memory, checked.
     pub(super) fn allocate(&mut self, align: u32, len: Value) -> Result<Value> {
         let party = self.target();
@@ -198,46 +239,33 @@ impl Builder<'_, '_> {
             Party::Caller => link::CALLER_REALLOC,
             Party::Callee => link::CALLEE_REALLOC,
         };
-        let slot = match self.realloc_activation {
-            Some(slot) => slot,
-            None => {
-                let data = StackSlotData::new(StackSlotKind::ExplicitSlot, activation::SIZE, 3);
-                *self.realloc_activation.insert(self.b.create_sized_stack_slot(data))
-            }
-        };
+        let slot = self.realloc_activation.ok_or(Unsupported)?;
         let (flags, store) = (self.flags(), self.store);
-        let previous = self.b.ins().load(POINTER, flags, store, store_context::ACTIVATION as i32);
-        let zero = self.constant(0);
-        let nobody = self.constant(activation::NO_THREAD);
-        // The caller's own activation, which is further out, tells its instance.
-        let func = match party {
-            Party::Caller => zero,
-            Party::Callee => self.of_link(link::FUNC),
-        };
+        let zeros = self.zeros();
+        self.b.ins().stack_store(POINTER, zeros, slot, activation::CONTEXT as i32);
         let address = self.b.ins().stack_addr(POINTER, slot, 0);
-        for (field, value) in [
-            (activation::PREVIOUS, previous),
-            (activation::FUNC, func),
-            (activation::CONTEXT, zero),
-            (activation::CONTEXT + 8, zero),
-            (activation::THREAD, nobody),
-            (activation::INSTANCE, zero),
-            (activation::LINK, zero),
-        ] {
-            self.b.ins().store(flags, value, address, field as i32);
-        }
         self.b.ins().store(flags, address, store, store_context::ACTIVATION as i32);
         let ty = pointer(self.width(party));
         let func = FuncType::new([ty; 4], [ty]);
-        let (zero, align_value) = (self.narrow(party, zero), self.constant(align.into()));
-        let (align_value, size) = (self.narrow(party, align_value), self.narrow(party, len));
+        let (zero, align_value) = (self.constant(0), self.constant(align.into()));
+        let [zero, align_value, size] = [zero, align_value, len].map(|value| self.narrow(party, value));
         let results = self
             .without_leaving(party, |this| this.call_func(offset, &func, &[zero, zero, align_value, size]));
+        let previous = self.b.ins().stack_load(POINTER, POINTER, slot, activation::PREVIOUS as i32);
         self.b.ins().store(flags, previous, store, store_context::ACTIVATION as i32);
         self.bases = [None; 2];
         let address = results.first().copied().ok_or(Unsupported)?;
         let address = self.extend(address);
         self.check_range(party, address, len, align, Failure::Realloc);
         Ok(address)
+    }
+}
+
+/// Whether values of a type take a `realloc`.
+fn is_allocated(types: &Types, ty: TypeRef) -> bool {
+    match types.get(ty) {
+        None => ty == TypeRef::String,
+        Some(Def::List { length: None, .. } | Def::Map { .. }) => true,
+        Some(def) => def.parts().any(|part| is_allocated(types, part)),
     }
 }

@@ -10,13 +10,14 @@
 //! |---|---|
 //! | doors, activation, call and return | `call.rs` |
 //! | the same of `async` functions | `async_call.rs` |
-//! | values by their types | `value.rs`, `variant.rs`, `list.rs` |
+//! | values by their types | `value.rs`, `variant.rs`, `list.rs`, `string.rs` |
 //! | memories, `realloc`, failures, helpers | `memory.rs` |
 
 mod async_call;
 mod call;
 mod list;
 mod memory;
+mod string;
 mod value;
 mod variant;
 
