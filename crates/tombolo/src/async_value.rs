@@ -5,6 +5,10 @@ use std::sync::Arc;
 use tombolo_tasks::ErrorContext;
 
 use crate::abi::Handle;
+use crate::error::Result;
+use crate::store::AsStoreMut;
+use crate::stream::{self, FutureReader, StreamReader};
+use crate::{ComponentType, Lift};
 
 /// The readable end of a stream whose element type is known only at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +17,57 @@ pub struct StreamAny(pub(crate) Handle);
 /// The readable end of a future whose type is known only at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FutureAny(pub(crate) Handle);
+
+impl StreamAny {
+    /// The stream with elements of a Rust type.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TypeMismatch`](crate::ErrorKind::TypeMismatch) if they are not of that type, and if the stream was closed
+    /// or given away, or is one of the host's own that no guest has been given.
+    pub fn typed<I: Lift + 'static>(self, mut store: impl AsStoreMut) -> Result<StreamReader<I>> {
+        stream::check_element::<I>(store.as_store_mut().core(), self.0, "stream")?;
+        Ok(StreamReader::from_handle(self.0))
+    }
+
+    /// Closes the stream: see [`StreamReader::close`].
+    ///
+    /// # Errors
+    /// If the stream was closed or given away.
+    pub fn close(self, mut store: impl AsStoreMut) -> Result<()> {
+        stream::close(store.as_store_mut().core(), self.0)
+    }
+}
+
+impl FutureAny {
+    /// The future with a value of a Rust type.
+    ///
+    /// # Errors
+    /// As for [`StreamAny::typed`].
+    pub fn typed<V: Lift + 'static>(self, mut store: impl AsStoreMut) -> Result<FutureReader<V>> {
+        stream::check_element::<V>(store.as_store_mut().core(), self.0, "future")?;
+        Ok(FutureReader::from_handle(self.0))
+    }
+
+    /// Closes the future: see [`FutureReader::close`].
+    ///
+    /// # Errors
+    /// If the future was closed or given away.
+    pub fn close(self, mut store: impl AsStoreMut) -> Result<()> {
+        stream::close(store.as_store_mut().core(), self.0)
+    }
+}
+
+impl<I: ComponentType> From<StreamReader<I>> for StreamAny {
+    fn from(stream: StreamReader<I>) -> Self {
+        StreamAny(stream.handle())
+    }
+}
+
+impl<V: ComponentType> From<FutureReader<V>> for FutureAny {
+    fn from(future: FutureReader<V>) -> Self {
+        FutureAny(future.handle())
+    }
+}
 
 /// An error context: a message that helps to find a mistake. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::error::{Error, Result};
+use crate::store::AsStoreMut;
 
 mod table;
 
@@ -19,7 +20,7 @@ pub(crate) enum ResourceType {
     Guest {
         /// The place of the type in its store …
         slot: u32,
-        /// … and which of those it is that had this place.
+        /// … and which of those it is that had this place, in any store.
         generation: u32,
     },
 }
@@ -27,7 +28,7 @@ pub(crate) enum ResourceType {
 /// A resource of any type: a representation and the type that says what it means.
 ///
 /// An owned one that comes out of a guest belongs to the host until it is passed on; dropping this value does not
-/// run the guest's destructor, [`ResourceAny::drop`](crate::ResourceAny) on a store does.
+/// run the guest's destructor, [`ResourceAny::destroy`] does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceAny {
     pub(crate) ty: ResourceType,
@@ -39,6 +40,24 @@ impl ResourceAny {
     /// Whether this is an `own`; else it is a `borrow`, good for the length of the call it came with.
     pub fn is_owned(&self) -> bool {
         self.owned
+    }
+
+    /// Drops a resource that the host owns and does not pass on: its destructor runs, that of a guest or
+    /// [the host's own](crate::LinkerInstance::resource). Does nothing for a borrow, or if the guest that defines it has
+    /// ended.
+    ///
+    /// # Errors
+    /// If the destructor fails; then the root instance ends that it belongs to.
+    pub fn destroy(self, mut store: impl AsStoreMut) -> Result<()> {
+        let store = store.as_store_mut();
+        let core = store.core();
+        if !self.owned {
+            return Ok(());
+        }
+        core.check_running()?;
+        let destroyed = core.destroy_resource(self.ty, self.rep);
+        core.clear_away();
+        destroyed
     }
 
     /// Whether this is a resource that the host defined and represents by `R`.

@@ -102,9 +102,6 @@ pub(crate) fn same_type(a: &Env, a_ty: TypeRef, b: &Env, b_ty: TypeRef) -> bool 
     if a_ty == b_ty && std::ptr::eq(a, b) {
         return true;
     }
-    if a_ty == b_ty && std::ptr::eq(a, b) {
-        return true;
-    }
     let (Some(a_def), Some(b_def)) = (a.types.get(a_ty), b.types.get(b_ty)) else { return a_ty == b_ty };
     let same = |x: TypeRef, y: TypeRef| same_type(a, x, b, y);
     match (a_def, b_def) {

@@ -1,8 +1,9 @@
 //! The resource types that guests define.
 //!
-//! A type is named by a slot and the slot's generation, so that a name which outlives the island of its definer finds
-//! nothing instead of another's type.
+//! A type is named by a slot and a generation, which no other type of this process has: so a name that outlives the island
+//! of its definer, or gets into another store, finds nothing instead of another's type.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tombolo_tasks::InstanceId;
@@ -33,6 +34,8 @@ struct Slot {
     resource: Option<Arc<GuestResource>>,
 }
 
+static NEXT_GENERATION: AtomicU32 = AtomicU32::new(0);
+
 impl ResourceTypes {
     /// Adds a type.
     pub fn add(&mut self, resource: GuestResource) -> ResourceType {
@@ -40,10 +43,9 @@ impl ResourceTypes {
             self.slots.push(Slot::default());
             self.slots.len() as u32 - 1
         });
-        let mut generation = 0;
+        let generation = NEXT_GENERATION.fetch_add(1, Ordering::Relaxed);
         if let Some(entry) = self.slots.get_mut(slot as usize) {
-            generation = entry.generation;
-            entry.resource = Some(Arc::new(resource));
+            *entry = Slot { generation, resource: Some(Arc::new(resource)) };
         }
         ResourceType::Guest { slot, generation }
     }
@@ -63,7 +65,6 @@ impl ResourceTypes {
             && entry.generation == generation
             && entry.resource.take().is_some()
         {
-            entry.generation = entry.generation.wrapping_add(1);
             self.free.push(slot);
         }
     }

@@ -109,7 +109,18 @@ impl<I: 'static> StreamReader<I> {
     }
 }
 
-fn close(core: &StoreCore, handle: Handle) -> Result<()> {
+/// Checks what the elements of a stream, or the value of a future, are.
+pub(crate) fn check_element<I: Lift>(core: &StoreCore, handle: Handle, what: &str) -> Result<()> {
+    let tasks = core.tasks.borrow();
+    let (_, element) = tasks.end_type(end_of(handle)?)?;
+    let Some(env) = &element.env else {
+        return Err(Error::usage(format!("this {what} is the host's own, and no guest has been given it")));
+    };
+    I::check_payload(&env.types, element.ty).map_err(|mismatch| Error::mismatch(what, mismatch.to_string()))
+}
+
+/// Drops the host's readable end.
+pub(crate) fn close(core: &StoreCore, handle: Handle) -> Result<()> {
     Ok(core.tasks.borrow_mut().drop_end(end_of(handle)?)?)
 }
 

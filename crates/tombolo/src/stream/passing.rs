@@ -1,16 +1,34 @@
 //! Streams and futures as parameters, results and parts of values: the readable end changes hands.
 
+use std::any::type_name;
+use std::fmt;
 use std::marker::PhantomData;
 
 use tombolo_types::component::{Def, TypeRef, Types};
 
 use super::{FutureReader, StreamReader};
-use crate::abi::{FlatSink, FlatSource, LiftContext, LowerContext, Mismatch};
+use crate::abi::{FlatSink, FlatSource, Handle, LiftContext, LowerContext, Mismatch};
 use crate::error::Result;
 use crate::{ComponentType, Lift, Lower};
 
 macro_rules! pass_readable_end {
     ($reader:ident, $def:ident, $name:literal) => {
+        impl<E> $reader<E> {
+            pub(crate) fn from_handle(handle: Handle) -> Self {
+                $reader { handle, element: PhantomData }
+            }
+
+            pub(crate) fn handle(&self) -> Handle {
+                self.handle
+            }
+        }
+
+        impl<E> fmt::Debug for $reader<E> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}<{}>", stringify!($reader), type_name::<E>())
+            }
+        }
+
         impl<E: ComponentType> ComponentType for $reader<E> {
             fn check(types: &Types, ty: TypeRef) -> Result<(), Mismatch> {
                 match types.get(ty) {
@@ -25,12 +43,12 @@ macro_rules! pass_readable_end {
         impl<E: ComponentType> Lift for $reader<E> {
             fn lift_flat(cx: &mut LiftContext<'_>, ty: TypeRef, src: &mut FlatSource<'_>) -> Result<Self> {
                 let index = src.next_u32()?;
-                Ok($reader { handle: cx.lift_async_value(ty, index)?, element: PhantomData })
+                Ok($reader::from_handle(cx.lift_async_value(ty, index)?))
             }
 
             fn load(cx: &mut LiftContext<'_>, ty: TypeRef, ptr: u64) -> Result<Self> {
                 let index = u32::from_le_bytes(cx.load(ptr)?);
-                Ok($reader { handle: cx.lift_async_value(ty, index)?, element: PhantomData })
+                Ok($reader::from_handle(cx.lift_async_value(ty, index)?))
             }
         }
 

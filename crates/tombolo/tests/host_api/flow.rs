@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tombolo::{
     ComponentType, Destination, Error, FutureProducer, FutureReader, Lift, Lower, Result, Source, StoreMut,
-    StreamConsumer, StreamProducer, StreamReader, StreamState, Val,
+    StreamAny, StreamConsumer, StreamProducer, StreamReader, StreamState, Val,
 };
 
 use crate::{Host, block_on, callee, sleep};
@@ -177,6 +177,53 @@ fn a_guest_reads_the_hosts_stream() {
     let reading = |id: u32| Reading { id, station: format!("station {id}"), value: id.into() };
     let stream = StreamReader::new(&mut store, Items::new((1..=9).map(reading).collect(), 2)).unwrap();
     assert_eq!(block_on(mean.call_async(&mut store, (stream,))).unwrap(), Ok(5.0));
+}
+
+#[test]
+fn streams_and_futures_without_types_are_given_some_closed_or_passed_on() {
+    let (mut store, instance) = callee();
+    let flow = instance.instance(FLOW).unwrap();
+    let func = |name: &str| flow.func(name).unwrap();
+    let (count, checksum, later) = (func("count"), func("checksum"), func("later"));
+    let args = [Val::U64(1000), Val::U32(100)];
+    let stream = |value: Option<Val>| match value {
+        Some(Val::Stream(stream)) => stream,
+        other => panic!("{other:?}"),
+    };
+    let future = |value: Option<Val>| match value {
+        Some(Val::Future(future)) => future,
+        other => panic!("{other:?}"),
+    };
+    // Typed: refused as something else, and read as what it is.
+    let of_guest = stream(block_on(count.call_async(&mut store, &args)).unwrap());
+    let error = of_guest.typed::<String>(&mut store).unwrap_err();
+    assert!(error.to_string().contains("string"), "{error}");
+    let reader = of_guest.typed::<u8>(&mut store).unwrap();
+    let (consumer, bytes) = collect::<u8>();
+    reader.pipe(&mut store, consumer).unwrap();
+    block_on(store.run_concurrent(async |_| until_ended(&bytes).await)).unwrap();
+    assert_eq!(bytes.lock().unwrap().0.len(), 1000);
+    let text = [Val::U64(1), Val::from("soon")];
+    let of_guest = future(block_on(later.call_async(&mut store, &text)).unwrap());
+    assert!(of_guest.typed::<u8>(&mut store).is_err());
+    let reader = of_guest.typed::<String>(&mut store).unwrap();
+    let value = block_on(store.run_concurrent(async |store| reader.read(&store).await)).unwrap();
+    assert_eq!(value.unwrap().as_deref(), Some("soon"));
+    // Passed on: the host's own, and a guest's.
+    let own = StreamAny::from(StreamReader::new(&mut store, Items::new(vec![2u8; 50], 7)).unwrap());
+    assert!(own.typed::<u8>(&mut store).unwrap_err().to_string().contains("the host's own"));
+    let sum = block_on(checksum.call_async(&mut store, &[own.into()])).unwrap();
+    assert_eq!(sum, Some(Val::Tuple(vec![Val::U64(50), Val::U64(100)])));
+    let of_guest = stream(block_on(count.call_async(&mut store, &args)).unwrap());
+    let sum = block_on(checksum.call_async(&mut store, &[of_guest.into()])).unwrap();
+    assert!(matches!(&sum, Some(Val::Tuple(sum)) if sum[0] == Val::U64(1000)), "{sum:?}");
+    // Closed, once.
+    let of_guest = stream(block_on(count.call_async(&mut store, &args)).unwrap());
+    of_guest.close(&mut store).unwrap();
+    assert!(of_guest.close(&mut store).is_err() && of_guest.typed::<u8>(&mut store).is_err());
+    let of_guest = future(block_on(later.call_async(&mut store, &text)).unwrap());
+    of_guest.close(&mut store).unwrap();
+    assert!(of_guest.close(&mut store).is_err());
 }
 
 #[test]

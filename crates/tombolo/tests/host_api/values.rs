@@ -136,3 +136,34 @@ fn the_host_holds_and_passes_a_guests_resources() {
     assert_eq!(take.call(&mut store, (merged,)).unwrap(), 42);
     assert_eq!(alive.call(&mut store, ()).unwrap(), 0);
 }
+
+#[test]
+fn the_host_destroys_a_guests_resource() {
+    let (mut store, instance) = callee();
+    let counters = instance.instance(COUNTERS).unwrap();
+    let new = counters.typed_func::<(u64,), ResourceAny>(&mut store, "[constructor]counter").unwrap();
+    let add = counters.typed_func::<(ResourceAny, u64), u64>(&mut store, "[method]counter.add").unwrap();
+    let alive = counters.typed_func::<(), u32>(&mut store, "alive").unwrap();
+    let (a, b) = (new.call(&mut store, (10,)).unwrap(), new.call(&mut store, (20,)).unwrap());
+    a.destroy(&mut store).unwrap();
+    assert_eq!(alive.call(&mut store, ()).unwrap(), 1);
+    assert_eq!(add.call(&mut store, (b, 5)).unwrap(), 25);
+    // Its definer has taken it along, with its type.
+    instance.end(&mut store).unwrap();
+    b.destroy(&mut store).unwrap();
+}
+
+/// The same place of the same type in another store is another type.
+#[test]
+fn resources_of_another_store_are_refused() {
+    let (mut store, instance) = callee();
+    let (mut other, same) = callee();
+    let counters = [&instance, &same].map(|instance| instance.instance(COUNTERS).unwrap());
+    let new = counters[0].typed_func::<(u64,), ResourceAny>(&mut store, "[constructor]counter").unwrap();
+    let add = counters[1].typed_func::<(ResourceAny, u64), u64>(&mut other, "[method]counter.add").unwrap();
+    let counter = new.call(&mut store, (10,)).unwrap();
+    let error = add.call(&mut other, (counter, 5)).unwrap_err();
+    assert!(error.to_string().contains("another type"), "{error}");
+    // It is the host's mistake, and no guest's.
+    assert!(same.ended().is_none());
+}
