@@ -117,7 +117,7 @@ mod trap;
 mod waitable;
 mod waitable_set;
 
-pub use budget::Budget;
+pub use budget::{Budget, Charge};
 pub use callback::{CallbackCode, CallbackStep};
 pub use copy::{CopyStep, ImmediateCopy, Transfer};
 pub use door::Door;

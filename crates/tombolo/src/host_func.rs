@@ -102,7 +102,7 @@ where
         let params: P = call.params()?;
         // SAFETY: a linker for `T` put this function into the store.
         let accessor = unsafe { Accessor::new(call.core) };
-        let HostCall { core, lowered, args, .. } = call;
+        let HostCall { core, lowered, args, lifted, .. } = call;
         let mut future = self.place();
         future.set(Some(core.in_host(|| (self.f)(accessor, params))));
         // If it is ready at once, nothing needs to be made for it.
@@ -111,7 +111,10 @@ where
                 self.keep(future);
                 Ok(HostOutcome::Done(result?))
             }
-            First::Pending(place) => Ok(HostOutcome::Pending(future, place)),
+            First::Pending(place) => {
+                let bytes = lifted.saturating_add(size_of_val(&*future));
+                Ok(HostOutcome::Pending(future, place, bytes))
+            }
         }
     }
 
@@ -153,7 +156,10 @@ impl HostCall<'_> {
         let (lowered, args) = (self.lowered, self.args);
         let mut side = self.lift();
         let mut cx = LiftContext::new(&lowered.guest.env.types, &mut side);
-        P::lift_params(&mut cx, lowered.sig.ty, lowered.max_flat_params(), args)
+        let params = P::lift_params(&mut cx, lowered.sig.ty, lowered.max_flat_params(), args)?;
+        let lifted = side.lifted;
+        self.lifted = lifted;
+        Ok(params)
     }
 }
 

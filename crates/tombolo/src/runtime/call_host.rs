@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 use super::core::StoreCore;
 use super::func::{FuncValue, LoweredFunc};
 use super::guest::{GuestLift, GuestLower, Scope};
-use super::host_task::{HostTask, Place};
+use super::host_task::{HostTask, PLACE_COST, Place};
 use super::{Callee, Caller, FlatValues, SubtaskData};
 use crate::error::Result;
-use tombolo_tasks::{InstanceId, Lenders, SubtaskId, SubtaskState, WaitFor};
+use tombolo_tasks::{Charge, InstanceId, Lenders, SubtaskId, SubtaskState, WaitFor};
 
 /// A function of the host, whatever its Rust types.
 pub(crate) trait HostFunction: Send + Sync {
@@ -30,14 +30,16 @@ pub(crate) struct HostCall<'a> {
     pub lowered: &'a LoweredFunc,
     pub args: &'a [u64],
     pub lenders: &'a mut Lenders,
+    /// Bytes of values that the host has lifted.
+    pub lifted: usize,
 }
 
 /// How a call to the host begins.
 pub(crate) enum HostOutcome {
     /// It is over; this is the flat result, or 0.
     Done(u64),
-    /// It takes its time, in this place.
-    Pending(HostFuture, Place),
+    /// It takes its time, in this place, and so many bytes.
+    Pending(HostFuture, Place, usize),
 }
 
 /// A call to the host under way.
@@ -103,38 +105,45 @@ impl StoreCore {
             }
             FuncValue::Host(func) => {
                 let mut lenders = Lenders::new();
-                let call = HostCall { core: self, lowered, args, lenders: &mut lenders };
+                let call = HostCall { core: self, lowered, args, lenders: &mut lenders, lifted: 0 };
                 match func.call(call)? {
                     HostOutcome::Done(result) => {
                         self.end_lends(lowered, lenders);
                         Ok(lowered.returns(result))
                     }
-                    HostOutcome::Pending(future, place) => {
-                        self.await_host(lowered, args, lenders, future, place)
+                    HostOutcome::Pending(future, place, bytes) => {
+                        let began = self.await_host(lowered, args, lenders, bytes);
+                        let (subtask, charge) = match began {
+                            Ok(began) => began,
+                            Err(error) => {
+                                self.host_tasks.give_back(place);
+                                return Err(error);
+                            }
+                        };
+                        let task = HostSubtask { future, subtask, _charge: charge };
+                        let work = self.host_tasks.go_on(place, Box::new(task));
+                        self.tasks.borrow_mut().subtask_mut(subtask)?.callee = Callee::Host(work);
+                        self.finish_call(lowered, subtask)
                     }
                 }
             }
         }
     }
 
-    /// Goes on with a call to the host that takes its time.
+    /// Makes the subtask of a call to the host that takes its time and so many bytes.
     fn await_host(
         &self,
         lowered: &Arc<LoweredFunc>,
         args: &[u64],
         lenders: Lenders,
-        future: HostFuture,
-        place: Place,
-    ) -> Result<u64> {
+        bytes: usize,
+    ) -> Result<(SubtaskId, Charge)> {
+        let charge = lowered.guest.island.budget.charge((bytes + PLACE_COST) as u64)?;
         let subtask = self.new_subtask(lowered, args.into())?;
-        {
-            let mut tasks = self.tasks.borrow_mut();
-            tasks.subtask_started(subtask)?;
-            tasks.subtask_add_lenders(subtask, lenders)?;
-        }
-        let work = self.host_tasks.go_on(place, Box::new(HostSubtask { future, subtask }));
-        self.tasks.borrow_mut().subtask_mut(subtask)?.callee = Callee::Host(work);
-        self.finish_call(lowered, subtask)
+        let mut tasks = self.tasks.borrow_mut();
+        tasks.subtask_started(subtask)?;
+        tasks.subtask_add_lenders(subtask, lenders)?;
+        Ok((subtask, charge))
     }
 
     #[inline]
@@ -187,6 +196,8 @@ impl StoreCore {
 struct HostSubtask {
     future: HostFuture,
     subtask: SubtaskId,
+    /// For the future.
+    _charge: Charge,
 }
 
 impl HostTask for HostSubtask {

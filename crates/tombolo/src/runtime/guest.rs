@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tombolo_tasks::{Door, EndId, InstanceId, Lenders, SubtaskId, TaskId};
+use tombolo_tasks::{Door, EndId, InstanceId, Lenders, SubtaskId, TaskId, Trap};
 use tombolo_types::component::{Def, DefId, PtrWidth, ResourceIdx};
 use tombolo_vm::{FuncHandle, MemoryHandle, RawVal, Trampoline};
 
@@ -67,7 +67,7 @@ impl<'a> From<&'a Activation<'a>> for Borrower<'a> {
 impl Guest {
     /// The guest as a source of values.
     pub fn lift<'a>(&'a self, core: &'a StoreCore, scope: Scope<'a>) -> GuestLift<'a> {
-        GuestLift { core, guest: self, scope, budget: HOST_BUDGET }
+        GuestLift { core, guest: self, scope, lifted: 0 }
     }
 
     /// The guest as a target of values; borrows belong to `task`.
@@ -138,7 +138,7 @@ impl Guest {
     /// Traps unless the instance may call out of itself (`may_leave`).
     #[inline]
     pub fn check_may_leave(&self) -> Result<()> {
-        if self.door.may_leave() { Ok(()) } else { Err(tombolo_tasks::Trap::CannotLeave.into()) }
+        if self.door.may_leave() { Ok(()) } else { Err(Trap::CannotLeave.into()) }
     }
 
     /// A core value as a pointer into this guest's memory.
@@ -155,15 +155,16 @@ impl Guest {
     }
 }
 
-/// Bytes that one call may make the host hold as values.
-const HOST_BUDGET: usize = 256 << 20;
+/// Bytes that one call may make the host hold as values, whatever the guest's budget.
+const MOST_LIFTED: usize = 256 << 20;
 
 /// A guest as a source of values.
 pub(crate) struct GuestLift<'a> {
     pub core: &'a StoreCore,
     pub guest: &'a Guest,
     scope: Scope<'a>,
-    budget: usize,
+    /// Bytes that the host holds for it, as values.
+    pub lifted: usize,
 }
 
 impl LiftSide for GuestLift<'_> {
@@ -184,15 +185,18 @@ impl LiftSide for GuestLift<'_> {
     }
 
     fn charge(&mut self, bytes: usize) -> Result<()> {
-        match self.budget.checked_sub(bytes) {
-            Some(rest) => {
-                self.budget = rest;
-                Ok(())
-            }
-            None => {
-                Err(Error::abi(format!("a call passes more than {HOST_BUDGET} bytes of values to the host")))
-            }
+        let lifted = self.lifted.saturating_add(bytes);
+        if lifted > MOST_LIFTED {
+            return Err(Error::abi(format!(
+                "a call passes more than {MOST_LIFTED} bytes of values to the host"
+            )));
         }
+        let budget = &self.guest.island.budget;
+        if lifted as u64 > budget.left() {
+            return Err(Trap::BudgetExceeded(budget.limit()).into());
+        }
+        self.lifted = lifted;
+        Ok(())
     }
 
     fn lift_own(&mut self, resource: ResourceIdx, index: u32) -> Result<ResourceAny> {
@@ -291,6 +295,9 @@ impl LowerSide for GuestLower<'_> {
         }
         if found.env.is_none() {
             tasks.set_element(end, element)?;
+        }
+        if let Some(other) = tasks.other_end(end)? {
+            self.core.charge_end(other, &self.guest.island.budget)?;
         }
         Ok(tasks.lower_readable(self.guest.instance, end)?)
     }

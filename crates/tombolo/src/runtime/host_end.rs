@@ -6,16 +6,23 @@
 
 use std::any::Any;
 
-use tombolo_tasks::EndId;
+use tombolo_tasks::{Budget, Charge, EndId};
 
 use super::core::StoreCore;
-use super::host_task::{First, HostTask, HostTaskId, poll_caught};
+use super::host_task::{First, HostTask, HostTaskId, PLACE_COST, poll_caught};
 use crate::error::Result;
 
 /// What works on each end. The slots are those of the ends' numbers.
 #[derive(Default)]
 pub(crate) struct HostEnds {
-    slots: Vec<Option<(EndId, Worker)>>,
+    slots: Vec<Option<Entry>>,
+}
+
+struct Entry {
+    end: EndId,
+    worker: Worker,
+    /// What the guest at the other end is charged for it.
+    charge: Option<Charge>,
 }
 
 enum Worker {
@@ -39,11 +46,12 @@ impl HostEnds {
         end.to_bits() as u32 as usize
     }
 
-    fn entry(&mut self, end: EndId) -> Option<&mut Worker> {
-        match self.slots.get_mut(HostEnds::slot(end)) {
-            Some(Some((found, worker))) if *found == end => Some(worker),
-            _ => None,
-        }
+    fn entry(&mut self, end: EndId) -> Option<&mut Entry> {
+        self.slots.get_mut(HostEnds::slot(end))?.as_mut().filter(|entry| entry.end == end)
+    }
+
+    fn worker(&mut self, end: EndId) -> Option<&mut Worker> {
+        self.entry(end).map(|entry| &mut entry.worker)
     }
 
     fn insert(&mut self, end: EndId, worker: Worker) {
@@ -52,18 +60,17 @@ impl HostEnds {
             self.slots.resize_with(slot.saturating_add(1), || None);
         }
         if let Some(entry) = self.slots.get_mut(slot) {
-            *entry = Some((end, worker));
+            *entry = Some(Entry { end, worker, charge: None });
         }
     }
 
     fn remove(&mut self, end: EndId) -> Option<Worker> {
         self.entry(end)?;
-        let (_, worker) = self.slots.get_mut(HostEnds::slot(end))?.take()?;
-        Some(worker)
+        Some(self.slots.get_mut(HostEnds::slot(end))?.take()?.worker)
     }
 
     fn due(&mut self, end: EndId) -> Option<Due> {
-        let worker = self.entry(end)?;
+        let worker = self.worker(end)?;
         match std::mem::replace(worker, Worker::Polled) {
             Worker::Waiting(task) => Some(Due::Waiting(task)),
             Worker::Task(id) => {
@@ -89,10 +96,25 @@ impl StoreCore {
         Ok(())
     }
 
+    /// Charges the guest that gets the other end for what works on this one of the host's, instead of whoever had that end
+    /// before.
+    pub(crate) fn charge_end(&self, end: EndId, budget: &Budget) -> Result<()> {
+        let mut ends = self.host_ends.borrow_mut();
+        let Some(entry) = ends.entry(end) else { return Ok(()) };
+        let bytes = match &entry.worker {
+            Worker::Waiting(task) => task.bytes(),
+            Worker::Task(id) => self.host_tasks.bytes(*id),
+            Worker::Polled => return Ok(()),
+        };
+        entry.charge = None;
+        entry.charge = Some(budget.charge((bytes + PLACE_COST) as u64)?);
+        Ok(())
+    }
+
     /// Takes over what works on an end, if it is of this type and not being polled.
     pub(crate) fn detach<H: HostTask>(&self, end: EndId) -> Option<Box<H>> {
         let mut ends = self.host_ends.borrow_mut();
-        let task: Box<dyn Any> = match ends.entry(end)? {
+        let task: Box<dyn Any> = match ends.worker(end)? {
             Worker::Waiting(task) if (&**task as &dyn Any).is::<H>() => match ends.remove(end)? {
                 Worker::Waiting(task) => task,
                 _ => return None,
@@ -140,7 +162,7 @@ impl StoreCore {
                     Ok(()) => Worker::Waiting(task),
                     Err(place) => Worker::Task(self.host_tasks.go_on(place, task)),
                 };
-                if let Some(entry) = self.host_ends.borrow_mut().entry(end) {
+                if let Some(entry) = self.host_ends.borrow_mut().worker(end) {
                     *entry = worker;
                 }
                 return;

@@ -25,6 +25,11 @@ pub(crate) trait HostTask: Any + Send {
     /// Called when it has failed: it gives up what it has, and says which guest it worked for, whose island ends.
     fn failed(&mut self, core: &StoreCore) -> Option<InstanceId>;
 
+    /// How much it takes up.
+    fn bytes(&self) -> usize {
+        size_of_val(self)
+    }
+
     /// Whether it waits for nothing but a guest. Asked after each poll.
     fn is_idle(&self) -> bool {
         false
@@ -48,6 +53,9 @@ pub(crate) struct HostTasks {
     /// Room for those that are being polled.
     polled: Cell<VecDeque<HostTaskId>>,
 }
+
+/// What a guest is charged for a task that works for it, beside the task itself.
+pub(crate) const PLACE_COST: usize = 192;
 
 /// A slot and its waker, before there is a task in it.
 pub(crate) struct Place {
@@ -165,6 +173,11 @@ impl HostTasks {
         id
     }
 
+    /// Gives a place back that no task was put into.
+    pub fn give_back(&self, place: Place) {
+        self.remove(place.waker.id);
+    }
+
     /// A place for a task.
     fn place(&self) -> Result<Place> {
         let mut slots = self.slots.borrow_mut();
@@ -183,6 +196,14 @@ impl HostTasks {
         let waker = Arc::new(TaskWaker { shared: self.shared.clone(), id, queued: AtomicBool::new(false) });
         entry.state = State::Polling(waker.clone());
         Ok(Place { std_waker: Waker::from(waker.clone()), waker })
+    }
+
+    /// How much a task takes up; nothing if it is being polled.
+    pub fn bytes(&self, id: HostTaskId) -> usize {
+        match self.slots.borrow_mut().entry(id) {
+            Some(Slot { state: State::Idle(task, _), .. }) => task.bytes(),
+            _ => 0,
+        }
     }
 
     /// Removes a task and drops it, unless it is being polled now; then it is dropped after that.

@@ -30,7 +30,8 @@ pub struct Limits {
     /// Instances, those of components and those of core modules. 10,000 by default.
     pub instances: u64,
     /// Bytes that the host holds for one root instance, with all component instances inside it: handles, tasks, queued
-    /// events. 64 MiB by default. A store's limits say it for each root instance that has no limits of its own.
+    /// events, functions of the host that have not returned with what they were passed, streams of the host. No call may
+    /// pass more values to the host than are left of them. 64 MiB by default. A store's limits say it for each root instance that has no limits of its own.
     pub host_bytes: u64,
     /// Bytes of exceptions that guests refer to; as much again may be taken by those that they no longer refer to. 4 MiB by
     /// default. Counted for the store alone.

@@ -240,6 +240,10 @@ struct ProduceTask<T: 'static, V> {
 }
 
 impl<T: Send + 'static, V: Lower + Send + 'static> HostTask for ProduceTask<T, V> {
+    fn bytes(&self) -> usize {
+        size_of_val(self) + size_of_val(&*self.producer)
+    }
+
     fn failed(&mut self, core: &StoreCore) -> Option<InstanceId> {
         core.give_up_end(self.end)
     }
@@ -277,6 +281,11 @@ enum Written<V> {
 }
 
 impl<V: Lower + Send + 'static> HostTask for WriteTask<V> {
+    fn bytes(&self) -> usize {
+        let making = if let Written::Making(future) = &self.value { size_of_val(&**future) } else { 0 };
+        size_of_val(self) + making
+    }
+
     fn failed(&mut self, core: &StoreCore) -> Option<InstanceId> {
         core.give_up_end(self.end)
     }

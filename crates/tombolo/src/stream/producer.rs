@@ -166,6 +166,10 @@ impl<T: 'static, I> ProducerTask<T, I> {
 }
 
 impl<T: Send + 'static, I: Lower + Send + 'static> HostTask for ProducerTask<T, I> {
+    fn bytes(&self) -> usize {
+        size_of_val(self) + size_of_val(&*self.producer)
+    }
+
     fn failed(&mut self, core: &StoreCore) -> Option<InstanceId> {
         core.give_up_end(self.end)
     }
