@@ -34,7 +34,7 @@ pub(super) async fn serve<H: Handler>(
     let front = Rc::new(Front { worker, activity, peer });
     match front.worker.config.tls.clone() {
         None => open(stream, None, front).await,
-        // What is seldom needed is not to make every connection larger.
+        // As large as it is, it is not to make every connection larger.
         Some(tls) => Box::pin(open_tls(stream, tls, front)).await,
     }
 }
@@ -89,17 +89,13 @@ where
         Pin::new(&mut connection).poll(cx).map(|result| End::Own(result.is_ok()))
     })
     .await;
-    let transport = connection.into_parts().io.into_inner();
-    match end {
-        End::Own(true) | End::Ordered(Order::Abort) => {}
-        End::Own(false) => linger(transport).await,
-        End::Ordered(_) => {
-            let mut transport = transport;
-            // Nobody minds if it cannot be said.
-            let _ = timeout(LAST_WORDS, transport.write_all(REQUEST_TIMEOUT)).await;
-            linger(transport).await;
-        }
-    }
+    let say = match end {
+        End::Own(true) | End::Ordered(Order::Abort) => return,
+        End::Own(false) => &[],
+        End::Ordered(_) => REQUEST_TIMEOUT,
+    };
+    // What is seldom needed is not to make every connection larger.
+    Box::pin(close(connection.into_parts().io.into_inner(), say)).await;
 }
 
 /// How a connection came to its end.
@@ -115,8 +111,10 @@ const REQUEST_TIMEOUT: &[u8] =
 /// How long it may take to be rid of them.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Closes a connection so that the peer gets to read what was said last.
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut transport: Transport<S>) {
+/// Says something and closes a connection so that the peer gets to read what was said last.
+async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut transport: Transport<S>, last_words: &[u8]) {
+    // Nobody minds if it cannot be said.
+    let _ = timeout(LAST_WORDS, transport.write_all(last_words)).await;
     let _ = transport.shutdown().await;
 }
 

@@ -97,21 +97,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Transport<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.given < this.length {
-            let ahead = this.ahead.get(this.given..this.length).unwrap_or_default();
-            let ahead = ahead.get(..ahead.len().min(buffer.remaining())).unwrap_or_default();
-            buffer.put_slice(ahead);
-            this.given += ahead.len();
-            return Poll::Ready(Ok(()));
-        }
-        if this.ended {
-            return Poll::Ready(Ok(()));
-        }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
-        match buffer.filled().len() == before {
-            true => this.ended = true,
-            false => this.activity.headers_begin(),
+        let ahead = this.ahead.get(this.given..this.length).unwrap_or_default();
+        let ahead = ahead.get(..ahead.len().min(buffer.remaining())).unwrap_or_default();
+        buffer.put_slice(ahead);
+        this.given += ahead.len();
+        // What follows is given with it: for two parts, the reader would make room twice.
+        let given = buffer.filled().len();
+        if this.ended || buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        match Pin::new(&mut this.stream).poll_read(cx, buffer) {
+            Poll::Pending if given == before => return Poll::Pending,
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) if buffer.filled().len() == given => this.ended = true,
+            Poll::Ready(Ok(())) => this.activity.headers_begin(),
         }
         Poll::Ready(Ok(()))
     }
