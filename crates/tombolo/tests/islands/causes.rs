@@ -28,6 +28,11 @@ pub(crate) fn linker<T: Send + 'static>(engine: &Engine) -> Linker<T> {
         Result::<()>::Err(Error::host(HostError))
     })
     .unwrap();
+    root.func_async("rest", |_: Accessor<T>, (): ()| async {
+        yield_now().await;
+        Result::Ok(())
+    })
+    .unwrap();
     linker
 }
 

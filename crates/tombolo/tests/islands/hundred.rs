@@ -1,10 +1,16 @@
-//! One hundred instances in one store exchange streams, while others trap in each way that there is.
+//! One hundred instances in one store exchange streams, while others end in each way that there is.
 
-use tombolo::{Accessor, Component, Feature, Instance, Linker, Result, Store, StreamReader};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
-use super::causes::{call, linker as traps_linker, yield_now};
+use tombolo::{
+    Accessor, Component, EndCause, ErrorKind, Feature, Instance, Limits, Linker, Result, Store, StreamReader,
+    Val,
+};
+
+use super::causes::{linker as traps_linker, poll_once, yield_now};
 use super::guests::{TRAPS, WAYS};
-use super::{block_on, engine};
+use super::{block_on, ended, engine};
 
 /// Makes a stream of 64 bytes, or reads one to its end and adds up.
 const FLOW: &str = r#"(component $flow
@@ -68,58 +74,142 @@ const FLOW: &str = r#"(component $flow
         (canon lift (core func $i "give") async (callback (core func $i "give-callback"))))
     (func (export "take") async (param "s" $stream) (result u32) (canon lift (core func $i "take"))))"#;
 
-/// Passes a stream from each of the instances to the next.
-async fn exchange(store: &Accessor<()>, instances: &[Instance]) -> Result<()> {
-    for (at, giver) in instances.iter().enumerate() {
-        let taker = &instances[(at + 1) % instances.len()];
-        let (give, take) = store.with(|mut store| -> Result<_> {
-            let give = giver.typed_func::<(), StreamReader<u8>>(store.as_mut(), "give")?;
-            let take = taker.typed_func::<(StreamReader<u8>,), u32>(store.as_mut(), "take")?;
-            Ok((give, take))
-        })?;
-        let stream = give.call_concurrent(store, ()).await?;
-        assert_eq!(take.call_concurrent(store, (stream,)).await?, 3 * 64);
-        yield_now().await;
+/// Passes a stream from each of the instances to the next, until `done`. Returns how many it passed.
+async fn exchange(store: &Accessor<()>, instances: &[Instance], done: &Cell<bool>) -> Result<usize> {
+    for round in 0.. {
+        for (at, giver) in instances.iter().enumerate() {
+            let taker = &instances[(at + 1) % instances.len()];
+            let (give, take) = store.with(|mut store| -> Result<_> {
+                let give = giver.typed_func::<(), StreamReader<u8>>(store.as_mut(), "give")?;
+                let take = taker.typed_func::<(StreamReader<u8>,), u32>(store.as_mut(), "take")?;
+                Ok((give, take))
+            })?;
+            let stream = give.call_concurrent(store, ()).await?;
+            assert_eq!(take.call_concurrent(store, (stream,)).await?, 3 * 64);
+            yield_now().await;
+        }
+        if done.get() {
+            return Ok((round + 1) * instances.len());
+        }
     }
+    Ok(0)
+}
+
+/// How an instance is to end.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// By a function of its own: by a trap, its budget, a function of the host that fails or panics.
+    Itself(&'static str, &'static str),
+    Fuel,
+    Deadline,
+    /// It needs more than it may have to begin with.
+    TooLarge,
+    /// It is instantiated, and nobody takes it.
+    GivenUp,
+    Removed,
+    NotCancelled,
+}
+
+fn ways() -> impl Iterator<Item = Way> {
+    let others = [Way::Fuel, Way::Deadline, Way::TooLarge, Way::GivenUp, Way::Removed, Way::NotCancelled];
+    WAYS.iter().map(|(name, text)| Way::Itself(name, text)).chain(others)
+}
+
+/// Makes an instance and has it end.
+async fn end_one(store: &Accessor<()>, linker: &Linker<()>, traps: &Component, way: Way) -> Result<()> {
+    let limits = Limits { host_bytes: 256 << 10, ..Limits::default() };
+    let instance = store.with(|store| linker.within(&limits).instantiate(store, traps))?;
+    let func = |name: &str| instance.func(name).unwrap();
+    let call = |name: &str| store.with(|store| func(name).call(store, &[]).unwrap_err());
+    match way {
+        Way::Itself(name, text) => {
+            let func = func(name);
+            let args: &[Val] = if func.params().is_empty() { &[] } else { &[Val::from("some text")] };
+            let result = match func.is_async() {
+                true => func.call_concurrent(store, args).await,
+                false => store.with(|store| func.call(store, args)),
+            };
+            let error = result.unwrap_err();
+            assert!(error.to_string().contains(text), "{name}: {error}");
+        }
+        Way::Fuel => {
+            let fuel = store.with(|mut store| (store.fuel(), store.set_fuel(10_000))).0?;
+            let error = call("forever");
+            assert!(error.to_string().contains("all fuel consumed"), "{error}");
+            store.with(|mut store| store.set_fuel(fuel))?;
+        }
+        Way::Deadline => {
+            store.with(|mut store| store.set_deadline(Some(Instant::now() + Duration::from_millis(1))))?;
+            let error = call("forever");
+            assert!(error.to_string().contains("deadline passed"), "{error}");
+            store.with(|mut store| store.set_deadline(None))?;
+        }
+        Way::TooLarge => {
+            for limits in [
+                Limits { memory_bytes: 1 << 16, ..Limits::default() },
+                Limits { table_elements: 0, ..Limits::default() },
+                Limits { memories: 1, ..Limits::default() },
+                Limits { instances: 2, ..Limits::default() },
+            ] {
+                let made = store.with(|store| linker.within(&limits).instantiate(store, traps));
+                assert!(matches!(made.unwrap_err().kind(), ErrorKind::Limit(_)));
+            }
+            store.with(|store| instance.end(store))?;
+        }
+        Way::GivenUp => {
+            let mut made = Box::pin(linker.instantiate_concurrent(store, traps));
+            assert!(poll_once(made.as_mut()).await.is_pending());
+            yield_now().await;
+            drop(made);
+            store.with(|store| instance.end(store))?;
+        }
+        Way::Removed => {
+            let waits = func("rests");
+            let mut waits = Box::pin(waits.call_concurrent(store, &[]));
+            assert!(poll_once(waits.as_mut()).await.is_pending());
+            store.with(|store| instance.end(store))?;
+            assert!(matches!(ended(&waits.await.unwrap_err()).cause(), EndCause::Removed));
+        }
+        Way::NotCancelled => {
+            let waits = func("rests");
+            let mut waits = Box::pin(waits.call_concurrent(store, &[]));
+            assert!(poll_once(waits.as_mut()).await.is_pending());
+            drop(waits);
+            while instance.ended().is_none() {
+                yield_now().await;
+            }
+            assert!(matches!(instance.ended().unwrap().cause(), EndCause::NotCancelled));
+        }
+    }
+    assert!(instance.ended().is_some(), "{way:?}");
     Ok(())
 }
 
 #[test]
-fn a_hundred_instances_exchange_streams_while_others_trap() {
-    let engine = engine(|config| config.feature(Feature::MoreAsyncBuiltins, true));
+fn a_hundred_instances_exchange_streams_while_others_end_in_each_way() {
+    let engine = engine(|config| config.feature(Feature::MoreAsyncBuiltins, true).fuel(true).deadlines(true));
     let flow = Component::new(&engine, FLOW).unwrap();
     let traps = Component::new(&engine, TRAPS).unwrap();
     let mut store = Store::new(&engine, ());
+    store.set_fuel(u64::MAX).unwrap();
+    store.set_cancellation_grace(Some(Duration::from_millis(1))).unwrap();
     let plain = Linker::new(&engine);
     let instances: Vec<Instance> = (0..100).map(|_| plain.instantiate(&mut store, &flow).unwrap()).collect();
     let linker = traps_linker(&engine);
-    // Those that trap synchronously, before and between.
-    for (name, _) in WAYS.iter().filter(|(name, _)| *name != "limit") {
-        let trapping = linker.instantiate(&mut store, &traps).unwrap();
-        call(&mut store, &trapping, name);
-        assert!(trapping.ended().is_some(), "{name}");
-    }
     let exchanged = block_on(store.run_concurrent(async |store| {
-        let streams = exchange(&store, &instances);
-        let trapping = async {
-            for (name, text) in WAYS.iter().cycle().take(60).filter(|(name, _)| *name != "limit") {
-                let instance = store.with(|store| linker.instantiate(store, &traps))?;
-                let func = instance.func(name).unwrap();
-                if func.is_async() {
-                    let func = store.with(|store| func.typed::<(), ()>(store))?;
-                    let error = func.call_concurrent(&store, ()).await.unwrap_err();
-                    assert!(error.to_string().contains(text), "{name}: {error}");
-                } else if func.params().is_empty() {
-                    let error = store.with(|store| func.call(store, &[])).unwrap_err();
-                    assert!(error.to_string().contains(text), "{name}: {error}");
-                }
+        let done = Cell::new(false);
+        let streams = exchange(&store, &instances, &done);
+        let ends = async {
+            for way in ways().chain(ways()) {
+                end_one(&store, &linker, &traps, way).await?;
                 yield_now().await;
             }
+            done.set(true);
             Result::Ok(())
         };
-        let (streams, trapping) = futures_util::future::join(streams, trapping).await;
-        streams.and(trapping)
+        let (streams, ends) = futures_util::future::join(streams, ends).await;
+        ends.and(streams)
     }));
-    exchanged.unwrap().unwrap();
+    assert!(exchanged.unwrap().unwrap() >= 100);
     assert!(instances.iter().all(|instance| instance.ended().is_none()));
 }
