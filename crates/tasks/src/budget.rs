@@ -31,6 +31,7 @@ impl Budget {
     }
 
     /// How much of it is used.
+    #[inline]
     pub fn used(&self) -> u64 {
         self.0.used.load(Ordering::Relaxed)
     }

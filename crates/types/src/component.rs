@@ -37,6 +37,7 @@ pub enum TypeRef {
 
 impl TypeRef {
     /// Whether values of this type are numbers (`none_or_number_type` of the reference definitions).
+    #[inline]
     pub fn is_number(self) -> bool {
         use TypeRef::*;
         matches!(self, S8 | U8 | S16 | U16 | S32 | U32 | S64 | U64 | F32 | F64)
@@ -44,6 +45,7 @@ impl TypeRef {
 
     /// Whether every bit pattern of the right size is a value, so that a list of them is copied as bytes.
     /// Floats count: the specification lets a NaN's payload change or stay.
+    #[inline]
     pub fn is_plain(self) -> bool {
         self.is_number()
     }
@@ -224,11 +226,13 @@ impl Types {
     ///
     /// # Panics
     /// If the number came from another table.
+    #[inline]
     pub fn def(&self, id: DefId) -> &Def {
         &self.defs[id.0 as usize].def
     }
 
     /// The definition a type refers to; `None` for a primitive.
+    #[inline]
     pub fn get(&self, ty: TypeRef) -> Option<&Def> {
         match ty {
             TypeRef::Def(id) => Some(self.def(id)),
@@ -240,6 +244,7 @@ impl Types {
     ///
     /// # Panics
     /// If the number came from another table.
+    #[inline]
     pub fn func(&self, id: FuncTypeId) -> &FuncType {
         &self.funcs[id.0 as usize].func
     }
@@ -248,6 +253,7 @@ impl Types {
     ///
     /// # Panics
     /// If the number came from another table.
+    #[inline]
     pub fn params_abi(&self, id: FuncTypeId, ptr: PtrWidth) -> &Abi {
         &self.funcs[id.0 as usize].params[ptr as usize]
     }
@@ -261,6 +267,7 @@ impl Types {
     }
 
     /// Size, alignment and flattening of a type in a memory of the given pointer width.
+    #[inline]
     pub fn abi(&self, ty: TypeRef, ptr: PtrWidth) -> &Abi {
         match ty {
             TypeRef::Def(id) => &self.defs[id.0 as usize].abi[ptr as usize],

@@ -18,6 +18,7 @@ pub struct LiftContext<'a> {
 }
 
 impl<'a> LiftContext<'a> {
+    #[inline]
     pub(crate) fn new(types: &'a Types, side: &'a mut dyn LiftSide) -> Self {
         let width = side.width();
         LiftContext { types, side, width }
@@ -27,10 +28,12 @@ impl<'a> LiftContext<'a> {
         LiftContext { types, side, width }
     }
 
+    #[inline]
     pub(crate) fn types(&self) -> &'a Types {
         self.types
     }
 
+    #[inline]
     pub(crate) fn width(&self) -> PtrWidth {
         self.width
     }
@@ -39,10 +42,12 @@ impl<'a> LiftContext<'a> {
         self.side
     }
 
+    #[inline]
     pub(crate) fn memory(&self) -> &[u8] {
         self.side.memory()
     }
 
+    #[inline]
     pub(crate) fn abi(&self, ty: TypeRef) -> &'a Abi {
         self.types.abi(ty, self.width)
     }
@@ -53,14 +58,17 @@ impl<'a> LiftContext<'a> {
     }
 
     /// Takes account of `count` host values of `size` bytes that are about to be made.
+    #[inline]
     pub(crate) fn charge(&mut self, count: usize, size: usize) -> Result<()> {
         self.side.charge(count.saturating_mul(size))
     }
 
+    #[inline]
     pub(crate) fn load<const N: usize>(&self, ptr: u64) -> Result<[u8; N]> {
         memory::load(self.memory(), ptr)
     }
 
+    #[inline]
     pub(crate) fn load_ptr(&self, ptr: u64) -> Result<u64> {
         memory::load_ptr(self.memory(), ptr, self.width)
     }
@@ -88,6 +96,7 @@ impl<'a> LiftContext<'a> {
 
     /// Lifts the discriminant of a variant; [`finish_case`](Self::finish_case) follows its payload.
     #[doc(hidden)]
+    #[inline]
     pub fn lift_case(&mut self, ty: TypeRef, src: &mut FlatSource<'_>) -> Result<Case> {
         let start = src.taken();
         let index = src.next_u32()?;
@@ -96,12 +105,14 @@ impl<'a> LiftContext<'a> {
 
     /// Passes over the flat values that other cases of the variant would have used.
     #[doc(hidden)]
+    #[inline]
     pub fn finish_case(&mut self, case: Case, src: &mut FlatSource<'_>) {
         src.skip_to(case.end());
     }
 
     /// Loads the discriminant of a variant.
     #[doc(hidden)]
+    #[inline]
     pub fn load_case(&mut self, ty: TypeRef, ptr: u64) -> Result<Case> {
         let index = memory::load_uint(self.memory(), ptr, self.abi(ty).discriminant)?;
         Case::stored(self.types, ty, self.width, index, ptr)
@@ -121,6 +132,7 @@ impl<'a> LiftContext<'a> {
     }
 
     /// Lifts an `own` or a `borrow` by its index.
+    #[inline]
     pub(crate) fn lift_resource(&mut self, ty: TypeRef, index: u32) -> Result<ResourceAny> {
         match self.types.get(ty) {
             Some(Def::Own(resource)) => self.side.lift_own(*resource, index),
@@ -153,6 +165,7 @@ pub struct LowerContext<'a> {
 }
 
 impl<'a> LowerContext<'a> {
+    #[inline]
     pub(crate) fn new(types: &'a Types, side: &'a mut dyn LowerSide) -> Self {
         let width = side.width();
         LowerContext { types, side, width }
@@ -162,10 +175,12 @@ impl<'a> LowerContext<'a> {
         LowerContext { types, side, width }
     }
 
+    #[inline]
     pub(crate) fn types(&self) -> &'a Types {
         self.types
     }
 
+    #[inline]
     pub(crate) fn width(&self) -> PtrWidth {
         self.width
     }
@@ -174,10 +189,12 @@ impl<'a> LowerContext<'a> {
         self.side
     }
 
+    #[inline]
     pub(crate) fn memory(&mut self) -> &mut [u8] {
         self.side.memory()
     }
 
+    #[inline]
     pub(crate) fn abi(&self, ty: TypeRef) -> &'a Abi {
         self.types.abi(ty, self.width)
     }
@@ -187,6 +204,7 @@ impl<'a> LowerContext<'a> {
         if is_pause(index) { self.side.check_interrupt() } else { Ok(()) }
     }
 
+    #[inline]
     pub(crate) fn store<const N: usize>(&mut self, ptr: u64, value: [u8; N]) -> Result<()> {
         memory::store(self.memory(), ptr, value)
     }
@@ -232,12 +250,14 @@ impl<'a> LowerContext<'a> {
 
     /// Fills up with zeros what other cases of the variant would have used.
     #[doc(hidden)]
+    #[inline]
     pub fn finish_case(&mut self, case: Case, dst: &mut FlatSink) -> Result<()> {
         dst.pad_to(case.end())
     }
 
     /// Stores the discriminant of a variant.
     #[doc(hidden)]
+    #[inline]
     pub fn store_case(&mut self, ty: TypeRef, index: u32, ptr: u64) -> Result<Case> {
         let case = Case::stored(self.types, ty, self.width, index, ptr)?;
         let size = self.abi(ty).discriminant;
@@ -253,6 +273,7 @@ impl<'a> LowerContext<'a> {
     }
 
     /// Lowers a resource as an `own` or a `borrow` and returns its index.
+    #[inline]
     pub(crate) fn lower_resource(&mut self, ty: TypeRef, value: &ResourceAny) -> Result<u32> {
         match self.types.get(ty) {
             Some(Def::Own(resource)) => self.side.lower_own(*resource, value),

@@ -22,12 +22,14 @@ pub struct FlatSource<'a> {
 }
 
 impl<'a> FlatSource<'a> {
+    #[inline]
     pub(crate) fn new(values: &'a [u64]) -> Self {
         FlatSource { values, at: 0 }
     }
 
     /// The next value, whole.
     #[doc(hidden)]
+    #[inline]
     pub fn next_u64(&mut self) -> Result<u64> {
         let value = self.values.get(self.at).copied();
         self.at += 1;
@@ -36,10 +38,12 @@ impl<'a> FlatSource<'a> {
 
     /// The next value's low half.
     #[doc(hidden)]
+    #[inline]
     pub fn next_u32(&mut self) -> Result<u32> {
         self.next_u64().map(|value| value as u32)
     }
 
+    #[inline]
     pub(crate) fn next_ptr(&mut self, width: PtrWidth) -> Result<u64> {
         match width {
             PtrWidth::Bits32 => self.next_u32().map(u64::from),
@@ -48,11 +52,13 @@ impl<'a> FlatSource<'a> {
     }
 
     /// How many values were taken.
+    #[inline]
     pub(crate) fn taken(&self) -> usize {
         self.at
     }
 
     /// Leaves out what a variant's other cases would have used: goes on at the value with this number.
+    #[inline]
     pub(crate) fn skip_to(&mut self, at: usize) {
         self.at = at;
     }
@@ -69,12 +75,14 @@ pub struct FlatSink {
 }
 
 impl FlatSink {
+    #[inline]
     pub(crate) fn new() -> Self {
         FlatSink::default()
     }
 
     /// Adds a value of 64 bits.
     #[doc(hidden)]
+    #[inline]
     pub fn push_u64(&mut self, value: u64) -> Result<()> {
         let place = self.values.get_mut(self.len);
         *place.ok_or_else(|| Error::usage("more flat values than a core function takes"))? = value;
@@ -84,6 +92,7 @@ impl FlatSink {
 
     /// Adds a value of 32 bits.
     #[doc(hidden)]
+    #[inline]
     pub fn push_u32(&mut self, value: u32) -> Result<()> {
         self.push_u64(value.into())
     }
@@ -97,11 +106,13 @@ impl FlatSink {
     }
 
     /// How many values there are.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// The values so far.
+    #[inline]
     pub(crate) fn values(&self) -> &[u64] {
         self.values.get(..self.len).unwrap_or(&self.values)
     }

@@ -21,6 +21,7 @@ enum Parts<'a> {
 }
 
 impl<'a> Fields<'a> {
+    #[inline]
     pub(crate) fn new(types: &'a Types, ty: TypeRef, width: PtrWidth) -> Result<Self> {
         let parts = match types.get(ty) {
             Some(Def::Record(fields)) => Parts::Record(fields),
@@ -48,6 +49,7 @@ impl<'a> Fields<'a> {
 
     /// The type of a field.
     #[doc(hidden)]
+    #[inline]
     pub fn ty(&self, index: usize) -> Result<TypeRef> {
         let ty = match self.parts {
             Parts::Record(fields) => fields.get(index).map(|field| field.ty),
@@ -59,6 +61,7 @@ impl<'a> Fields<'a> {
 
     /// The type of a field and where it lies in a value that lies at `base`.
     #[doc(hidden)]
+    #[inline]
     pub fn at(&self, index: usize, base: u64) -> Result<(TypeRef, u64)> {
         Ok((self.ty(index)?, offset(base, self.offsets.get(index).copied().unwrap_or(0))))
     }
@@ -75,6 +78,7 @@ pub(crate) enum TypeList {
 
 impl TypeList {
     /// The values as the fields of a tuple, and its layout; `None` if there are none.
+    #[inline]
     pub(crate) fn layout(self, types: &Types, width: PtrWidth) -> Option<(Fields<'_>, &Abi)> {
         match self {
             TypeList::Params(func) => {
@@ -89,12 +93,14 @@ impl TypeList {
     }
 
     /// Like [`layout`](Self::layout), where there is at least one value.
+    #[inline]
     pub(crate) fn fields(self, types: &Types, width: PtrWidth) -> Result<(Fields<'_>, &Abi)> {
         self.layout(types, width).ok_or_else(|| Error::mismatch("values", "the function has none"))
     }
 }
 
 /// Whether values that flatten like this are passed through memory.
+#[inline]
 pub(super) fn is_spilled(abi: &Abi, max_flat: usize) -> bool {
     abi.flat.as_ref().is_none_or(|flat| flat.len() > max_flat)
 }
@@ -111,18 +117,21 @@ pub struct Case {
 impl Case {
     /// Its position among the cases.
     #[doc(hidden)]
+    #[inline]
     pub fn index(&self) -> u32 {
         self.index
     }
 
     /// The type of its payload; an error if it has none.
     #[doc(hidden)]
+    #[inline]
     pub fn payload(&self) -> Result<TypeRef> {
         self.payload.ok_or_else(|| Error::mismatch("value", format!("case {} has no payload", self.index)))
     }
 
     /// Where the payload lies.
     #[doc(hidden)]
+    #[inline]
     pub fn ptr(&self) -> u64 {
         self.place
     }
@@ -133,6 +142,7 @@ impl Case {
         Error::mismatch("value", format!("the host's type has no case {}", self.index))
     }
 
+    #[inline]
     pub(crate) fn payload_type(&self) -> Option<TypeRef> {
         self.payload
     }
@@ -142,12 +152,14 @@ impl Case {
         usize::try_from(self.place).unwrap_or(usize::MAX)
     }
 
+    #[inline]
     fn new(types: &Types, ty: TypeRef, index: u32, place: u64) -> Result<Case> {
         let payload = payload(types, ty, index)?;
         Ok(Case { index, payload, place })
     }
 
     /// A case of a variant whose flat values start at number `at`.
+    #[inline]
     pub(crate) fn flat(types: &Types, ty: TypeRef, width: PtrWidth, index: u32, at: usize) -> Result<Case> {
         let Some(flat) = &types.abi(ty, width).flat else {
             return Err(Error::usage("a variant with too many flat values"));
@@ -156,6 +168,7 @@ impl Case {
     }
 
     /// A case of a variant at `ptr` in memory.
+    #[inline]
     pub(crate) fn stored(types: &Types, ty: TypeRef, width: PtrWidth, index: u32, ptr: u64) -> Result<Case> {
         let payload = types.abi(ty, width).offsets.first().copied().unwrap_or(0);
         Case::new(types, ty, index, offset(ptr, payload))
@@ -173,6 +186,7 @@ pub(super) fn case_count(types: &Types, ty: TypeRef) -> Option<usize> {
 }
 
 /// The payload type of a case.
+#[inline]
 fn payload(types: &Types, ty: TypeRef, index: u32) -> Result<Option<TypeRef>> {
     let payload = match types.get(ty) {
         Some(Def::Variant(cases)) => cases.get(index as usize).map(|case| case.ty),

@@ -31,6 +31,7 @@ pub(crate) fn lift_values(
 }
 
 /// Where values lie that were passed through memory; `None` if they are flat.
+#[inline]
 pub(super) fn spilled_source(
     cx: &LiftContext<'_>,
     abi: &Abi,

@@ -41,6 +41,7 @@ pub(crate) fn lower_values(
 }
 
 /// Where values go that are passed through memory; `None` if they are flat.
+#[inline]
 pub(super) fn spilled_target(
     cx: &mut LowerContext<'_>,
     abi: &Abi,

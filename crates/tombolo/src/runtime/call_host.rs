@@ -59,6 +59,7 @@ pub(crate) trait HostWork: Send {
 
 impl HostCall<'_> {
     /// The arguments' source.
+    #[inline]
     pub fn lift(&mut self) -> GuestLift<'_> {
         self.lowered.guest.lift(self.core, Scope::Lenders(self.lenders))
     }
@@ -72,6 +73,7 @@ impl LoweredFunc {
     }
 
     /// The results' target.
+    #[inline]
     pub fn lower<'a>(&'a self, core: &'a StoreCore) -> GuestLower<'a> {
         self.guest.lower(core, None)
     }

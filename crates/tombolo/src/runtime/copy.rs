@@ -23,14 +23,17 @@ pub(crate) struct CopyBuffer {
 }
 
 impl Buffer for CopyBuffer {
+    #[inline]
     fn remain(&self) -> u32 {
         self.length.saturating_sub(self.progress)
     }
 
+    #[inline]
     fn progress(&self) -> u32 {
         self.progress
     }
 
+    #[inline]
     fn advance(&mut self, count: u32) {
         self.progress = self.progress.saturating_add(count);
     }
@@ -75,11 +78,13 @@ impl CopyBuffer {
     }
 
     /// Address of the first element that was not copied yet.
+    #[inline]
     pub fn position(&self) -> u64 {
         self.ptr.saturating_add(self.size.saturating_mul(self.progress.into()))
     }
 
     /// Bytes per element.
+    #[inline]
     pub fn element_size(&self) -> u64 {
         self.size
     }

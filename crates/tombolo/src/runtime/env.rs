@@ -28,11 +28,13 @@ impl Env {
     }
 
     /// What a name is bound to, if it is.
+    #[inline]
     pub fn bound(&self, id: ResourceIdx) -> Option<ResourceType> {
         self.resources.get(id.0 as usize)?.get().copied()
     }
 
     /// What a name is bound to.
+    #[inline]
     pub fn resource(&self, id: ResourceIdx) -> Result<ResourceType> {
         self.bound(id).ok_or_else(|| {
             Error::usage(format!("resource type `{}` is not bound yet", self.types.resource_name(id)))
@@ -50,6 +52,7 @@ pub(crate) struct Element {
 
 impl Element {
     /// The element of a stream or future type.
+    #[inline]
     pub fn of(env: &Arc<Env>, def: &Def) -> Self {
         let ty = match def {
             Def::Stream(ty) | Def::Future(ty) => *ty,

@@ -38,11 +38,13 @@ impl FuncSig {
     }
 
     /// The parameters, as the Canonical ABI passes them.
+    #[inline]
     pub fn params(&self) -> TypeList {
         TypeList::Params(self.ty)
     }
 
     /// The result, as the Canonical ABI passes it.
+    #[inline]
     pub fn result(&self) -> TypeList {
         TypeList::Result(self.result)
     }
@@ -92,16 +94,19 @@ pub(crate) struct LoweredFunc {
 
 impl LoweredFunc {
     /// More flat parameters than this lie in memory.
+    #[inline]
     pub fn max_flat_params(&self) -> usize {
         if self.is_async { MAX_FLAT_ASYNC_PARAMS } else { MAX_FLAT_PARAMS }
     }
 
     /// More flat results than this go to memory.
+    #[inline]
     pub fn max_flat_results(&self) -> usize {
         if self.is_async { 0 } else { MAX_FLAT_RESULTS }
     }
 
     /// Where the caller wants the result.
+    #[inline]
     pub fn out_pointer(&self, args: &[u64]) -> Option<u64> {
         if self.has_out_pointer { args.last().copied() } else { None }
     }

@@ -66,16 +66,19 @@ impl<'a> From<&'a Activation<'a>> for Borrower<'a> {
 
 impl Guest {
     /// The guest as a source of values.
+    #[inline]
     pub fn lift<'a>(&'a self, core: &'a StoreCore, scope: Scope<'a>) -> GuestLift<'a> {
         GuestLift { core, guest: self, scope, lifted: 0 }
     }
 
     /// The guest as a target of values; borrows belong to `task`.
+    #[inline]
     pub fn lower<'a>(&'a self, core: &'a StoreCore, task: impl Into<Borrower<'a>>) -> GuestLower<'a> {
         GuestLower { core, guest: self, borrower: task.into() }
     }
 
     /// The guest's memory; empty once its island has ended.
+    #[inline]
     pub fn bytes<'a>(&self, core: &'a StoreCore) -> &'a [u8] {
         // SAFETY: the memory belongs to this store, and nothing in it runs or grows while the Canonical ABI holds
         // the slice: each user drops it before it calls the guest. It is freed after its island has ended, when no guest
@@ -85,11 +88,13 @@ impl Guest {
 
     /// The guest's memory, to write to.
     #[allow(clippy::mut_from_ref, reason = "the memory lies outside of Rust's objects")]
+    #[inline]
     pub fn bytes_mut<'a>(&self, core: &'a StoreCore) -> &'a mut [u8] {
         // SAFETY: as in `bytes`, and each user holds no other slice of this store's memories while it writes.
         self.live_memory().map_or(&mut [], |memory| unsafe { memory.bytes_mut(&core.vm) })
     }
 
+    #[inline]
     fn live_memory(&self) -> Option<MemoryHandle> {
         if self.door.is_dead() { None } else { self.memory }
     }
@@ -389,12 +394,14 @@ pub(crate) fn copy_between(
 }
 
 /// A stream or future end as the Canonical ABI carries it.
+#[inline]
 pub(crate) fn handle_of(end: EndId) -> Handle {
     let bits = end.to_bits();
     Handle(bits as u32, (bits >> 32) as u32)
 }
 
 /// The end that a handle stands for.
+#[inline]
 pub(crate) fn end_of(handle: Handle) -> Result<EndId> {
     EndId::from_bits(u64::from(handle.1) << 32 | u64::from(handle.0))
         .ok_or_else(|| Error::usage("this stream or future is closed"))

@@ -76,6 +76,7 @@ impl Deadlines {
     }
 
     /// Whether one of the embedder's functions is running.
+    #[inline]
     pub fn in_host(&self) -> bool {
         self.host_calls.get() > 0
     }
@@ -104,6 +105,7 @@ impl Deadlines {
 
 impl StoreCore {
     /// Runs `f`, which is code of the embedder's and may not be suspended by the end of a slice.
+    #[inline]
     pub fn in_host<R>(&self, f: impl FnOnce() -> R) -> R {
         let _leave = HostCall::enter(self);
         f()
@@ -210,6 +212,7 @@ impl StoreCore {
 struct HostCall<'a>(&'a StoreCore);
 
 impl<'a> HostCall<'a> {
+    #[inline]
     fn enter(core: &'a StoreCore) -> Self {
         let calls = &core.deadlines.host_calls;
         calls.set(calls.get() + 1);
@@ -218,6 +221,7 @@ impl<'a> HostCall<'a> {
 }
 
 impl Drop for HostCall<'_> {
+    #[inline]
     fn drop(&mut self) {
         let Deadlines { host_calls, overrun, .. } = &self.0.deadlines;
         host_calls.set(host_calls.get() - 1);
