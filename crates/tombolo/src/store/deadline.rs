@@ -10,6 +10,7 @@
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Store, StoreMut};
@@ -33,6 +34,8 @@ pub(crate) struct Deadlines {
     /// Whether the slice ended when nothing could be suspended.
     overrun: Cell<bool>,
     alarm: OnceCell<Arc<Alarm>>,
+    /// Whether the alarm has rung since the slice began. Before it has, the slice is not over.
+    rang: Arc<AtomicBool>,
 }
 
 impl Deadlines {
@@ -46,6 +49,7 @@ impl Deadlines {
         if let Some(slice) = self.slice.get() {
             let end = Instant::now().checked_add(slice);
             self.slice_end.set(end);
+            self.rang.store(false, Ordering::Relaxed);
             self.overrun.set(false);
             self.set_alarm(end);
         }
@@ -60,7 +64,7 @@ impl Deadlines {
 
     /// Whether the slice is over.
     pub fn slice_is_over(&self) -> bool {
-        self.slice_end.get().is_some_and(|end| end <= Instant::now())
+        self.rang.load(Ordering::Relaxed) && self.slice_end.get().is_some_and(|end| end <= Instant::now())
     }
 
     fn has_passed(&self) -> bool {
@@ -178,7 +182,9 @@ impl StoreCore {
     pub(super) fn make_alarm(&self) -> Result<()> {
         if self.deadlines.alarm.get().is_none() {
             let (interrupt, wake) = (self.vm.interrupt_handle(), self.host_tasks.driver());
+            let rang = self.deadlines.rang.clone();
             let alarm = Alarm::new(move || {
+                rang.store(true, Ordering::Relaxed);
                 interrupt.interrupt();
                 wake.wake();
             });
