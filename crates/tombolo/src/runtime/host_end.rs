@@ -139,10 +139,8 @@ impl StoreCore {
     pub(crate) fn serve_host_ends(&self) -> bool {
         let mut any = false;
         loop {
-            let end = match self.tasks.borrow_mut().next_host_notification() {
-                Some(notification) => notification.end,
-                None => return any,
-            };
+            let next = self.tasks.borrow_mut().next_host_end();
+            let Some(end) = next else { return any };
             let due = self.host_ends.borrow_mut().due(end);
             match due {
                 Some(Due::Waiting(task)) => self.poll_waiting(end, task),
