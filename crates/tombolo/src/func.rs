@@ -9,7 +9,7 @@ use tombolo_types::component::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 
 use crate::abi::{LiftContext, LowerContext, check_result, lift_result, lift_values, lower_values};
 use crate::error::{Error, Result};
-use crate::runtime::{Caller, FlatValues, FuncValue, HostCaller, LiftedFunc, Scope, StoreCore};
+use crate::runtime::{FlatValues, FuncValue, HostCaller, Job, LiftedFunc, Scope, StoreCore};
 use crate::slot::Slot;
 use crate::store::{Accessor, AsStoreMut, Pending, Started, Store, StoreMut, host_then};
 use crate::value::{Type, Val};
@@ -163,9 +163,7 @@ impl Func {
         call: HostCallOf<A, impl Then<A::Result>>,
     ) -> Result<TaskId> {
         let func = self.lifted(core)?;
-        core.check_running()?;
-        func.guest.check_alive()?;
-        core.call_guest(func, Caller::Host(Box::new(call))).map_err(|error| error.called(&self.name))
+        core.begin_call(func, Box::new(call)).map_err(|error| error.called(&self.name))
     }
 
     /// Starts a call that an event loop drives, and that is cancelled when what comes with its result is dropped. If guests
@@ -181,7 +179,7 @@ impl Func {
         self.lifted(core)?;
         let cancel = core.cancel_on_drop(&pending);
         let (func, result) = (self.clone(), slot.clone());
-        core.jobs.borrow_mut().push_back(Box::new(move |core| {
+        core.jobs.borrow_mut().push_back(Job::new(move |core| {
             if pending.is_dropped() {
                 return;
             }
@@ -205,12 +203,8 @@ impl Func {
         if !core.deadlines.sliced() && !core.is_suspended() {
             return self.begin(core, call).map(drop);
         }
-        self.lifted(core)?;
-        let func = self.clone();
-        core.jobs.borrow_mut().push_back(Box::new(move |core| {
-            // The store says it to whoever drives it.
-            let _: Result<TaskId> = func.begin(core, call);
-        }));
+        let func = self.lifted(core)?.clone();
+        core.jobs.borrow_mut().push_back(Job::Call(func, Box::new(call)));
         Ok(())
     }
 
@@ -429,7 +423,7 @@ impl<A: Arguments, F: Then<A::Result>> HostCaller for HostCallOf<A, F> {
             let _ = then(core, Err(error));
             return;
         }
-        core.tell_later(Box::new(move |core| {
+        core.tell_later(Job::new(move |core| {
             if let Err(error) = then(core, Err(error)) {
                 core.unheard(error);
             }

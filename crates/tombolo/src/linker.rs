@@ -15,7 +15,8 @@ use crate::host_func::{AsyncHostFunc, DynamicHostFunc, SyncHostFunc};
 use crate::instance::Instance;
 use crate::resource::{Resource, ResourceType};
 use crate::runtime::{
-    ComponentValue, Env, ExportItem, FuncValue, HostDrop, HostFunction, InstanceValue, StoreCore, instantiate,
+    ComponentValue, Env, ExportItem, FuncValue, HostDrop, HostFunction, InstanceValue, Job, StoreCore,
+    instantiate,
 };
 use crate::slot::Slot;
 use crate::store::{Accessor, AsStoreMut, Limits, Pending, Started, Store, StoreMut, host_drop};
@@ -174,7 +175,7 @@ impl<T: Send + 'static> Linker<T> {
                 result.set(linker.instantiate_in(core, &component, Some(&pending)));
             }
         };
-        core.jobs.borrow_mut().push_back(Box::new(job));
+        core.jobs.borrow_mut().push_back(Job::new(job));
         (slot, cancel)
     }
 

@@ -33,6 +33,13 @@ pub(crate) trait HostCaller: Send {
 type Slots = SmallVec<[RawVal; 4]>;
 
 impl StoreCore {
+    /// Begins a call of the host's.
+    pub fn begin_call(&self, func: &Arc<LiftedFunc>, call: Box<dyn HostCaller>) -> Result<TaskId> {
+        self.check_running()?;
+        func.guest.check_alive()?;
+        self.call_guest(func, Caller::Host(call))
+    }
+
     /// Calls a lifted function on behalf of the host or of a subtask, and returns once it has resolved or blocks.
     pub fn call_guest(&self, func: &Arc<LiftedFunc>, caller: Caller) -> Result<TaskId> {
         let sync = !func.sig.is_async;

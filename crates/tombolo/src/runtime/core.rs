@@ -13,7 +13,7 @@ use super::host_task::HostTasks;
 use super::id_hash::IdMap;
 use super::island::Islands;
 use super::resource_type::ResourceTypes;
-use super::{Runtime, TaskData};
+use super::{HostCaller, LiftedFunc, Runtime, TaskData};
 use crate::ended::EndCause;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -91,7 +91,25 @@ impl Turn {
 }
 
 /// Work for the event loop.
-pub(crate) type Job = Box<dyn FnOnce(&StoreCore) + Send>;
+pub(crate) enum Job {
+    /// To begin a call of the host's.
+    Call(Arc<LiftedFunc>, Box<dyn HostCaller>),
+    Other(Box<dyn FnOnce(&StoreCore) + Send>),
+}
+
+impl Job {
+    pub fn new(job: impl FnOnce(&StoreCore) + Send + 'static) -> Self {
+        Job::Other(Box::new(job))
+    }
+
+    pub fn run(self, core: &StoreCore) {
+        match self {
+            // The store says what goes wrong to whoever drives it.
+            Job::Call(func, call) => drop(core.begin_call(&func, call)),
+            Job::Other(job) => job(core),
+        }
+    }
+}
 
 /// Drops a host's resource, given its representation.
 pub(crate) type HostDrop = Arc<dyn Fn(&StoreCore, u32) -> Result<()> + Send + Sync>;

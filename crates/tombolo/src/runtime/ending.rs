@@ -196,7 +196,7 @@ impl StoreCore {
         if self.tasks.borrow().task_state(task) != TaskState::Resolved {
             // Its error, if any, has ended the callee's island.
             let job = move |core: &StoreCore| drop(core.cancel_task(task));
-            self.jobs.borrow_mut().push_back(Box::new(job));
+            self.jobs.borrow_mut().push_back(Job::new(job));
         }
     }
 
@@ -335,7 +335,7 @@ impl StoreCore {
         }
         loop {
             let Some(job) = self.endings.told.borrow_mut().pop_front() else { break };
-            job(self);
+            job.run(self);
         }
     }
 

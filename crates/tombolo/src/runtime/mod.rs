@@ -27,7 +27,7 @@ mod lazy;
 mod resource_type;
 mod thread;
 
-pub(crate) use self::core::{HostDrop, StoreCore};
+pub(crate) use self::core::{HostDrop, Job, StoreCore};
 pub(crate) use adapter::Adapters;
 pub(crate) use call_guest::HostCaller;
 pub(crate) use call_host::{HostCall, HostFunction, HostOutcome, HostWork};

@@ -149,7 +149,7 @@ fn run_ready(core: &StoreCore) -> bool {
     loop {
         let Some(job) = core.jobs.borrow_mut().pop_front() else { break };
         any = true;
-        job(core);
+        job.run(core);
         core.clear_away_in_loop();
     }
     any |= core.ask_to_cancel();
