@@ -249,6 +249,10 @@ impl<E: Embedder> Store<E> {
         if lenders.handles.is_empty() {
             return;
         }
+        self.end_lends(inst, lenders);
+    }
+
+    fn end_lends(&mut self, inst: InstanceId, lenders: Lenders) {
         let Ok(instance) = self.instances.get_mut(inst) else { return };
         instance.uncharge(Cost::<E>::LEND.saturating_mul(lenders.handles.len() as u64));
         for index in lenders.handles {

@@ -14,6 +14,7 @@
 //! - A thread waiting for one waitable or subtask, or with a cancellation to deliver, is poked when that comes.
 //! - Poked threads that are not ready are dropped from the queue, not from their wait list, when they come up.
 
+use crate::door::Door;
 use crate::embedder::Embedder;
 use crate::id::{InstanceId, SetId, ThreadId};
 use crate::store::Store;
@@ -94,7 +95,7 @@ impl<E: Embedder> Store<E> {
         let thread = self.threads.get_mut(id)?;
         thread.state = ThreadState::Waiting;
         thread.wait = wait;
-        self.poke(id);
+        self.queue_if_ready(id);
         Ok(())
     }
 
@@ -233,6 +234,11 @@ impl<E: Embedder> Store<E> {
             Some(thread) if thread.state == ThreadState::Waiting && thread.sched == Sched::Unqueued => {}
             _ => return,
         }
+        self.queue_if_ready(id);
+    }
+
+    /// Queues a waiting thread that is in no queue if its condition is met.
+    fn queue_if_ready(&mut self, id: ThreadId) {
         match self.readiness(id) {
             Readiness::Ready => self.enqueue(id),
             Readiness::NeedsLock => self.enter_gate(id, false),
@@ -399,6 +405,9 @@ impl<E: Embedder> Store<E> {
     /// Offers the lock that was just released, in turn first to callback threads and to entering ones.
     pub(crate) fn service_exclusive(&mut self, inst: InstanceId) {
         let Some(instance) = self.instances.find_mut(inst) else { return };
+        if !instance.door.has(Door::WANTED) {
+            return;
+        }
         instance.offer_to_entering = !instance.offer_to_entering;
         if instance.offer_to_entering {
             self.service_entering(inst);

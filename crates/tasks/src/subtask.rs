@@ -63,19 +63,10 @@ pub enum SubtaskCancel {
     Request(SubtaskId),
 }
 
-impl<E: Embedder> Store<E> {
-    /// Adds a subtask that has no handle yet (`Subtask.__init__`).
-    ///
-    /// # Errors
-    ///
-    /// Traps when the instance holds too much.
+impl<E: Embedder> Subtask<E> {
     #[inline]
-    pub fn new_subtask(&mut self, inst: InstanceId, data: E::Subtask) -> Result<SubtaskId, Trap> {
-        let instance = self.instances.get_mut(inst)?;
-        let position =
-            u32::try_from(instance.subtasks.len()).map_err(|_| Trap::StoreFull(Entity::Subtask))?;
-        instance.charge(Cost::<E>::SUBTASK)?;
-        let subtask = self.subtasks.insert(Subtask {
+    fn new(data: E::Subtask, inst: InstanceId) -> Self {
+        Subtask {
             data,
             waitable: Waitable::new(),
             inst,
@@ -85,8 +76,49 @@ impl<E: Embedder> Store<E> {
             resolve_delivered: false,
             cancellation_requested: false,
             resolve_waiter: None,
-            position,
-        })?;
+            position: 0,
+        }
+    }
+}
+
+impl<E: Embedder> Store<E> {
+    /// Adds a subtask that has no handle yet (`Subtask.__init__`).
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance holds too much.
+    #[inline]
+    pub fn new_subtask(&mut self, inst: InstanceId, data: E::Subtask) -> Result<SubtaskId, Trap> {
+        self.add_subtask(Subtask::new(data, inst))
+    }
+
+    /// Adds a subtask whose callee has taken its arguments while nobody had asked for it, with what was lent to it.
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance holds too much; the lends are released then.
+    #[inline]
+    pub fn begin_started(
+        &mut self,
+        inst: InstanceId,
+        data: E::Subtask,
+        lenders: Lenders,
+    ) -> Result<SubtaskId, Trap> {
+        let added = self.add_subtask(Subtask { state: SubtaskState::Started, ..Subtask::new(data, inst) });
+        match added {
+            Ok(id) => self.subtasks.get_mut(id)?.lenders = lenders,
+            Err(_) => self.release_lenders(inst, lenders),
+        }
+        added
+    }
+
+    #[inline]
+    fn add_subtask(&mut self, subtask: Subtask<E>) -> Result<SubtaskId, Trap> {
+        let instance = self.instances.get_mut(subtask.inst)?;
+        let position =
+            u32::try_from(instance.subtasks.len()).map_err(|_| Trap::StoreFull(Entity::Subtask))?;
+        instance.charge(Cost::<E>::SUBTASK)?;
+        let subtask = self.subtasks.insert(Subtask { position, ..subtask })?;
         instance.subtasks.push(subtask);
         Ok(subtask)
     }
@@ -275,21 +307,20 @@ impl<E: Embedder> Store<E> {
 
     fn remove_subtask(&mut self, id: SubtaskId) -> Result<E::Subtask, Trap> {
         self.leave_queues(id.into());
-        let subtask = self.subtasks.remove(id)?;
-        if let Some(instance) = self.instances.find_mut(subtask.inst) {
+        let Subtask { data, inst, lenders, position, .. } = self.subtasks.remove(id)?;
+        if let Some(instance) = self.instances.find_mut(inst) {
             instance.uncharge(Cost::<E>::SUBTASK);
-            let position = subtask.position as usize;
-            if instance.subtasks.get(position) == Some(&id) {
-                instance.subtasks.swap_remove(position);
+            if instance.subtasks.get(position as usize) == Some(&id) {
+                instance.subtasks.swap_remove(position as usize);
             }
-            if let Some(moved) = instance.subtasks.get(position)
+            if let Some(moved) = instance.subtasks.get(position as usize)
                 && let Some(moved) = self.subtasks.find_mut(*moved)
             {
-                moved.position = subtask.position;
+                moved.position = position;
             }
         }
-        self.release_lenders(subtask.inst, subtask.lenders);
-        Ok(subtask.data)
+        self.release_lenders(inst, lenders);
+        Ok(data)
     }
 
     /// Returns the embedder's data of a subtask.

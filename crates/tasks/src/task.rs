@@ -11,7 +11,7 @@ use crate::embedder::Embedder;
 use crate::id::{Entity, InstanceId, TaskId, ThreadId};
 use crate::instance::Cost;
 use crate::store::Store;
-use crate::thread::{ThreadState, Wait, WaitLinks};
+use crate::thread::{Thread, ThreadState, Wait, WaitLinks};
 use crate::trap::Trap;
 
 /// A call into a component.
@@ -105,23 +105,18 @@ impl<E: Embedder> Store<E> {
         needs_exclusive: bool,
         data: E::Task,
     ) -> Result<TaskId, Trap> {
-        let instance = self.instances.get_mut(inst)?;
+        self.add_task(Task::new(data, inst, async_typed, needs_exclusive))
+    }
+
+    #[inline]
+    fn add_task(&mut self, task: Task<E>) -> Result<TaskId, Trap> {
+        let instance = self.instances.get_mut(task.inst)?;
         let position = u32::try_from(instance.tasks.len()).map_err(|_| Trap::StoreFull(Entity::Task))?;
         if position >= instance.limits.tasks {
             return Err(Trap::TaskLimit(instance.limits.tasks));
         }
         instance.charge(Cost::<E>::TASK)?;
-        let task = self.tasks.insert(Task {
-            data,
-            inst,
-            state: TaskState::Initial,
-            async_typed,
-            needs_exclusive: async_typed && needs_exclusive,
-            num_borrows: 0,
-            implicit_thread: None,
-            threads: SmallVec::new(),
-            position,
-        })?;
+        let task = self.tasks.insert(Task { position, ..task })?;
         instance.tasks.push(task);
         Ok(task)
     }
@@ -147,6 +142,7 @@ impl<E: Embedder> Store<E> {
     /// # Errors
     ///
     /// Traps when the instance holds too much; [`Trap::Misuse`] when another thread has the lock.
+    #[inline]
     pub fn begin_entered(
         &mut self,
         inst: InstanceId,
@@ -155,22 +151,20 @@ impl<E: Embedder> Store<E> {
         data: E::Task,
         thread: E::Thread,
     ) -> Result<(TaskId, ThreadId), Trap> {
-        let id = self.new_task(inst, async_typed, needs_exclusive, data)?;
-        let thread = self.new_thread(id, thread)?;
-        let task = self.tasks.get_mut(id)?;
-        task.implicit_thread = Some(thread);
-        task.state = TaskState::Started;
-        let needs_exclusive = task.needs_exclusive;
-        self.threads.get_mut(thread)?.state = ThreadState::Running;
-        if needs_exclusive {
-            let instance = self.instances.get_mut(inst)?;
-            if instance.exclusive_thread.is_some() {
-                return Err(Trap::Misuse("the exclusive lock is taken"));
-            }
-            instance.set_exclusive(Some(thread));
+        let needs_exclusive = async_typed && needs_exclusive;
+        if needs_exclusive && self.instances.get(inst)?.exclusive_thread.is_some() {
+            return Err(Trap::Misuse("the exclusive lock is taken"));
         }
+        let task = Task { state: TaskState::Started, ..Task::new(data, inst, async_typed, needs_exclusive) };
+        let task = self.add_task(task)?;
+        let thread =
+            self.add_thread(Thread { state: ThreadState::Running, ..Thread::new(thread, task, inst) })?;
+        self.tasks.get_mut(task)?.implicit_thread = Some(thread);
         self.register_thread(thread)?;
-        Ok((id, thread))
+        if needs_exclusive {
+            self.instances.get_mut(inst)?.set_exclusive(Some(thread));
+        }
+        Ok((task, thread))
     }
 
     /// Releases the exclusive lock that a call had whose thread nobody asked for, and offers it to the next: see
@@ -415,38 +409,38 @@ impl<E: Embedder> Store<E> {
     /// Removes a thread, and its task with its last thread, in whatever state they are.
     pub(crate) fn end_thread(&mut self, id: ThreadId) -> Result<ThreadExit<E>, Trap> {
         self.detach_thread(id);
-        let thread = self.threads.remove(id)?;
-        let task = self.tasks.get_mut(thread.task)?;
-        let position = thread.position as usize;
-        if task.threads.get(position) == Some(&id) {
-            task.threads.swap_remove(position);
-        }
+        // Taken apart at once: what is not needed is not moved.
+        let Thread { data, task: of, position, .. } = self.threads.remove(id)?;
+        let task = self.tasks.get_mut(of)?;
         if task.implicit_thread == Some(id) {
             task.implicit_thread = None;
         }
-        if let Some(moved) = task.threads.get(position) {
-            self.threads.get_mut(*moved)?.position = thread.position;
+        if task.threads.get(position as usize) == Some(&id) {
+            task.threads.swap_remove(position as usize);
+        }
+        if let Some(moved) = task.threads.get(position as usize) {
+            self.threads.get_mut(*moved)?.position = position;
         }
         let last = task.threads.is_empty();
-        let task = if last { Some(self.remove_task(thread.task)?) } else { None };
-        Ok(ThreadExit { thread: thread.data, task })
+        let task = if last { Some(self.remove_task(of)?) } else { None };
+        Ok(ThreadExit { thread: data, task })
     }
 
+    #[inline]
     pub(crate) fn remove_task(&mut self, id: TaskId) -> Result<E::Task, Trap> {
-        let task = self.tasks.remove(id)?;
-        if let Some(instance) = self.instances.find_mut(task.inst) {
+        let Task { data, inst, position, threads: _threads, .. } = self.tasks.remove(id)?;
+        if let Some(instance) = self.instances.find_mut(inst) {
             instance.uncharge(Cost::<E>::TASK);
-            let position = task.position as usize;
-            if instance.tasks.get(position) == Some(&id) {
-                instance.tasks.swap_remove(position);
+            if instance.tasks.get(position as usize) == Some(&id) {
+                instance.tasks.swap_remove(position as usize);
             }
-            if let Some(moved) = instance.tasks.get(position)
+            if let Some(moved) = instance.tasks.get(position as usize)
                 && let Some(moved) = self.tasks.find_mut(*moved)
             {
-                moved.position = task.position;
+                moved.position = position;
             }
         }
-        Ok(task.data)
+        Ok(data)
     }
 
     /// Counts out a thread that has entered or given up, and pokes the next.
@@ -511,6 +505,21 @@ impl<E: Embedder> Store<E> {
 }
 
 impl<E: Embedder> Task<E> {
+    #[inline]
+    fn new(data: E::Task, inst: InstanceId, async_typed: bool, needs_exclusive: bool) -> Self {
+        Task {
+            data,
+            inst,
+            state: TaskState::Initial,
+            async_typed,
+            needs_exclusive: async_typed && needs_exclusive,
+            num_borrows: 0,
+            implicit_thread: None,
+            threads: SmallVec::new(),
+            position: 0,
+        }
+    }
+
     #[inline]
     fn resolve(&mut self) -> Result<(), Trap> {
         if self.num_borrows > 0 {

@@ -92,20 +92,10 @@ pub enum WaitFor {
     ExplicitResume,
 }
 
-impl<E: Embedder> Store<E> {
-    /// Adds a thread to a task, in the suspended state. It has no index until it enters or is registered.
-    ///
-    /// # Errors
-    ///
-    /// Traps when the instance holds too much.
+impl<E: Embedder> Thread<E> {
     #[inline]
-    pub fn new_thread(&mut self, task: TaskId, data: E::Thread) -> Result<ThreadId, Trap> {
-        let task_state = self.tasks.get_mut(task)?;
-        let inst = task_state.inst;
-        let position =
-            u32::try_from(task_state.threads.len()).map_err(|_| Trap::StoreFull(Entity::Thread))?;
-        self.instances.get_mut(inst)?.charge(Cost::<E>::THREAD)?;
-        let thread = self.threads.insert(Thread {
+    pub(crate) fn new(data: E::Thread, task: TaskId, inst: InstanceId) -> Self {
+        Thread {
             data,
             task,
             inst,
@@ -114,13 +104,34 @@ impl<E: Embedder> Store<E> {
             wait: Wait::Nothing,
             sched: Sched::Unqueued,
             promoted: false,
-            position,
+            position: 0,
             storage: [0; 2],
             wait_link: Link::new(),
             ready_link: Link::new(),
             instance_link: Link::new(),
-        })?;
-        task_state.threads.push(thread);
+        }
+    }
+}
+
+impl<E: Embedder> Store<E> {
+    /// Adds a thread to a task, in the suspended state. It has no index until it enters or is registered.
+    ///
+    /// # Errors
+    ///
+    /// Traps when the instance holds too much.
+    #[inline]
+    pub fn new_thread(&mut self, task: TaskId, data: E::Thread) -> Result<ThreadId, Trap> {
+        let inst = self.tasks.get(task)?.inst;
+        self.add_thread(Thread::new(data, task, inst))
+    }
+
+    #[inline]
+    pub(crate) fn add_thread(&mut self, thread: Thread<E>) -> Result<ThreadId, Trap> {
+        let task = self.tasks.get_mut(thread.task)?;
+        let position = u32::try_from(task.threads.len()).map_err(|_| Trap::StoreFull(Entity::Thread))?;
+        self.instances.get_mut(thread.inst)?.charge(Cost::<E>::THREAD)?;
+        let thread = self.threads.insert(Thread { position, ..thread })?;
+        task.threads.push(thread);
         Ok(thread)
     }
 

@@ -82,7 +82,8 @@ where
         // SAFETY: a linker for `T` put this function into the store, and its guest runs no other host code now.
         let store = unsafe { StoreMut::from_core(call.core) };
         let result = call.core.in_host(|| (self.f)(store, params))?;
-        Ok(HostOutcome::Done(lower(&result, call.core, call.lowered, call.args)?))
+        let out = call.lowered.out_pointer(call.args);
+        Ok(HostOutcome::Done(lower(&result, call.core, call.lowered, out)?))
     }
 
     fn check(&self, types: &Types, ty: FuncTypeId) -> Result<()> {
@@ -103,10 +104,11 @@ where
         // SAFETY: a linker for `T` put this function into the store.
         let accessor = unsafe { Accessor::new(call.core) };
         let HostCall { core, lowered, args, lifted, .. } = call;
+        let out = lowered.out_pointer(args);
         let mut future = self.place();
         future.set(Some(core.in_host(|| (self.f)(accessor, params))));
         // If it is ready at once, nothing needs to be made for it.
-        match core.host_tasks.poll_first(|cx| future.as_mut().poll(core, lowered, args, cx))? {
+        match core.host_tasks.poll_first(|cx| future.as_mut().poll(core, lowered, out, cx))? {
             First::Ready(result) => {
                 self.keep(future);
                 Ok(HostOutcome::Done(result?))
@@ -164,10 +166,9 @@ impl HostCall<'_> {
 }
 
 #[inline]
-fn lower<R: Lower>(result: &R, core: &StoreCore, lowered: &LoweredFunc, args: &[u64]) -> Result<u64> {
+fn lower<R: Lower>(result: &R, core: &StoreCore, lowered: &LoweredFunc, out: Option<u64>) -> Result<u64> {
     let mut side = lowered.lower(core);
     let mut cx = LowerContext::new(&lowered.guest.env.types, &mut side);
-    let out = lowered.out_pointer(args);
     lower_result(result, &mut cx, lowered.sig.result, lowered.max_flat_results(), out)
 }
 
@@ -187,11 +188,11 @@ where
         self: Pin<&mut Self>,
         core: &StoreCore,
         lowered: &LoweredFunc,
-        args: &[u64],
+        out: Option<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<u64>> {
         // Nobody polls it again once it was ready.
         let Some(future) = self.as_pin_mut() else { return Poll::Pending };
-        enter(core, || future.poll(cx)).map(|result| lower(&result?, core, lowered, args))
+        enter(core, || future.poll(cx)).map(|result| lower(&result?, core, lowered, out))
     }
 }

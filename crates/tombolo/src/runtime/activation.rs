@@ -71,7 +71,7 @@ impl<'a> Activation<'a> {
         Activation {
             previous: Cell::new(ptr::null()),
             func: Cell::new(func),
-            context: context.map(Cell::new),
+            context: [Cell::new(context[0]), Cell::new(context[1])],
             thread: Cell::new(thread),
             instance: Cell::new(instance),
             link: Cell::new(ptr::null_mut()),
@@ -181,7 +181,7 @@ impl<'a> Activation<'a> {
     /// Takes the handles that the call has lent.
     pub(super) fn take_lent(&self) -> Lenders {
         let (lent, lends) = (self.lent.get(), self.lends.get() as usize);
-        if lent.is_null() {
+        if lent.is_null() || lends == 0 {
             return Lenders::new();
         }
         // SAFETY: the adapter keeps so many places, in a frame that is there as long as the call has no subtask.
@@ -390,7 +390,7 @@ impl StoreCore {
                 tasks.task_return(task)?;
                 if let Some(subtask) = activation.subtask() {
                     // What is passed in memory is there already.
-                    tasks.subtask_mut(subtask)?.result = activation.value.get();
+                    tasks.subtask_mut(subtask)?.value = activation.value.get();
                     tasks.subtask_resolve(subtask, SubtaskState::Returned)?;
                 }
                 Ok(())

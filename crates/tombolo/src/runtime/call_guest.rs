@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 use tombolo_tasks::{
-    CallbackCode, CallbackStep, Enter, Event, InstanceId, Lenders, SubtaskState, TaskId, TaskState,
+    CallbackCode, CallbackStep, Enter, Event, InstanceId, Lenders, Store, SubtaskState, TaskId, TaskState,
     ThreadExit, ThreadId, Trap,
 };
 use tombolo_types::component::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
@@ -110,7 +110,8 @@ impl StoreCore {
                 self.translate_params(lowered, func, args, scope, activation.into()).map_err(at_fault)?;
             self.call_core(func, &args)
         })?;
-        let result = self.translate_result(lowered, func, &flat, args).map_err(at_fault)?;
+        let result =
+            self.translate_result(lowered, func, &flat, lowered.out_pointer(args)).map_err(at_fault)?;
         self.activation_returned(activation)?;
         self.activate(activation, || self.post_return(func, &flat))?;
         self.activation_done(activation)?;
@@ -175,7 +176,7 @@ impl StoreCore {
     /// The body of a task's implicit thread: starts it, calls the core function, and follows its callback.
     pub(super) fn run_callee(&self, thread: ThreadId) -> Result<()> {
         let (task, _) = self.tasks.borrow().thread_scope(thread)?;
-        let func = self.func_of(task)?;
+        let func = func_of(&self.tasks.borrow(), task)?;
         let Some(args) = self.start_task(task, &func)? else { return Ok(()) };
         let flat = self.call_core(&func, &args)?;
         if !func.is_async {
@@ -190,11 +191,15 @@ impl StoreCore {
     }
 
     /// Delivers an event to a thread's callback.
-    pub(super) fn run_callback(&self, thread: ThreadId, event: Event) -> Result<()> {
-        let (task, _) = self.tasks.borrow().thread_scope(thread)?;
-        let func = self.func_of(task)?;
-        let packed = self.call_callback(&func, event)?;
-        self.follow_callback(task, thread, &func, packed)
+    pub(super) fn run_callback(
+        &self,
+        task: TaskId,
+        thread: ThreadId,
+        func: &LiftedFunc,
+        event: Event,
+    ) -> Result<()> {
+        let packed = self.call_callback(func, event)?;
+        self.follow_callback(task, thread, func, packed)
     }
 
     pub(super) fn follow_callback(
@@ -248,15 +253,6 @@ impl StoreCore {
     pub(super) fn exit(&self, task: TaskId, thread: ThreadId) -> Result<()> {
         let _: ThreadExit<Runtime> = self.tasks.borrow_mut().exit_implicit_thread(task, thread)?;
         Ok(())
-    }
-
-    pub(super) fn func_of(&self, task: TaskId) -> Result<Arc<LiftedFunc>> {
-        let tasks = self.tasks.borrow();
-        tasks
-            .task(task)?
-            .func
-            .clone()
-            .ok_or_else(|| Error::usage("a start function has no component function"))
     }
 
     /// `Task.start`: the arguments as the callee's core function takes them; `None` if it does not start, because its
@@ -331,15 +327,15 @@ impl StoreCore {
             Caller::Guest(subtask) => {
                 let call = {
                     let tasks = self.tasks.borrow();
-                    tasks.subtask(subtask).map(|data| (data.lowered.clone(), data.args.clone()))
+                    tasks.subtask(subtask).map(|data| (data.lowered.clone(), data.value))
                 };
                 // A caller that is gone does not mind.
-                let Ok((lowered, args)) = call else { return Ok(()) };
-                match self.translate_result(&lowered, func, flat, &args) {
+                let Ok((lowered, out)) = call else { return Ok(()) };
+                match self.translate_result(&lowered, func, flat, lowered.has_out_pointer.then_some(out)) {
                     Ok(result) => {
                         let mut tasks = self.tasks.borrow_mut();
                         let Ok(data) = tasks.subtask_mut(subtask) else { return Ok(()) };
-                        data.result = result;
+                        data.value = result;
                         Ok(tasks.subtask_resolve(subtask, SubtaskState::Returned)?)
                     }
                     Err(Fault { error, instance }) if instance == func.guest.instance => Err(error),
@@ -399,7 +395,7 @@ impl StoreCore {
         lowered: &LoweredFunc,
         func: &LiftedFunc,
         flat: &[u64],
-        args: &[u64],
+        out: Option<u64>,
     ) -> Result<u64, Fault> {
         let mut bridge =
             GuestBridge::new(func.guest.lift(self, Scope::None), lowered.guest.lower(self, None));
@@ -410,7 +406,7 @@ impl StoreCore {
             Signature { types: from, list: func.sig.result(), max_flat: from_max },
             flat,
             Signature { types: to, list: lowered.sig.result(), max_flat: lowered.max_flat_results() },
-            lowered.out_pointer(args),
+            out,
         );
         match sink {
             Ok(sink) => Ok(sink.values().first().copied().unwrap_or(0)),
@@ -443,4 +439,10 @@ impl StoreCore {
         let mut values: Slots = flat.iter().map(|value| RawVal::from_u64(*value)).collect();
         func.guest.without_leaving(|| self.call(post_return, &mut values))
     }
+}
+
+/// The component function that a task is a call of.
+pub(super) fn func_of(tasks: &Store<Runtime>, task: TaskId) -> Result<Arc<LiftedFunc>> {
+    let func = tasks.task(task)?.func.clone();
+    func.ok_or_else(|| Error::usage("a start function has no component function"))
 }

@@ -8,7 +8,7 @@ use super::core::StoreCore;
 use super::func::{FuncValue, LoweredFunc};
 use super::guest::{GuestLift, GuestLower, Scope};
 use super::host_task::{HostTask, PLACE_COST, Place};
-use super::{Callee, Caller, FlatValues, SubtaskData};
+use super::{Callee, Caller, SubtaskData};
 use crate::error::Result;
 use tombolo_tasks::{Charge, InstanceId, Lenders, SubtaskId, SubtaskState, WaitFor};
 
@@ -47,12 +47,12 @@ pub(crate) type HostFuture = Pin<Box<dyn HostWork>>;
 
 /// A future of the host whose result is lowered into the guest.
 pub(crate) trait HostWork: Send {
-    /// Goes on with it; its flat result or 0, once it is ready.
+    /// Goes on with it; its flat result or 0, once it is ready. `out` is where a result in memory goes.
     fn poll(
         self: Pin<&mut Self>,
         core: &StoreCore,
         lowered: &LoweredFunc,
-        args: &[u64],
+        out: Option<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<u64>>;
 }
@@ -92,7 +92,7 @@ impl StoreCore {
                 Ok(lowered.returns(self.call_sync(lowered, func, args)?))
             }
             FuncValue::Guest(func) => {
-                let subtask = self.new_subtask(lowered, args.into())?;
+                let subtask = self.new_subtask(lowered, args, args.into())?;
                 let task = self.call_guest(func, Caller::Guest(subtask))?;
                 let callee = {
                     let mut tasks = self.tasks.borrow_mut();
@@ -141,7 +141,7 @@ impl StoreCore {
         bytes: usize,
     ) -> Result<(SubtaskId, Charge)> {
         let charge = lowered.guest.island.budget.charge((bytes + PLACE_COST) as u64)?;
-        let subtask = self.new_subtask(lowered, args.into())?;
+        let subtask = self.new_subtask(lowered, args, Box::default())?;
         let mut tasks = self.tasks.borrow_mut();
         tasks.subtask_started(subtask)?;
         tasks.subtask_add_lenders(subtask, lenders)?;
@@ -155,8 +155,10 @@ impl StoreCore {
         }
     }
 
-    fn new_subtask(&self, lowered: &Arc<LoweredFunc>, args: FlatValues) -> Result<SubtaskId> {
-        let data = SubtaskData { lowered: lowered.clone(), args, callee: Callee::Starting, result: 0 };
+    /// A subtask of a call with these arguments, of which those in `kept` are yet to be taken by the callee.
+    fn new_subtask(&self, lowered: &Arc<LoweredFunc>, args: &[u64], kept: Box<[u64]>) -> Result<SubtaskId> {
+        let value = lowered.out_pointer(args).unwrap_or(0);
+        let data = SubtaskData { lowered: lowered.clone(), args: kept, value, callee: Callee::Starting };
         Ok(self.tasks.borrow_mut().new_subtask(lowered.guest.instance, data)?)
     }
 
@@ -172,7 +174,7 @@ impl StoreCore {
             self.block(WaitFor::SubtaskResolved(subtask))?;
         }
         let (_, data) = self.tasks.borrow_mut().finish_subtask(subtask)?;
-        Ok(lowered.returns(data.result))
+        Ok(lowered.returns(data.value))
     }
 
     /// Asks the callee of a subtask to cancel (`Subtask.on_cancel`).
@@ -208,17 +210,17 @@ impl HostTask for HostSubtask {
     }
 
     fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let (lowered, args) = {
+        let (lowered, out) = {
             let tasks = core.tasks.borrow();
             match tasks.subtask(self.subtask) {
-                Ok(data) => (data.lowered.clone(), data.args.clone()),
+                Ok(data) => (data.lowered.clone(), data.value),
                 Err(trap) => return Poll::Ready(Err(trap.into())),
             }
         };
-        self.future.as_mut().poll(core, &lowered, &args, cx).map(|result| {
+        self.future.as_mut().poll(core, &lowered, lowered.has_out_pointer.then_some(out), cx).map(|result| {
             let result = result?;
             let mut tasks = core.tasks.borrow_mut();
-            tasks.subtask_mut(self.subtask)?.result = result;
+            tasks.subtask_mut(self.subtask)?.value = result;
             Ok(tasks.subtask_resolve(self.subtask, SubtaskState::Returned)?)
         })
     }

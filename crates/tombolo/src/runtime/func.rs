@@ -13,6 +13,7 @@ use super::core::StoreCore;
 use super::env::Env;
 use super::guest::{Callable, Guest};
 use crate::abi::TypeList;
+use crate::error::{Error, Result};
 
 /// A component function: what a component imports, exports and lowers.
 #[derive(Clone)]
@@ -103,6 +104,14 @@ impl LoweredFunc {
     #[inline]
     pub fn max_flat_results(&self) -> usize {
         if self.is_async { 0 } else { MAX_FLAT_RESULTS }
+    }
+
+    /// The guest's function that it leads to.
+    pub fn guest_callee(&self) -> Result<&Arc<LiftedFunc>> {
+        match &self.callee {
+            FuncValue::Guest(func) => Ok(func),
+            FuncValue::Host(_) => Err(Error::usage("an adapter for a function of the host")),
+        }
     }
 
     /// Where the caller wants the result.

@@ -26,43 +26,47 @@ use tombolo_tasks::{SubtaskState, ThreadId};
 use tombolo_vm::{HostContext, RawVal, Step};
 
 use super::activation::Activation;
+use super::call_guest::func_of;
 use super::core::StoreCore;
 use super::func::{LiftedFunc, LoweredFunc};
 use super::guest::Fault;
 use super::thread::{CorePtr, STACK_COST};
-use super::{Callee, Caller, FlatValues, FuncValue, SubtaskData, TaskData, ThreadData};
+use super::{Callee, Caller, FlatValues, SubtaskData, TaskData, ThreadData};
 use crate::error::{Error, Result};
 
 impl StoreCore {
     /// The thread of a call, which is made with its task and the caller's subtask.
     #[cold]
     pub(super) fn thread_of_call(&self, activation: &Activation<'_>) -> Result<ThreadId> {
-        let (lowered, func) = call_of(activation)?;
+        let lowered = lowered_of(activation)?;
+        let func = lowered.guest_callee()?;
         let instance = func.guest.instance;
         let data = if activation.is_on_fiber() { ThreadData::OnFiber } else { ThreadData::OnStack };
         let mut tasks = self.tasks.borrow_mut();
-        let task_data = TaskData { func: Some(func.clone()), caller: Caller::Nobody };
+        // If the caller's island has ended, nobody waits for the result.
+        let waits = !activation.has_returned() && !lowered.guest.door.is_dead();
+        let subtask = match waits {
+            true => {
+                let data = SubtaskData {
+                    lowered: Arc::clone(&lowered),
+                    args: Box::default(),
+                    value: activation.value.get(),
+                    callee: Callee::Starting,
+                };
+                Some(tasks.begin_started(lowered.guest.instance, data, activation.take_lent())?)
+            }
+            false => None,
+        };
+        let task_data =
+            TaskData { func: Some(func.clone()), caller: subtask.map_or(Caller::Nobody, Caller::Guest) };
         let needs_exclusive = !func.is_async || func.callback.is_some();
         let (task, thread) = tasks.begin_entered(instance, true, needs_exclusive, task_data, data)?;
-        let subtask = if activation.has_returned() {
+        if activation.has_returned() {
             tasks.task_return(task)?;
-            None
-        } else if lowered.guest.door.is_dead() {
-            // Nobody waits for it any more.
-            None
-        } else {
-            let data = SubtaskData {
-                lowered: Arc::clone(&lowered),
-                args: FlatValues::from_slice(&[activation.value.get()]),
-                callee: Callee::Guest(task),
-                result: 0,
-            };
-            let subtask = tasks.new_subtask(lowered.guest.instance, data)?;
-            tasks.subtask_started(subtask)?;
-            tasks.subtask_add_lenders(subtask, activation.take_lent())?;
-            tasks.task_mut(task)?.caller = Caller::Guest(subtask);
-            Some(subtask)
-        };
+        }
+        if let Some(subtask) = subtask {
+            tasks.subtask_mut(subtask)?.callee = Callee::Guest(task);
+        }
         activation.set_call(instance, thread, subtask);
         Ok(thread)
     }
@@ -70,8 +74,10 @@ impl StoreCore {
     /// Takes the flat results of a call that has no task to its caller, as the `task.return` does of which is known that it
     /// fits.
     pub(super) fn return_to_caller(&self, activation: &Activation<'_>, flat: &[u64]) -> Result<()> {
-        let (lowered, func) = call_of(activation)?;
-        let result = self.translate_result(&lowered, &func, flat, &[activation.value.get()]);
+        let lowered = lowered_of(activation)?;
+        let func = lowered.guest_callee()?;
+        let out = lowered.has_out_pointer.then(|| activation.value.get());
+        let result = self.translate_result(&lowered, func, flat, out);
         let result = result.map_err(|Fault { error, instance }| {
             self.blame(instance);
             error
@@ -84,8 +90,9 @@ impl StoreCore {
     /// Goes on with a call whose core function has returned `packed`, or has returned and has no callback, and ends it or
     /// tells its caller how far it came: the activation's value is what the caller's core function returns.
     pub(super) fn settle(&self, activation: &Activation<'_>, packed: u32) -> Result<()> {
-        let (lowered, func) = call_of(activation)?;
-        self.callee_returned(&func, activation, packed)?;
+        let lowered = lowered_of(activation)?;
+        let func = lowered.guest_callee()?;
+        self.callee_returned(func, activation, packed)?;
         self.vm.set_activation(activation.outer().map_or(ptr::null(), ptr::from_ref).cast_mut().cast());
         self.end_call(&lowered, activation)
     }
@@ -178,7 +185,7 @@ impl StoreCore {
         if let Some(next) = self.handover.take() {
             self.resume_thread(next)?;
         }
-        let (lowered, _) = call_of(prepared)?;
+        let lowered = lowered_of(prepared)?;
         self.end_call(&lowered, prepared)?;
         Ok(true)
     }
@@ -198,7 +205,7 @@ impl StoreCore {
         let Some(thread) = activation.thread() else { return Ok(()) };
         let (task, _) = self.tasks.borrow().thread_scope(thread)?;
         // Whoever made the call may be gone, with what they had of the function.
-        let func = self.func_of(task)?;
+        let func = func_of(&self.tasks.borrow(), task)?;
         if func.is_async {
             let packed = values.first().map_or(0, |value| value.u32());
             return self.callee_returned(&func, activation, packed);
@@ -219,26 +226,16 @@ struct Outside<'a> {
     place: *const Cell<*const Activation<'a>>,
 }
 
-/// The callee of a call.
-pub(super) fn callee_of(activation: &Activation<'_>) -> Result<Arc<LiftedFunc>> {
-    Ok(call_of(activation)?.1)
-}
-
-/// The two functions of a call.
-fn call_of(activation: &Activation<'_>) -> Result<(ManuallyDrop<Arc<LoweredFunc>>, Arc<LiftedFunc>)> {
+/// The caller's function of a call, which leads to the callee's.
+pub(super) fn lowered_of(activation: &Activation<'_>) -> Result<ManuallyDrop<Arc<LoweredFunc>>> {
     let link = activation.link();
     if link.is_null() {
         return Err(Error::usage("a call that is none of an async function"));
     }
     // SAFETY: only adapters give activations a link: their own, whose second data word is the lowered function, which the
     // store keeps. This is lent.
-    let lowered = unsafe {
+    Ok(unsafe {
         let data = HostContext::data(link);
         ManuallyDrop::new(Arc::from_raw(*data.add(1) as *const LoweredFunc))
-    };
-    let FuncValue::Guest(func) = &lowered.callee else {
-        return Err(Error::usage("an adapter for a function of the host"));
-    };
-    let func = func.clone();
-    Ok((lowered, func))
+    })
 }

@@ -88,8 +88,8 @@ pub(crate) enum ThreadData {
     OnStack,
     /// It runs on a fiber.
     OnFiber,
-    /// It has not begun; a guest made it.
-    Fresh(Callable, RawVal),
+    /// It has not begun; a guest made it, of this function and argument.
+    Fresh(Box<(Callable, RawVal)>),
     /// It has not begun: it waits to enter its instance.
     Entering,
     /// Its callback will be called with the next event; it needs no stack until then.
@@ -101,12 +101,16 @@ pub(crate) enum ThreadData {
 /// A call out of a guest.
 pub(crate) struct SubtaskData {
     pub lowered: Arc<LoweredFunc>,
-    /// The caller's flat arguments, with the out pointer last if there is one.
-    pub args: FlatValues,
+    /// The caller's flat arguments, for a callee that is a guest and may have to wait before it takes them.
+    pub args: Box<[u64]>,
+    /// Where the result goes, if that is to memory; then the flat result of a sync-lowered call, for the caller to pick
+    /// up: one at most.
+    pub value: u64,
     pub callee: Callee,
-    /// The flat result of a sync-lowered call, for the caller to pick up: one at most.
-    pub result: u64,
 }
+
+// Both are moved into their places for each call that blocks.
+const _: () = assert!(size_of::<ThreadData>() == 16 && size_of::<SubtaskData>() <= 48);
 
 /// What works on a subtask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,13 +11,15 @@
 #![allow(unsafe_code, reason = "fibers hold a pointer to the store that they run in")]
 
 use std::ptr::NonNull;
+use std::sync::Arc;
 
-use tombolo_tasks::{Entering, Event, ThreadId, Trap, WaitFor};
+use tombolo_tasks::{Entering, Event, TaskId, ThreadId, Trap, WaitFor};
 use tombolo_vm::{Fiber, InstanceHandle, RawVal, Step};
 
 use super::activation::Activation;
+use super::call_guest::func_of;
 use super::core::StoreCore;
-use super::{Callable, TaskData, ThreadData};
+use super::{Callable, LiftedFunc, TaskData, ThreadData};
 use crate::error::{Error, Result};
 
 /// What an instance is charged for a stack in use: what the system keeps of one that is hardly used.
@@ -27,8 +29,8 @@ pub(super) const STACK_COST: u64 = 16 << 10;
 pub(super) enum Work {
     /// Calls the task's core function.
     Begin,
-    /// Calls the task's callback.
-    Event(Event),
+    /// Calls the callback of the task's function.
+    Event(Event, TaskId, Arc<LiftedFunc>),
     /// Does what is the whole task.
     Task(Code),
     /// Does what a guest made the thread for.
@@ -93,7 +95,8 @@ impl StoreCore {
         match data {
             ThreadData::OnStack | ThreadData::OnFiber => Err(Error::usage("a thread that runs was resumed")),
             ThreadData::Fiber(fiber) => self.run_fiber(thread, fiber),
-            ThreadData::Fresh(callable, argument) => {
+            ThreadData::Fresh(fresh) => {
+                let (callable, argument) = *fresh;
                 self.run_work(thread, Work::Fresh(Code::Call(callable, argument)))
             }
             ThreadData::Entering => {
@@ -108,18 +111,20 @@ impl StoreCore {
                 }
             }
             ThreadData::Callback => {
-                let (event, on_stack) = {
+                let (event, task, func) = {
                     let mut tasks = self.tasks.borrow_mut();
                     let event = tasks.take_callback_event(thread)?;
                     let (task, _) = tasks.thread_scope(thread)?;
-                    let func = &tasks.task(task)?.func;
-                    (event, func.as_ref().is_some_and(|func| !func.code.waits()))
+                    let func = func_of(&tasks, task)?;
+                    if !func.code.waits() {
+                        *tasks.thread_mut(thread)? = ThreadData::OnStack;
+                    }
+                    (event, task, func)
                 };
-                if on_stack {
-                    *self.tasks.borrow_mut().thread_mut(thread)? = ThreadData::OnStack;
-                    return self.with_thread(thread, || self.run_callback(thread, event));
+                if func.code.waits() {
+                    return self.run_work(thread, Work::Event(event, task, func));
                 }
-                self.run_work(thread, Work::Event(event))
+                self.with_thread(thread, || self.run_callback(task, thread, &func, event))
             }
         }
     }
@@ -139,7 +144,7 @@ impl StoreCore {
             let core = unsafe { core.0.as_ref() };
             let result = core.with_thread(thread, || match work {
                 Work::Begin => core.run_callee(thread),
-                Work::Event(event) => core.run_callback(thread, event),
+                Work::Event(event, task, func) => core.run_callback(task, thread, &func, event),
                 Work::Task(code) => core.run_task(thread, &code),
                 Work::Fresh(code) => core.run_fresh(thread, &code),
             });

@@ -7,8 +7,6 @@
 //! memories were checked against their lengths, and no guest runs between the check and the use.
 #![allow(unsafe_code, reason = "turns what compiled code passes into references; see above")]
 
-use std::sync::Arc;
-
 use tombolo_compile::vmctx::{Failure, Helper};
 use tombolo_tasks::{EndKind, InstanceId};
 use tombolo_types::component::{Def, DefId};
@@ -21,7 +19,7 @@ use crate::runtime::activation::Activation;
 use crate::runtime::core::StoreCore;
 use crate::runtime::entry::trap_of;
 use crate::runtime::env::Element;
-use crate::runtime::func::{FuncValue, LiftedFunc, LoweredFunc};
+use crate::runtime::func::{FuncValue, LoweredFunc};
 use crate::runtime::guest::{Fault, GuestBridge, Scope};
 
 /// The address of a function of any type.
@@ -233,7 +231,7 @@ unsafe extern "sysv64" fn call_on_fiber(
     // has parameters or results, whichever are more.
     unsafe {
         run(context, |core, lowered| {
-            let func = lowered_to(lowered)?;
+            let func = lowered.guest_callee()?;
             let values = std::slice::from_raw_parts_mut(values, func.core.trampoline.slots().max(1));
             let settled = core.call_on_fiber(func, &*activation, values)?;
             check_caller(lowered)?;
@@ -261,7 +259,7 @@ unsafe extern "sysv64" fn transcode(
     // SAFETY: an adapter calls, and has room for two words.
     unsafe {
         run(context, |core, lowered| {
-            let (caller, callee) = (&lowered.guest, &lowered_to(lowered)?.guest);
+            let (caller, callee) = (&lowered.guest, &lowered.guest_callee()?.guest);
             let (from, to) = if result != 0 { (callee, caller) } else { (caller, callee) };
             let mut bridge = GuestBridge::new(from.lift(core, Scope::None), to.lower(core, None));
             match translate_string(&mut bridge, address, length) {
@@ -291,12 +289,5 @@ fn check_caller(lowered: &LoweredFunc) -> Result<()> {
 }
 
 fn callee(lowered: &LoweredFunc) -> Result<InstanceId> {
-    Ok(lowered_to(lowered)?.guest.instance)
-}
-
-fn lowered_to(lowered: &LoweredFunc) -> Result<&Arc<LiftedFunc>> {
-    match &lowered.callee {
-        FuncValue::Guest(func) => Ok(func),
-        FuncValue::Host(_) => Err(Error::usage("an adapter for a function of the host")),
-    }
+    Ok(lowered.guest_callee()?.guest.instance)
 }

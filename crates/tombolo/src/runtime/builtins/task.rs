@@ -1,14 +1,17 @@
 //! `task.*`, `context.*` and `subtask.cancel`.
 
-use tombolo_tasks::{BLOCKED, InstanceId, SubtaskCancel, TaskId, WaitFor};
-use tombolo_types::component::MAX_FLAT_PARAMS;
+use tombolo_tasks::{
+    BLOCKED, InstanceId, Store, SubtaskCancel, SubtaskId, SubtaskState, TaskId, Trap, WaitFor,
+};
+use tombolo_types::component::{MAX_FLAT_PARAMS, TypeRef};
 use tombolo_vm::RawVal;
 
 use super::{BuiltinFunc, BuiltinKind};
 use crate::error::{Error, Result};
-use crate::runtime::adapter;
 use crate::runtime::core::StoreCore;
-use crate::runtime::lazy::callee_of;
+use crate::runtime::guest::Guest;
+use crate::runtime::lazy::lowered_of;
+use crate::runtime::{Caller, LiftedFunc, Runtime, TaskData, adapter};
 
 impl StoreCore {
     /// `task.return`.
@@ -17,44 +20,32 @@ impl StoreCore {
             return Err(Error::usage("a built-in of another form was called"));
         };
         guest.check_may_leave()?;
-        let lazy = self.activation().and_then(|activation| Some((activation, activation.lazy_link()?)));
-        let (task, func) = match lazy {
-            Some((activation, _)) => (None, Some(callee_of(activation)?)),
-            None => {
-                let task = self.current_task()?;
-                (Some(task), self.tasks.borrow().task(task)?.func.clone())
+        let mut room = [0; MAX_FLAT_PARAMS];
+        if let Some(activation) = self.activation()
+            && let Some(link) = activation.lazy_link()
+        {
+            let lowered = lowered_of(activation)?;
+            let func = lowered.guest_callee()?;
+            check_return(func, guest, *result)?;
+            // From the next call on, it can go to the caller straight away.
+            if guest.width == func.guest.width {
+                adapter::fits(link, builtin);
             }
-        };
-        let Some(func) = func.filter(|func| func.is_async) else {
-            return Err(Error::abi("task.return in a function that is not lifted with `async`"));
-        };
-        if func.sig.result != *result {
-            return Err(Error::abi("task.return with another result type than the function has"));
+            return self.return_to_caller(activation, flat_values(values, &mut room));
         }
-        // `LiftOptions.equal`. The reference tests and `wit-component` leave out the options of a `task.return` whose
-        // values need none, whatever the parameters of the function need.
-        let differs = guest.encoding != func.guest.encoding || guest.memory != func.guest.memory;
-        if guest.memory.is_some() && differs {
-            return Err(Error::abi(
-                "task.return with another memory or string encoding than the function has",
-            ));
-        }
-        let mut flat = [0; MAX_FLAT_PARAMS];
-        for (flat, value) in flat.iter_mut().zip(values) {
-            *flat = value.u64();
-        }
-        let flat = flat.get(..values.len()).unwrap_or(&flat);
-        match (lazy, task) {
-            (Some((activation, link)), _) => {
-                // From the next call on, it can go to the caller straight away.
-                if guest.width == func.guest.width {
-                    adapter::fits(link, builtin);
-                }
-                self.return_to_caller(activation, flat)
+        let task = self.current_task()?;
+        let func = {
+            let mut tasks = self.tasks.borrow_mut();
+            let TaskData { func, caller } = tasks.task(task)?;
+            let func = func.as_ref().ok_or_else(not_async)?;
+            check_return(func, guest, *result)?;
+            if let (None, Caller::Guest(subtask)) = (result, caller) {
+                let subtask = *subtask;
+                return return_nothing(&mut tasks, task, subtask);
             }
-            (None, Some(task)) => self.resolve_task(task, &func, flat),
-            (None, None) => Ok(()),
-        }
+            func.clone()
+        };
+        self.resolve_task(task, &func, flat_values(values, &mut room))
     }
 
     pub(super) fn task_cancel(&self, instance: InstanceId) -> Result<()> {
@@ -93,5 +84,46 @@ impl StoreCore {
             NotStarted(thread) | Resume(thread) => self.resume_thread(thread),
             Pending | Resolved => Ok(()),
         }
+    }
+}
+
+/// The checks of `task.return`, for a function.
+fn check_return(func: &LiftedFunc, guest: &Guest, result: Option<TypeRef>) -> Result<()> {
+    if !func.is_async {
+        return Err(not_async());
+    }
+    if func.sig.result != result {
+        return Err(Error::abi("task.return with another result type than the function has"));
+    }
+    // `LiftOptions.equal`. The reference tests and `wit-component` leave out the options of a `task.return` whose
+    // values need none, whatever the parameters of the function need.
+    let differs = guest.encoding != func.guest.encoding || guest.memory != func.guest.memory;
+    if guest.memory.is_some() && differs {
+        return Err(Error::abi("task.return with another memory or string encoding than the function has"));
+    }
+    Ok(())
+}
+
+/// What `task.return` was called with.
+fn flat_values<'a>(values: &[RawVal], room: &'a mut [u64; MAX_FLAT_PARAMS]) -> &'a [u64] {
+    for (flat, value) in room.iter_mut().zip(values) {
+        *flat = value.u64();
+    }
+    room.get(..values.len()).unwrap_or(room)
+}
+
+#[cold]
+fn not_async() -> Error {
+    Error::abi("task.return in a function that is not lifted with `async`")
+}
+
+/// As [`StoreCore::resolve_task`], of a function without a result that a guest called.
+fn return_nothing(tasks: &mut Store<Runtime>, task: TaskId, subtask: SubtaskId) -> Result<()> {
+    tasks.task_return(task)?;
+    tasks.task_mut(task)?.caller = Caller::Nobody;
+    match tasks.subtask_resolve(subtask, SubtaskState::Returned) {
+        // A caller that is gone does not mind.
+        Ok(()) | Err(Trap::Gone(_)) => Ok(()),
+        Err(trap) => Err(trap.into()),
     }
 }

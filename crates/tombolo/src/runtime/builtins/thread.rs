@@ -25,7 +25,7 @@ impl StoreCore {
         if func.type_id(&self.vm) != ty {
             return Err(Error::abi("thread.new-indirect: indirect call type mismatch"));
         }
-        let data = ThreadData::Fresh(self.callable(func)?, argument);
+        let data = ThreadData::Fresh(Box::new((self.callable(func)?, argument)));
         Ok(self.tasks.borrow_mut().thread_new(task, data)?.1)
     }
 
