@@ -6,7 +6,9 @@
 
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::task::{Context, Poll};
 
 use tombolo_types::component::{FuncTypeId, Types};
@@ -27,8 +29,7 @@ pub(crate) struct SyncHostFunc<T, P, R, F> {
 /// A typed function that may wait.
 pub(crate) struct AsyncHostFunc<T, P, R, F, Fut> {
     f: F,
-    /// The place of a future that was ready at once, for the next.
-    spare: Mutex<Option<Pin<Box<Option<Fut>>>>>,
+    spare: Spare<Fut>,
     types: PhantomData<fn(T, P) -> R>,
 }
 
@@ -46,21 +47,41 @@ impl<T, P, R, F> SyncHostFunc<T, P, R, F> {
 
 impl<T, P, R, F, Fut> AsyncHostFunc<T, P, R, F, Fut> {
     pub fn new(f: F) -> Self {
-        AsyncHostFunc { f, spare: Mutex::default(), types: PhantomData }
+        AsyncHostFunc { f, spare: Spare(AtomicPtr::default()), types: PhantomData }
+    }
+}
+
+/// The place of a future that was ready at once, for the next. Threads that call at the same time do not wait for each
+/// other.
+///
+/// It is null, or a box that is nobody else's and has nothing in it.
+struct Spare<Fut>(AtomicPtr<Option<Fut>>);
+
+impl<Fut> Spare<Fut> {
+    fn take(&self) -> Pin<Box<Option<Fut>>> {
+        let spare = self.0.swap(ptr::null_mut(), Ordering::Acquire);
+        if spare.is_null() {
+            return Box::pin(None);
+        }
+        // SAFETY: it was a box, and is nobody's any more.
+        unsafe { Box::from_raw(spare) }.into()
     }
 
-    /// A place for a future. Threads that call at the same time do not wait for each other.
-    fn place(&self) -> Pin<Box<Option<Fut>>> {
-        let spare = self.spare.try_lock().ok().and_then(|mut spare| spare.take());
-        spare.unwrap_or_else(|| Box::pin(None))
-    }
-
-    /// Gives a place back.
     fn keep(&self, mut place: Pin<Box<Option<Fut>>>) {
         place.set(None);
-        if let Ok(mut spare) = self.spare.try_lock() {
-            *spare = Some(place);
+        // SAFETY: there is nothing in it that is pinned.
+        let place = unsafe { Pin::into_inner_unchecked(place) };
+        let other = self.0.swap(Box::into_raw(place), Ordering::AcqRel);
+        if !other.is_null() {
+            // SAFETY: as in `take`.
+            drop(unsafe { Box::from_raw(other) });
         }
+    }
+}
+
+impl<Fut> Drop for Spare<Fut> {
+    fn drop(&mut self) {
+        drop(self.take());
     }
 }
 
@@ -105,12 +126,12 @@ where
         let accessor = unsafe { Accessor::new(call.core) };
         let HostCall { core, lowered, args, lifted, .. } = call;
         let out = lowered.out_pointer(args);
-        let mut future = self.place();
+        let mut future = self.spare.take();
         future.set(Some(core.in_host(|| (self.f)(accessor, params))));
         // If it is ready at once, nothing needs to be made for it.
         match core.host_tasks.poll_first(|cx| future.as_mut().poll(core, lowered, out, cx))? {
             First::Ready(result) => {
-                self.keep(future);
+                self.spare.keep(future);
                 Ok(HostOutcome::Done(result?))
             }
             First::Pending(place) => {

@@ -130,16 +130,24 @@ impl ResourceTable {
         if !resource.is_owned() {
             return Err(ResourceTableError::NotOwned(rep));
         }
-        self.get(&resource)?;
         let free = self.free;
         let slot = self.slot_mut(rep).ok_or(ResourceTableError::NotPresent(rep))?;
         match std::mem::replace(slot, Slot::Free(free)) {
-            Slot::Used(value) => {
-                self.free = rep;
-                self.len -= 1;
-                value.downcast().map(|value| *value).map_err(|_| wrong_type::<R>(rep))
+            Slot::Used(value) => match value.downcast() {
+                Ok(value) => {
+                    self.free = rep;
+                    self.len -= 1;
+                    Ok(*value)
+                }
+                Err(value) => {
+                    *slot = Slot::Used(value);
+                    Err(wrong_type::<R>(rep))
+                }
+            },
+            Slot::Free(next) => {
+                *slot = Slot::Free(next);
+                Err(ResourceTableError::NotPresent(rep))
             }
-            Slot::Free(_) => Err(ResourceTableError::NotPresent(rep)),
         }
     }
 

@@ -206,6 +206,11 @@ impl<T: Send + 'static, I: Lift + Send + 'static> HostTask for ConsumerTask<T, I
                 Poll::Ready(Ok(StreamState::Open)) if taken == 0 && (remaining > 0 || closed) => {
                     return Poll::Ready(Err(misbehaved("a stream's consumer")));
                 }
+                // What was offered is taken: more comes when the guest has run.
+                Poll::Ready(Ok(StreamState::Open)) if taken == remaining && remaining > 0 => {
+                    self.idle = true;
+                    return Poll::Pending;
+                }
                 Poll::Ready(Ok(StreamState::Open)) => {}
             }
         }
