@@ -156,7 +156,7 @@ impl<E: Embedder> Instance<E> {
     }
 
     /// Adds a handle, charging for it (`inst.handles.add`).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add_handle(&mut self, handle: Handle<E>) -> Result<u32, Trap> {
         self.charge(Cost::<E>::HANDLE)?;
         match self.handles.add(handle) {

@@ -101,6 +101,7 @@ enum NotLent {
 }
 
 /// Counts one more lend of a handle and returns what it stands for.
+#[inline]
 fn lend<E: Embedder>(
     instances: &mut Slab<InstanceId, Instance<E>>,
     inst: InstanceId,
@@ -108,18 +109,20 @@ fn lend<E: Embedder>(
     index: u32,
 ) -> Result<u32, NotLent> {
     let instance = instances.get_mut(inst).map_err(NotLent::Trap)?;
-    let resource = match instance.handles.get_mut(index) {
-        Some(Handle::Resource(resource)) if resource.rt == rt => resource,
-        Some(Handle::Resource(_)) => return Err(NotLent::Trap(Trap::WrongResource(index))),
-        _ => return Err(NotLent::NoResource),
-    };
-    let num_lends = resource.num_lends.checked_add(1).ok_or(NotLent::Trap(Trap::TooManyLends(index)))?;
-    let rep = resource.rep;
     instance.charge(Cost::<E>::LEND).map_err(NotLent::Trap)?;
-    if let Some(Handle::Resource(resource)) = instance.handles.get_mut(index) {
-        resource.num_lends = num_lends;
-    }
-    Ok(rep)
+    let why = match instance.handles.get_mut(index) {
+        Some(Handle::Resource(resource)) if resource.rt == rt => match resource.num_lends.checked_add(1) {
+            Some(num_lends) => {
+                resource.num_lends = num_lends;
+                return Ok(resource.rep);
+            }
+            None => NotLent::Trap(Trap::TooManyLends(index)),
+        },
+        Some(Handle::Resource(_)) => NotLent::Trap(Trap::WrongResource(index)),
+        _ => NotLent::NoResource,
+    };
+    instance.uncharge(Cost::<E>::LEND);
+    Err(why)
 }
 
 impl<E: Embedder> Store<E> {

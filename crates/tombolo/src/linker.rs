@@ -1,6 +1,5 @@
 //! Linking: what the host provides to components.
 
-use std::any::TypeId;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -371,7 +370,7 @@ impl<T: Send + 'static> LinkerInstance<'_, T> {
         drop: impl Fn(StoreMut<'_, T>, Resource<R>) -> Result<()> + Send + Sync + 'static,
     ) -> Result<&mut Self> {
         let drop = host_drop(move |store: StoreMut<'_, T>, rep| drop(store, Resource::new_own(rep)));
-        self.define(name, Definition::Resource(ResourceType::Host(TypeId::of::<R>()), drop))
+        self.define(name, Definition::Resource(ResourceType::host::<R>(), drop))
     }
 
     /// An interface inside this one, made if it is not there yet.

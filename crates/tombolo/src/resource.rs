@@ -2,6 +2,7 @@
 
 use std::any::{TypeId, type_name};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 
 use crate::error::{Error, Result};
@@ -11,18 +12,68 @@ mod table;
 
 pub use table::{ResourceTable, ResourceTableError};
 
-/// The identity of a resource type at run time.
+/// The identity of a resource type at run time. It has two words, and so is passed in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ResourceType {
-    /// Defined by the host; the host's representation is a `Resource` of that Rust type.
-    Host(TypeId),
-    /// Defined by a component instance of a store: instance and position.
-    Guest {
-        /// The place of the type in its store …
-        slot: u32,
-        /// … and which of those it is that had this place, in any store.
-        generation: u32,
-    },
+    /// Defined by the host.
+    Host(HostType),
+    /// Defined by a component instance.
+    Guest(GuestType),
+}
+
+/// A resource type of the host's, whose representation is a `Resource` of a Rust type: a function that tells which.
+#[derive(Clone, Copy)]
+pub(crate) struct HostType(fn() -> TypeId);
+
+/// A resource type of a guest's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct GuestType(u64);
+
+impl ResourceType {
+    /// The one that the host represents by `R`.
+    #[inline]
+    pub fn host<R: 'static>() -> Self {
+        ResourceType::Host(HostType(TypeId::of::<R>))
+    }
+}
+
+impl PartialEq for HostType {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        // There may be copies of a function.
+        std::ptr::fn_addr_eq(self.0, other.0) || (self.0)() == (other.0)()
+    }
+}
+
+impl Eq for HostType {}
+
+impl Hash for HostType {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.0)().hash(state);
+    }
+}
+
+impl fmt::Debug for HostType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0)().fmt(f)
+    }
+}
+
+impl GuestType {
+    /// Makes it of its place in its store and of which type it is of those that had this place, in any store.
+    pub fn new(slot: u32, generation: u32) -> Self {
+        GuestType(u64::from(generation) << 32 | u64::from(slot))
+    }
+
+    #[inline]
+    pub fn slot(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline]
+    pub fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
 }
 
 /// A resource of any type: a representation and the type that says what it means.
@@ -62,7 +113,7 @@ impl ResourceAny {
 
     /// Whether this is a resource that the host defined and represents by `R`.
     pub fn is<R: 'static>(&self) -> bool {
-        self.ty == ResourceType::Host(TypeId::of::<R>())
+        self.ty == ResourceType::host::<R>()
     }
 
     /// Sees it as the resource that the host defined and represents by `R`.
@@ -85,7 +136,7 @@ impl fmt::Display for ResourceAny {
         let kind = if self.owned { "own" } else { "borrow" };
         let definer = match self.ty {
             ResourceType::Host(_) => "host",
-            ResourceType::Guest { .. } => "guest",
+            ResourceType::Guest(_) => "guest",
         };
         write!(f, "{kind} {definer} resource {}", self.rep)
     }
@@ -122,7 +173,7 @@ impl<R: 'static> Resource<R> {
 
     /// The same resource without its type.
     pub fn to_any(&self) -> ResourceAny {
-        ResourceAny { ty: ResourceType::Host(TypeId::of::<R>()), rep: self.rep, owned: self.owned }
+        ResourceAny { ty: ResourceType::host::<R>(), rep: self.rep, owned: self.owned }
     }
 }
 

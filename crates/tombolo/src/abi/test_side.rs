@@ -122,7 +122,7 @@ impl Guest {
 }
 
 pub(super) fn resource(rep: u32, owned: bool) -> ResourceAny {
-    ResourceAny { ty: ResourceType::Host(TypeId::of::<()>()), rep, owned }
+    ResourceAny { ty: ResourceType::host::<()>(), rep, owned }
 }
 
 impl LiftSide for Guest {

@@ -36,9 +36,12 @@ impl Env {
     /// What a name is bound to.
     #[inline]
     pub fn resource(&self, id: ResourceIdx) -> Result<ResourceType> {
-        self.bound(id).ok_or_else(|| {
-            Error::usage(format!("resource type `{}` is not bound yet", self.types.resource_name(id)))
-        })
+        self.bound(id).ok_or_else(|| self.unbound(id))
+    }
+
+    #[cold]
+    fn unbound(&self, id: ResourceIdx) -> Error {
+        Error::usage(format!("resource type `{}` is not bound yet", self.types.resource_name(id)))
     }
 }
 

@@ -500,7 +500,10 @@ impl Instantiator<'_> {
         Ok(match builtin {
             Builtin::ResourceNew(id) => BuiltinKind::ResourceNew(self.env.resource(*id)?),
             Builtin::ResourceRep(id) => BuiltinKind::ResourceRep(self.env.resource(*id)?),
-            Builtin::ResourceDrop(id) => BuiltinKind::ResourceDrop(self.env.resource(*id)?),
+            Builtin::ResourceDrop(id) => {
+                let ty = self.env.resource(*id)?;
+                BuiltinKind::ResourceDrop(ty, self.core.resources.borrow().get(ty).cloned())
+            }
             Builtin::BackpressureInc => BuiltinKind::BackpressureInc,
             Builtin::BackpressureDec => BuiltinKind::BackpressureDec,
             Builtin::TaskReturn { result, options } => {

@@ -10,7 +10,7 @@ use tombolo_tasks::InstanceId;
 
 use super::blocking::CoreCode;
 use super::guest::Callable;
-use crate::resource::ResourceType;
+use crate::resource::{GuestType, ResourceType};
 
 /// A resource type that a guest defined.
 pub(crate) struct GuestResource {
@@ -47,25 +47,25 @@ impl ResourceTypes {
         if let Some(entry) = self.slots.get_mut(slot as usize) {
             *entry = Slot { generation, resource: Some(Arc::new(resource)) };
         }
-        ResourceType::Guest { slot, generation }
+        ResourceType::Guest(GuestType::new(slot, generation))
     }
 
     /// Looks a type up; `None` if it is the host's, or gone with its definer.
     #[inline]
     pub fn get(&self, ty: ResourceType) -> Option<&Arc<GuestResource>> {
-        let ResourceType::Guest { slot, generation } = ty else { return None };
-        let entry = self.slots.get(slot as usize)?;
-        if entry.generation == generation { entry.resource.as_ref() } else { None }
+        let ResourceType::Guest(ty) = ty else { return None };
+        let entry = self.slots.get(ty.slot() as usize)?;
+        if entry.generation == ty.generation() { entry.resource.as_ref() } else { None }
     }
 
     /// Removes a type.
     pub fn remove(&mut self, ty: ResourceType) {
-        let ResourceType::Guest { slot, generation } = ty else { return };
-        if let Some(entry) = self.slots.get_mut(slot as usize)
-            && entry.generation == generation
+        let ResourceType::Guest(ty) = ty else { return };
+        if let Some(entry) = self.slots.get_mut(ty.slot() as usize)
+            && entry.generation == ty.generation()
             && entry.resource.take().is_some()
         {
-            self.free.push(slot);
+            self.free.push(ty.slot());
         }
     }
 }

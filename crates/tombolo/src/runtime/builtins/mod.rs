@@ -19,6 +19,7 @@ use tombolo_vm::{RawVal, TableHandle};
 use super::core::StoreCore;
 use super::env::Element;
 use super::guest::Guest;
+use super::resource_type::GuestResource;
 use crate::component::Switch;
 use crate::error::{Error, Result};
 use crate::resource::ResourceType;
@@ -35,7 +36,8 @@ pub(crate) struct BuiltinFunc {
 pub(crate) enum BuiltinKind {
     ResourceNew(ResourceType),
     ResourceRep(ResourceType),
-    ResourceDrop(ResourceType),
+    /// With the type's definition, if a guest defines it.
+    ResourceDrop(ResourceType, Option<Arc<GuestResource>>),
     BackpressureInc,
     BackpressureDec,
     TaskReturn {
@@ -92,17 +94,29 @@ pub(crate) enum BuiltinKind {
 
 impl StoreCore {
     /// Does what a built-in does that is no `task.return` and none of `context.*`: its result, or 0.
+    #[inline]
     pub fn call_builtin(&self, builtin: &BuiltinFunc, args: [u64; 3]) -> Result<u64> {
-        let instance = builtin.instance;
-        let [a, b, c] = args;
-        let (index, second) = (a as u32, b as u32);
-        let done = |()| 0;
+        let (instance, index) = (builtin.instance, args[0] as u32);
         Ok(match &builtin.kind {
             BuiltinKind::ResourceNew(ty) => {
                 self.tasks.borrow_mut().resource_new(instance, *ty, index)?.into()
             }
             BuiltinKind::ResourceRep(ty) => self.tasks.borrow().resource_rep(instance, *ty, index)?.into(),
-            BuiltinKind::ResourceDrop(ty) => self.resource_drop(instance, *ty, index).map(done)?,
+            BuiltinKind::ResourceDrop(ty, definition) => {
+                self.resource_drop(instance, *ty, definition.as_deref(), index).map(|()| 0)?
+            }
+            _ => self.call_other_builtin(builtin, args)?,
+        })
+    }
+
+    /// Those that are not as quick.
+    #[inline(never)]
+    fn call_other_builtin(&self, builtin: &BuiltinFunc, args: [u64; 3]) -> Result<u64> {
+        let instance = builtin.instance;
+        let [a, b, c] = args;
+        let (index, second) = (a as u32, b as u32);
+        let done = |()| 0;
+        Ok(match &builtin.kind {
             BuiltinKind::BackpressureInc => self.tasks.borrow_mut().backpressure_inc(instance).map(done)?,
             BuiltinKind::BackpressureDec => self.tasks.borrow_mut().backpressure_dec(instance).map(done)?,
             BuiltinKind::TaskCancel => self.task_cancel(instance).map(done)?,
@@ -157,7 +171,11 @@ impl StoreCore {
             BuiltinKind::WaitableJoin => {
                 self.tasks.borrow_mut().waitable_join(instance, index, second).map(done)?
             }
-            BuiltinKind::TaskReturn { .. } | BuiltinKind::Context(_) => {
+            BuiltinKind::ResourceNew(_)
+            | BuiltinKind::ResourceRep(_)
+            | BuiltinKind::ResourceDrop(..)
+            | BuiltinKind::TaskReturn { .. }
+            | BuiltinKind::Context(_) => {
                 return Err(Error::usage("a built-in of another form was called"));
             }
         })
