@@ -142,7 +142,10 @@ fn answer(seat: Seat, outcome: Option<Outcome>) -> Result<Answer, Step> {
         None => Err(Error::Abandoned),
     };
     Ok(match answered {
-        Ok(response) => Ok(response.map(|body| Reply { body, _seat: Some(seat) })),
+        Ok(response) => match response.body().failure() {
+            Some(code) => Err(status_of(&code)),
+            None => Ok(response.map(|body| Reply { body, _seat: Some(seat) })),
+        },
         Err(Error::Response(code)) => Err(status_of(&code)),
         Err(Error::Runtime(error)) => {
             seat.instance().failed(&error);

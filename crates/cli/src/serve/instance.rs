@@ -76,14 +76,14 @@ impl Driven {
             ready!(rest.as_mut().poll(cx));
             self.rest = None;
         }
-        let begun = Instant::now();
-        let end = self.store.as_mut().poll(cx);
-        if end.is_pending() && begun.elapsed() >= TIME_SLICE {
-            let rest = self.rest.insert(Box::pin(sleep(REST)));
-            // It wakes the task when it is over.
-            let _ = rest.as_mut().poll(cx);
-        }
-        end
+        self.store.as_mut().poll(cx)
+    }
+
+    /// Lets others have their turn; then `cx` is woken.
+    fn rest(&mut self, cx: &mut Context<'_>) {
+        let rest = self.rest.insert(Box::pin(sleep(REST)));
+        // It is not over yet.
+        let _ = rest.as_mut().poll(cx);
     }
 }
 
@@ -124,11 +124,22 @@ impl Instance {
         });
         instance.store.replace(Some(Driven::new(instance.clone(), store, service)));
         let driven = instance.clone();
-        tokio::task::spawn_local(poll_fn(move |cx| {
-            driven.remember(cx.waker());
-            driven.turn(cx)
-        }));
+        tokio::task::spawn_local(poll_fn(move |cx| driven.drive(cx)));
         instance
+    }
+
+    /// What the driving task does, which is woken when a guest has more to do than a request's turn was enough for.
+    fn drive(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.remember(cx.waker());
+        let begun = Instant::now();
+        let end = self.turn(cx);
+        if end.is_pending()
+            && begun.elapsed() >= TIME_SLICE
+            && let Some(driven) = &mut *self.store.borrow_mut()
+        {
+            driven.rest(cx);
+        }
+        end
     }
 
     fn remember(&self, driver: &Waker) {

@@ -70,8 +70,9 @@ impl Body {
         }
     }
 
-    /// Why no more will come than was read, if a guest was to write the body and has failed.
-    pub(crate) fn failure(&self) -> Option<ErrorCode> {
+    /// Why no more will come than was read, if a guest was to write the body and has failed. As long as nothing was read, a
+    /// server can still answer with an error.
+    pub fn failure(&self) -> Option<ErrorCode> {
         match &self.0 {
             Kind::Guest(receiver) => receiver.failure(),
             _ => None,

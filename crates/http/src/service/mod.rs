@@ -112,7 +112,7 @@ impl Service {
     }
 
     /// As [`handle`](Service::handle), but calls `then` with what comes of it, while the component returns it or when it
-    /// has failed.
+    /// has failed. The response's body may have [failed](Body::failure) by the time that somebody gets to read it.
     ///
     /// # Errors
     /// If the component cannot be called, because it failed earlier. Then `then` is dropped.
