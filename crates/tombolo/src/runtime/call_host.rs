@@ -165,6 +165,12 @@ impl StoreCore {
     /// Ends a call that may have blocked: a sync caller waits for it, an async one is told how far it came. Returns what the
     /// core function does, or 0.
     pub(super) fn finish_call(&self, lowered: &LoweredFunc, subtask: SubtaskId) -> Result<u64> {
+        if lowered.guest.door.is_dead()
+            && let Some(error) = lowered.guest.island.error()
+        {
+            // The caller's island has ended in the meantime.
+            return Err(error);
+        }
         let state = self.tasks.borrow().subtask_state(subtask)?;
         if !state.resolved() {
             if lowered.is_async {

@@ -217,14 +217,17 @@ impl StoreCore {
         let mut cause = match last {
             // The error comes from further inside, by way of the host.
             Some(other) if other.error().is_some_and(|e| e.is_clone_of(error)) => EndCause::Waited(other),
-            _ => EndCause::Failed(error.clone()),
+            _ => match error.trap().map(|trap| &trap.reason) {
+                Some(TrapReason::Ended(other)) => EndCause::Waited(other.clone()),
+                _ => EndCause::Failed(error.clone()),
+            },
         };
         let mut heard = false;
         let blamed = self.endings.blamed.take();
         let cut_off = self.endings.cut_off.take();
         for island in blamed.into_iter().chain(cut_off).chain(self.running_island()) {
             heard |= self.end_with_waiting(&island, cause.clone());
-            if let (EndCause::Failed(_), Some(ended)) = (&cause, island.ended()) {
+            if let Some(ended) = island.ended() {
                 cause = EndCause::Waited(ended.clone());
             }
         }

@@ -11,6 +11,7 @@ mod hundred;
 mod instantiating;
 mod limits;
 mod million;
+mod moments;
 mod waiting;
 
 use std::pin::pin;
