@@ -1,6 +1,5 @@
 //! Guests for tests: a memory, a bump allocator that can misbehave, a handle table.
 
-use std::any::TypeId;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 

@@ -12,6 +12,7 @@ mod instantiating;
 mod limits;
 mod million;
 mod moments;
+mod places;
 mod waiting;
 
 use std::pin::pin;
