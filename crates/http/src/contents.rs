@@ -89,7 +89,7 @@ impl Contents {
                 return Ok(Err(error));
             }
         };
-        let (contents, ending, receiver) = body.send(length);
+        let (mut contents, ending, receiver) = body.send(length);
         match stream {
             Some(stream) => stream.pipe(store.as_mut(), ContentsConsumer(contents))?,
             None => contents.finish(),
@@ -200,31 +200,24 @@ impl<T: HttpView + 'static> StreamConsumer<T> for ContentsConsumer {
     type Item = u8;
 
     fn poll_consume(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         source: &mut Source<'_, T, u8>,
     ) -> Poll<Result<StreamState>> {
-        let sender = &self.0;
         if source.remaining() == 0 && source.is_closed() {
-            sender.finish();
+            self.0.finish();
             return Poll::Ready(Ok(StreamState::Closed));
         }
-        let room = ready!(sender.poll_room(cx));
-        if room == 0 {
+        let Some(taken) = ready!(self.0.poll_send(cx, source.as_bytes())) else {
             return Poll::Ready(Ok(StreamState::Closed));
-        }
-        let bytes = source.as_bytes();
-        let bytes = Bytes::copy_from_slice(bytes.get(..room).unwrap_or(bytes));
-        source.consume(bytes.len());
-        if !bytes.is_empty() {
-            sender.send(bytes);
-        }
+        };
+        source.consume(taken);
         Poll::Ready(Ok(StreamState::Open))
     }
 
     /// A body of the host's that the guest passes on goes as it is.
     fn poll_carry(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
         origin: &mut dyn Any,
     ) -> Poll<Result<Option<StreamState>>> {

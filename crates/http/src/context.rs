@@ -8,10 +8,17 @@ use crate::fields::{FieldBudget, FieldLimits};
 use crate::outgoing::{DenyAll, SendRequest};
 
 /// What a guest is given of HTTP: who sends its requests, and how much the host holds for it.
-#[derive(Clone)]
+///
+/// A clone is for another store: it has the same limits, and holds nothing yet.
 pub struct HttpCtx {
     pub(crate) client: Arc<dyn SendRequest>,
     pub(crate) fields: FieldBudget,
+}
+
+impl Clone for HttpCtx {
+    fn clone(&self) -> Self {
+        HttpCtx { client: self.client.clone(), fields: self.fields.another() }
+    }
 }
 
 impl HttpCtx {

@@ -30,7 +30,9 @@ impl Default for FieldLimits {
 /// What a [`HeaderMap`] takes without panicking, and then some less.
 const MOST_FIELDS: usize = 20_000;
 
-/// What is held already, of what may be.
+/// What is held already for the guests of one store, of what may be.
+///
+/// It is atomic so that whoever shares it needs no unsafe code; one thread at a time runs a store.
 #[derive(Clone)]
 pub(crate) struct FieldBudget(Arc<Budget>);
 
@@ -45,16 +47,22 @@ impl FieldBudget {
     }
 
     fn take(&self, bytes: usize) -> Result<(), FieldError> {
-        let held = self.0.held.fetch_add(bytes, Ordering::Relaxed);
-        if held.saturating_add(bytes) > self.0.limits.total_bytes {
-            self.give_back(bytes);
+        let held = self.0.held.load(Ordering::Relaxed).saturating_add(bytes);
+        if held > self.0.limits.total_bytes {
             return Err(FieldError::SizeExceeded);
         }
+        self.0.held.store(held, Ordering::Relaxed);
         Ok(())
     }
 
     fn give_back(&self, bytes: usize) {
-        self.0.held.fetch_sub(bytes, Ordering::Relaxed);
+        let held = self.0.held.load(Ordering::Relaxed);
+        self.0.held.store(held.saturating_sub(bytes), Ordering::Relaxed);
+    }
+
+    /// One with the same limits, for another store.
+    pub fn another(&self) -> Self {
+        FieldBudget::new(self.0.limits)
     }
 }
 

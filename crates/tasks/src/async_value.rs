@@ -19,13 +19,16 @@ impl<E: Embedder> Store<E> {
     ///
     /// Traps when the handle is not a readable end of this kind and type, or the end is busy, done or in a
     /// waitable set.
-    pub fn lift_readable(
+    pub fn lift_readable<T>(
         &mut self,
         inst: InstanceId,
         index: u32,
         kind: EndKind,
-        element: &E::Element,
-    ) -> Result<EndId, Trap> {
+        element: &T,
+    ) -> Result<EndId, Trap>
+    where
+        E::Element: PartialEq<T>,
+    {
         if !kind.is_readable() {
             return Err(Trap::Misuse("only readable ends are passed on"));
         }

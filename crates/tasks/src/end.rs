@@ -157,13 +157,16 @@ impl<E: Embedder> Store<E> {
     ///
     /// Traps when the index is unknown, of another kind or of another element type.
     #[inline]
-    pub fn end_handle(
+    pub fn end_handle<T>(
         &self,
         inst: InstanceId,
         index: u32,
         kind: EndKind,
-        element: &E::Element,
-    ) -> Result<EndId, Trap> {
+        element: &T,
+    ) -> Result<EndId, Trap>
+    where
+        E::Element: PartialEq<T>,
+    {
         let instance = self.instances.get(inst)?;
         Ok(self.end_in(instance, index, kind, element)?.0)
     }
@@ -185,13 +188,16 @@ impl<E: Embedder> Store<E> {
     }
 
     #[inline]
-    fn end_in(
+    fn end_in<T>(
         &self,
         instance: &Instance<E>,
         index: u32,
         kind: EndKind,
-        element: &E::Element,
-    ) -> Result<(EndId, &End<E>), Trap> {
+        element: &T,
+    ) -> Result<(EndId, &End<E>), Trap>
+    where
+        E::Element: PartialEq<T>,
+    {
         let handle = instance.handles.get(index).ok_or(Trap::UnknownHandle(index))?;
         if let Handle::End(id) = handle {
             let end = self.ends.get(*id)?;
@@ -432,9 +438,10 @@ impl<E: Embedder> Store<E> {
                 return Err(Trap::Misuse("the element type of a guest's stream or future is fixed"));
             }
         }
-        for id in [Some(id), other].into_iter().flatten() {
-            self.ends.get_mut(id)?.element = element.clone();
+        if let Some(other) = other {
+            self.ends.get_mut(other)?.element = element.clone();
         }
+        self.ends.get_mut(id)?.element = element;
         Ok(())
     }
 

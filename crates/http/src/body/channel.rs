@@ -20,7 +20,11 @@ use http_body::{Frame, SizeHint};
 const WINDOW: usize = 64 << 10;
 
 /// A body that a guest has made and that nobody sends yet. To drop it is to tell its fate: that it was not sent.
-pub(crate) struct Outgoing(Shared);
+pub(crate) struct Outgoing {
+    shared: Shared,
+    /// Whether it is sent, or its fate told.
+    is_done: bool,
+}
 
 /// What becomes of a body.
 pub(crate) struct Fate(Shared);
@@ -40,38 +44,36 @@ impl Outgoing {
             trailers: None,
             failed: None,
             length: ContentLength::none(Direction::Response),
-            is_sent: false,
             reader_is_gone: false,
             reader: None,
             writer: None,
             fate: None,
             guest: None,
         })));
-        (Outgoing(shared.clone()), Fate(shared))
+        (Outgoing { shared: shared.clone(), is_done: false }, Fate(shared))
     }
 
     /// Has it sent by whoever reads it. It is to be as long as `length` says.
-    pub fn send(self, length: ContentLength) -> (ContentsSender, TrailersSender, BodyReceiver) {
-        let mut state = self.0.lock();
-        (state.length, state.is_sent) = (length, true);
-        drop(state);
-        let receiver = BodyReceiver { shared: self.0.clone(), kept: None };
-        (ContentsSender(self.0.clone()), TrailersSender(Some(self.0.clone())), receiver)
+    pub fn send(mut self, length: ContentLength) -> (ContentsSender, TrailersSender, BodyReceiver) {
+        self.is_done = true;
+        let shared = &self.shared;
+        shared.lock().length = length;
+        let contents = ContentsSender { shared: shared.clone(), is_done: false };
+        (contents, TrailersSender(Some(shared.clone())), BodyReceiver { shared: shared.clone(), kept: None })
     }
 
     /// Tells its fate without having it sent.
-    pub fn tell(self, fate: Sent) {
-        let guest = self.0.lock().tell(|| fate);
-        wake(guest);
+    pub fn tell(mut self, fate: Sent) {
+        self.is_done = true;
+        self.shared.tell(fate);
     }
 }
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        let guest = if state.is_sent { None } else { state.tell(|| Err(dropped())) };
-        drop(state);
-        wake(guest);
+        if !self.is_done {
+            self.shared.tell(Err(dropped()));
+        }
     }
 }
 
@@ -110,7 +112,6 @@ struct State {
     trailers: Option<Option<HeaderMap>>,
     failed: Option<ErrorCode>,
     length: ContentLength,
-    is_sent: bool,
     reader_is_gone: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -130,6 +131,11 @@ enum Contents {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, fate: Sent) {
+        let guest = self.lock().tell(|| fate);
+        wake(guest);
     }
 
     /// Changes the state, and wakes the reader.
@@ -164,7 +170,14 @@ impl State {
         Some(chunk)
     }
 
-    fn add_chunk(&mut self, chunk: Bytes) {
+    /// Adds bytes to the contents, as long as these are as long as promised.
+    fn add(&mut self, chunk: Bytes) {
+        if self.contents == Contents::Over {
+            return;
+        }
+        if let Err(error) = self.length.add(chunk.len()) {
+            return self.fail(error);
+        }
         self.kept = self.kept.saturating_add(chunk.len());
         if self.first.is_none() && self.chunks.is_empty() {
             self.first = Some(chunk);
@@ -201,56 +214,63 @@ impl State {
 }
 
 /// Where the contents of a body are written. To drop it before [`finish`](Self::finish) is to fail.
-pub(crate) struct ContentsSender(Shared);
+pub(crate) struct ContentsSender {
+    shared: Shared,
+    is_done: bool,
+}
 
 impl ContentsSender {
-    /// How many bytes there is room for; waits until there is some. 0 if nobody reads any more.
-    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<usize> {
-        let mut state = self.0.lock();
+    /// Adds as many bytes as there is room for, and says how many; waits until there is room for some. `None` if nobody
+    /// reads any more.
+    pub fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Option<usize>> {
+        let mut state = self.shared.lock();
         if state.reader_is_gone || state.failed.is_some() {
-            return Poll::Ready(0);
+            return Poll::Ready(None);
         }
-        match WINDOW.saturating_sub(state.kept) {
-            0 => {
-                state.writer = Some(cx.waker().clone());
-                Poll::Pending
-            }
-            room => Poll::Ready(room),
+        let room = WINDOW.saturating_sub(state.kept);
+        if room == 0 {
+            state.writer = Some(cx.waker().clone());
+            return Poll::Pending;
         }
+        let bytes = bytes.get(..room).unwrap_or(bytes);
+        if !bytes.is_empty() {
+            state.add(Bytes::copy_from_slice(bytes));
+        }
+        let reader = state.reader.take();
+        drop(state);
+        wake(reader);
+        Poll::Ready(Some(bytes.len()))
     }
 
-    /// Adds bytes.
+    /// Adds bytes, whether there is room or not.
     pub fn send(&self, bytes: Bytes) {
-        self.0.change(|state| match state.length.add(bytes.len()) {
-            _ if state.contents == Contents::Over => {}
-            Err(error) => state.fail(error),
-            Ok(()) => state.add_chunk(bytes),
-        });
+        self.shared.change(|state| state.add(bytes));
     }
 
     /// Adds all bytes of another body, and ends.
-    pub fn forward(&self, inflow: Inflow) {
-        self.0.change(|state| {
+    pub fn forward(&mut self, inflow: Inflow) {
+        self.is_done = true;
+        self.shared.change(|state| {
             if state.contents == Contents::Coming && !state.reader_is_gone {
                 state.inflow = Some(inflow);
-                state.contents = Contents::Over;
             }
+            state.contents = Contents::Over;
         });
     }
 
     /// Ends the contents.
-    pub fn finish(&self) {
-        self.0.change(|state| {
-            if state.contents == Contents::Coming {
-                state.contents = Contents::Over;
-            }
-        });
+    pub fn finish(&mut self) {
+        self.is_done = true;
+        self.shared.change(|state| state.contents = Contents::Over);
     }
 }
 
 impl Drop for ContentsSender {
     fn drop(&mut self) {
-        self.0.change(|state| {
+        if self.is_done {
+            return;
+        }
+        self.shared.change(|state| {
             if state.contents == Contents::Coming {
                 state.fail(abandoned());
             }

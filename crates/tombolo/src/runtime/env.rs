@@ -53,15 +53,42 @@ pub(crate) struct Element {
     pub ty: Option<TypeRef>,
 }
 
-impl Element {
+/// An element type to be compared with: that of a stream or future type, where it is defined.
+#[derive(Clone, Copy)]
+pub(crate) struct ElementOf<'a> {
+    env: &'a Arc<Env>,
+    ty: Option<TypeRef>,
+}
+
+impl<'a> ElementOf<'a> {
     /// The element of a stream or future type.
     #[inline]
-    pub fn of(env: &Arc<Env>, def: &Def) -> Self {
+    pub fn new(env: &'a Arc<Env>, def: &Def) -> Self {
         let ty = match def {
             Def::Stream(ty) | Def::Future(ty) => *ty,
             _ => None,
         };
-        Element { env: Some(env.clone()), ty }
+        ElementOf { env, ty }
+    }
+}
+
+impl From<ElementOf<'_>> for Element {
+    fn from(element: ElementOf<'_>) -> Self {
+        Element { env: Some(element.env.clone()), ty: element.ty }
+    }
+}
+
+impl PartialEq<ElementOf<'_>> for Element {
+    fn eq(&self, other: &ElementOf<'_>) -> bool {
+        self.env.as_ref().is_none_or(|env| same_optional(env, self.ty, other.env, other.ty))
+    }
+}
+
+impl Element {
+    /// The element of a stream or future type.
+    #[inline]
+    pub fn of(env: &Arc<Env>, def: &Def) -> Self {
+        ElementOf::new(env, def).into()
     }
 
     /// An element type that the first guest to receive the stream decides.

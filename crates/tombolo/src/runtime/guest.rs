@@ -10,7 +10,7 @@ use tombolo_vm::{FuncHandle, MemoryHandle, RawVal, Trampoline};
 use super::Island;
 use super::activation::Activation;
 use super::core::StoreCore;
-use super::env::{Element, Env};
+use super::env::{ElementOf, Env};
 use crate::abi::{Bridge, Encoding, Handle, LiftSide, LowerSide, check_realloc};
 use crate::async_value::ErrorContextAny;
 use crate::error::{Error, Result, TrapCode, TrapReason};
@@ -155,8 +155,8 @@ impl Guest {
         }
     }
 
-    fn element(&self, def: DefId) -> Element {
-        Element::of(&self.env, self.env.types.def(def))
+    fn element(&self, def: DefId) -> ElementOf<'_> {
+        ElementOf::new(&self.env, self.env.types.def(def))
     }
 }
 
@@ -299,7 +299,7 @@ impl LowerSide for GuestLower<'_> {
             return Err(Error::mismatch(what, "its elements are of another type than the guest expects"));
         }
         if found.env.is_none() {
-            tasks.set_element(end, element)?;
+            tasks.set_element(end, element.into())?;
         }
         if let Some(other) = tasks.other_end(end)? {
             self.core.charge_end(other, &self.guest.island.budget)?;

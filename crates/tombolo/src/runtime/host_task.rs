@@ -93,6 +93,8 @@ enum State {
 #[derive(Default)]
 struct Shared {
     woken: Mutex<VecDeque<HostTaskId>>,
+    /// Set after something was added to `woken`.
+    any_woken: AtomicBool,
     driver: AtomicWaker,
 }
 
@@ -119,6 +121,7 @@ impl Wake for TaskWaker {
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) {
             self.shared.woken.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.id);
+            self.shared.any_woken.store(true, Ordering::Release);
             self.shared.driver.wake();
         }
     }
@@ -249,6 +252,11 @@ impl HostTasks {
 
     /// Polls every task that was woken before this call, once. Returns whether there was any.
     pub fn poll_woken(&self, core: &StoreCore) -> bool {
+        if !self.shared.any_woken.load(Ordering::Relaxed) {
+            return false;
+        }
+        // What is woken from here on is found the next time.
+        self.shared.any_woken.swap(false, Ordering::AcqRel);
         let mut woken = self.polled.take();
         std::mem::swap(&mut woken, &mut *self.lock());
         let any = !woken.is_empty();
@@ -271,7 +279,7 @@ impl HostTasks {
 
     /// Whether something outside of the store may yet make a task go on.
     pub fn busy(&self) -> bool {
-        self.slots.borrow().busy > 0 || !self.lock().is_empty()
+        self.slots.borrow().busy > 0 || self.shared.any_woken.load(Ordering::Relaxed)
     }
 
     /// Whether a task is of type `H` and not being polled.

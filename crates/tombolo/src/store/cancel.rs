@@ -21,12 +21,20 @@ use crate::slot::Slot;
 /// The cancellations of a store.
 #[derive(Default)]
 pub(crate) struct Cancellations {
-    dropped: Arc<Mutex<Vec<Arc<Pending>>>>,
+    dropped: Arc<Dropped>,
     /// Calls that are to be asked.
     unasked: RefCell<Vec<TaskId>>,
     /// Calls that are to end, and when their time is up.
     ending: RefCell<Vec<(TaskId, Instant)>>,
     grace: Cell<Option<Duration>>,
+}
+
+/// What was dropped since the event loop has looked.
+#[derive(Default)]
+struct Dropped {
+    list: Mutex<Vec<Arc<Pending>>>,
+    /// Set after something was added.
+    any: AtomicBool,
 }
 
 /// What the embedder has begun, or will, and waits for by a future.
@@ -62,7 +70,7 @@ impl Pending {
 /// Has what its future waits for cancelled when it is dropped.
 pub(crate) struct CancelOnDrop {
     pending: Arc<Pending>,
-    list: Arc<Mutex<Vec<Arc<Pending>>>>,
+    list: Arc<Dropped>,
     driver: Driver,
     done: bool,
 }
@@ -81,7 +89,8 @@ impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if !self.done {
             self.pending.dropped.store(true, Ordering::Release);
-            self.list.lock().unwrap_or_else(PoisonError::into_inner).push(self.pending.clone());
+            self.list.list.lock().unwrap_or_else(PoisonError::into_inner).push(self.pending.clone());
+            self.list.any.store(true, Ordering::Release);
             self.driver.wake();
         }
     }
@@ -108,10 +117,13 @@ impl StoreCore {
 
     /// Reads whose futures were dropped. Runs no guest.
     pub fn note_dropped(&self) {
-        let dropped = {
-            let mut list = self.cancellations.dropped.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *list)
-        };
+        let Dropped { list, any } = &*self.cancellations.dropped;
+        if !any.load(Ordering::Relaxed) {
+            return;
+        }
+        // What is added from here on is found the next time.
+        any.swap(false, Ordering::AcqRel);
+        let dropped = std::mem::take(&mut *list.lock().unwrap_or_else(PoisonError::into_inner));
         for pending in dropped {
             match pending.begun.get() {
                 // It does not begin any more.

@@ -18,7 +18,7 @@ use crate::resource::ResourceType;
 use crate::runtime::activation::Activation;
 use crate::runtime::core::StoreCore;
 use crate::runtime::entry::trap_of;
-use crate::runtime::env::Element;
+use crate::runtime::env::ElementOf;
 use crate::runtime::func::{FuncValue, LoweredFunc};
 use crate::runtime::guest::{Fault, GuestBridge, Scope};
 
@@ -136,7 +136,7 @@ unsafe extern "sysv64" fn pass(context: *mut HostContext, result: u32, def: u32,
                     return Ok(tasks.lower_own(to, ty, rep)?.into());
                 }
             };
-            let end = tasks.lift_readable(from, index, kind, &Element::of(env, def))?;
+            let end = tasks.lift_readable(from, index, kind, &ElementOf::new(env, def))?;
             Ok(tasks.lower_readable(to, end)?.into())
         })
     }
