@@ -8,6 +8,7 @@
 mod ci;
 mod file_size;
 mod guests;
+mod hazards;
 mod layers;
 mod machine;
 mod readme;
