@@ -135,6 +135,7 @@ enum Step {
 
 /// The answer that an outcome is, if the component had to do with it.
 fn answer(seat: Seat, outcome: Option<Outcome>) -> Result<Answer, Step> {
+    seat.is_answered();
     let answered = match outcome {
         Some(Outcome::Unseen(request)) => return Err(Step::Unseated(Box::new(request))),
         Some(Outcome::Answered(answered)) => answered,

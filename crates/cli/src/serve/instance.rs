@@ -20,7 +20,11 @@ use super::complaints::Complaints;
 use crate::host::Host;
 
 /// A request's place in an instance: taken until its response is over.
-pub(super) struct Seat(Rc<Instance>);
+pub(super) struct Seat {
+    instance: Rc<Instance>,
+    /// The component was asked, and has not answered yet.
+    waits: Cell<bool>,
+}
 
 /// What the worker sees of an instance.
 pub(super) struct Instance {
@@ -33,6 +37,8 @@ pub(super) struct Instance {
     taken: Cell<usize>,
     /// How many requests it may still be given.
     left: Cell<u64>,
+    /// How many more may be given up before they are answered.
+    patience: Cell<usize>,
     has_failed: Cell<bool>,
     vacancy: Rc<Notify>,
     complaints: Arc<Complaints>,
@@ -104,11 +110,13 @@ pub(super) enum Outcome {
 pub(super) type Outcomes = oneshot::Receiver<Outcome>;
 
 impl Instance {
-    /// Begins to drive a store, for so many requests. `vacancy` is told when one of them is over.
+    /// Begins to drive a store, for so many requests. `vacancy` is told when one of them is over. The component may be still
+    /// at requests that were given up: when there were `patience` of them, another instance takes its place.
     pub(super) fn start(
         store: Store<Host>,
         service: Service,
         reuse: u64,
+        patience: usize,
         vacancy: Rc<Notify>,
         complaints: Arc<Complaints>,
     ) -> Rc<Instance> {
@@ -118,6 +126,7 @@ impl Instance {
             driver: RefCell::new(None),
             taken: Cell::new(0),
             left: Cell::new(reuse),
+            patience: Cell::new(patience),
             has_failed: Cell::new(false),
             vacancy,
             complaints,
@@ -197,7 +206,7 @@ impl Instance {
         }
         self.taken.set(self.taken.get() + 1);
         self.left.set(self.left.get() - 1);
-        Some(Seat(self.clone()))
+        Some(Seat { instance: self.clone(), waits: Cell::new(false) })
     }
 
     /// Gives it no more requests. It ends when those that it has are answered.
@@ -284,21 +293,32 @@ impl Seat {
     /// Whoever drops what it returns gets no answer. What the component has seen it finishes all the same.
     pub(super) fn handle(&self, request: Request<Body>) -> Outcomes {
         let (answer, outcomes) = oneshot::channel();
-        self.0.queue.borrow_mut().push_back(Job { request, answer });
-        self.0.go_on();
+        self.waits.set(true);
+        self.instance.queue.borrow_mut().push_back(Job { request, answer });
+        self.instance.go_on();
         outcomes
     }
 
+    /// An outcome has come.
+    pub(super) fn is_answered(&self) {
+        self.waits.set(false);
+    }
+
     pub(super) fn instance(&self) -> &Rc<Instance> {
-        &self.0
+        &self.instance
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let instance = &self.0;
+        let instance = &self.instance;
         instance.taken.set(instance.taken.get().saturating_sub(1));
-        if instance.is_retired() {
+        if self.waits.get() {
+            instance.patience.set(instance.patience.get().saturating_sub(1));
+        }
+        if instance.patience.get() == 0 {
+            instance.retire();
+        } else if instance.is_retired() {
             instance.wake();
         }
         instance.vacancy.notify_one();

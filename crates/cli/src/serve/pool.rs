@@ -115,8 +115,8 @@ impl Pool {
 
     fn add(&self) -> Result<(), Failure> {
         let (store, service) = self.app.instantiate(&self.client)?;
-        let instance =
-            Instance::start(store, service, self.reuse, self.vacancy.clone(), self.complaints.clone());
+        let (vacancy, complaints) = (self.vacancy.clone(), self.complaints.clone());
+        let instance = Instance::start(store, service, self.reuse, self.concurrency, vacancy, complaints);
         self.instances.borrow_mut().push(instance);
         Ok(())
     }

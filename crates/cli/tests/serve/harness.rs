@@ -119,3 +119,41 @@ pub fn status(response: &str) -> u16 {
     let status = response.split(' ').nth(1).and_then(|status| status.parse().ok());
     status.unwrap_or_else(|| panic!("no response: {response:?}"))
 }
+
+/// The body of a whole response. Where the component was held up while it wrote, that comes in chunks.
+pub fn body(response: &str) -> String {
+    let (head, mut rest) = response.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no body: {response:?}"));
+    if !head.contains("transfer-encoding: chunked") {
+        return rest.to_owned();
+    }
+    let mut body = String::new();
+    while let Some((size, data)) = rest.split_once("\r\n") {
+        let (data, next) = data.split_at(usize::from_str_radix(size, 16).unwrap());
+        body += data;
+        rest = next.strip_prefix("\r\n").unwrap();
+    }
+    body
+}
+
+/// Reads a response and leaves the connection open.
+pub fn read_response(stream: &mut TcpStream) -> String {
+    let (mut response, mut byte) = (Vec::new(), [0]);
+    let mut length = None;
+    loop {
+        stream.read_exact(&mut byte).unwrap();
+        response.push(byte[0]);
+        if length.is_none() && response.ends_with(b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&response);
+            let promise = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            length = Some(promise.map(|length| response.len() + length.parse::<usize>().unwrap()));
+        }
+        let is_whole = match length {
+            None => false,
+            Some(Some(length)) => response.len() == length,
+            Some(None) => response.ends_with(b"\r\n0\r\n\r\n"),
+        };
+        if is_whole {
+            return String::from_utf8(response).unwrap();
+        }
+    }
+}
