@@ -126,11 +126,14 @@ pub enum Helper {
     CheckUtf8,
     /// `(link, to: *mut u8, from: *const u8, len: u64)`: copies bytes, which may overlap.
     Copy,
-    /// `(link, result: u32, def: u32, index: u32) -> u64`: passes on an `own` handle or the readable end of a stream or
-    /// future, of type `def` of the caller's types, as a parameter or a result; its new index, or `u64::MAX` with a trap to
-    /// raise.
-    Pass,
-    /// `(link, def: u32, index: u32, activation, lent: *mut u32) -> u64`: lends a handle and notes it in `lent`; likewise.
+    /// `(link, result: u32, resource: u32, index: u32) -> u64`: passes on an `own` handle of a resource of the caller's types,
+    /// as a parameter or a result; its new index, or `u64::MAX` with a trap to raise.
+    PassOwn,
+    /// `(link, result: u32, def: u32, index: u32) -> u64`: likewise, the readable end of a stream or future, of type `def` of
+    /// the caller's types.
+    PassEnd,
+    /// `(link, resource: u32, index: u32, activation, lent: *mut u32) -> u64`: lends a handle and notes it in `lent`;
+    /// likewise.
     Lend,
     /// `(link, lent: *const u32, count: u64)`: ends the lends; 0 is none.
     EndLends,

@@ -168,6 +168,14 @@ impl<E: Embedder> Instance<E> {
         }
     }
 
+    /// Removes a handle that nobody needs any more.
+    #[inline]
+    pub(crate) fn discard_handle(&mut self, index: u32) {
+        if self.handles.discard(index) {
+            self.uncharge(Cost::<E>::HANDLE);
+        }
+    }
+
     /// Removes a handle (`inst.handles.remove`).
     #[inline]
     pub(crate) fn remove_handle(&mut self, index: u32) -> Result<Handle<E>, Trap> {

@@ -24,6 +24,12 @@ pub(crate) struct ResourceHandle<E: Embedder> {
 }
 
 impl<E: Embedder> ResourceHandle<E> {
+    /// The handle of an owner.
+    #[inline]
+    fn own(rt: E::Resource, rep: u32) -> Handle<E> {
+        Handle::Resource(ResourceHandle { rt, rep, borrow_scope: None, num_lends: 0 })
+    }
+
     pub(crate) fn is_own(&self) -> bool {
         self.borrow_scope.is_none()
     }
@@ -133,8 +139,11 @@ impl<E: Embedder> Store<E> {
     /// Traps when the instance cannot be left or holds too much.
     #[inline]
     pub fn resource_new(&mut self, inst: InstanceId, rt: E::Resource, rep: u32) -> Result<u32, Trap> {
-        self.check_may_leave(inst)?;
-        self.lower_own(inst, rt, rep)
+        let instance = self.instances.get_mut(inst)?;
+        if !instance.door.may_leave() {
+            return Err(Trap::CannotLeave);
+        }
+        instance.add_handle(ResourceHandle::own(rt, rep))
     }
 
     /// Returns the representation behind a handle (`canon_resource_rep`).
@@ -158,10 +167,10 @@ impl<E: Embedder> Store<E> {
     /// Traps when the index is unknown, the handle not of this type, or lent.
     #[inline]
     pub fn resource_drop(&mut self, inst: InstanceId, rt: E::Resource, index: u32) -> Result<Dropped, Trap> {
-        self.check_may_leave(inst)?;
-        let resource = self.unlent_resource(inst, rt, index)?;
-        let (rep, scope) = (resource.rep, resource.borrow_scope);
-        self.instances.get_mut(inst)?.remove_handle(index)?;
+        if !self.instances.get(inst)?.door.may_leave() {
+            return Err(Trap::CannotLeave);
+        }
+        let (rep, scope) = self.take_resource(inst, rt, index, |_| Ok(()))?;
         let Some(task) = scope else {
             return Ok(Dropped::Own { rep });
         };
@@ -178,13 +187,11 @@ impl<E: Embedder> Store<E> {
     /// Traps when the index is unknown, the handle not of this type, not owned, or lent.
     #[inline]
     pub fn lift_own(&mut self, inst: InstanceId, rt: E::Resource, index: u32) -> Result<u32, Trap> {
-        let resource = self.unlent_resource(inst, rt, index)?;
-        if !resource.is_own() {
-            return Err(Trap::NotOwned(index));
-        }
-        let rep = resource.rep;
-        self.instances.get_mut(inst)?.remove_handle(index)?;
-        Ok(rep)
+        let owned = |resource: &ResourceHandle<E>| match resource.is_own() {
+            true => Ok(()),
+            false => Err(Trap::NotOwned(index)),
+        };
+        Ok(self.take_resource(inst, rt, index, owned)?.0)
     }
 
     /// Lends a handle to a call (`lift_borrow`).
@@ -272,8 +279,7 @@ impl<E: Embedder> Store<E> {
     /// Traps when the instance holds too much.
     #[inline]
     pub fn lower_own(&mut self, inst: InstanceId, rt: E::Resource, rep: u32) -> Result<u32, Trap> {
-        let resource = ResourceHandle { rt, rep, borrow_scope: None, num_lends: 0 };
-        self.instances.get_mut(inst)?.add_handle(Handle::Resource(resource))
+        self.instances.get_mut(inst)?.add_handle(ResourceHandle::own(rt, rep))
     }
 
     /// Puts a borrow handle into an instance, for the duration of a task (`lower_borrow`).
@@ -301,20 +307,27 @@ impl<E: Embedder> Store<E> {
         Ok(index)
     }
 
-    /// Finds a resource that may be removed: of the right type and not lent.
+    /// Removes a resource that is of the right type, not lent and passes a check. Returns what it stands for, and its scope.
     #[inline]
-    fn unlent_resource(
-        &self,
+    fn take_resource(
+        &mut self,
         inst: InstanceId,
         rt: E::Resource,
         index: u32,
-    ) -> Result<&ResourceHandle<E>, Trap> {
-        match self.handle(inst, index)? {
-            Handle::Resource(resource) if resource.rt != rt => Err(Trap::WrongResource(index)),
-            Handle::Resource(resource) if resource.num_lends != 0 => {
+        check: impl FnOnce(&ResourceHandle<E>) -> Result<(), Trap>,
+    ) -> Result<(u32, Option<TaskId>), Trap> {
+        let instance = self.instances.get_mut(inst)?;
+        match instance.handles.get(index) {
+            Some(Handle::Resource(resource)) if resource.rt != rt => Err(Trap::WrongResource(index)),
+            Some(Handle::Resource(resource)) if resource.num_lends != 0 => {
                 Err(Trap::Lent { index, lends: resource.num_lends })
             }
-            Handle::Resource(resource) => Ok(resource),
+            Some(Handle::Resource(resource)) => {
+                check(resource)?;
+                let taken = (resource.rep, resource.borrow_scope);
+                instance.discard_handle(index);
+                Ok(taken)
+            }
             _ => Err(self.wrong_handle(inst, index, HandleKind::Resource)),
         }
     }

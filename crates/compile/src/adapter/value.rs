@@ -5,7 +5,7 @@ use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 use tombolo_types::component::{Abi, Def, FlatType, PtrWidth, TypeRef};
 
 use super::{Builder, Result, Source, Target, Unsupported};
-use crate::signature::{POINTER, value_type};
+use crate::signature::value_type;
 use crate::vmctx::{Failure, Helper};
 
 /// The machine type of a flat value.
@@ -82,17 +82,11 @@ impl<'a> Builder<'a, '_> {
                 let bits = self.b.ins().band_imm_u(bits, mask);
                 self.write(to, size, bits)
             }
-            Def::Own(_) | Def::Borrow(_) => {
-                let TypeRef::Def(id) = ty else { return Err(Unsupported) };
-                let index = self.read(from, 4, false)?;
-                let passed = self.handle(id.0, matches!(def, Def::Borrow(_)), index)?;
-                self.write(to, 4, passed)
-            }
+            Def::Own(resource) => self.handle(Helper::PassOwn, resource.0, from, to),
+            Def::Borrow(resource) => self.handle(Helper::Lend, resource.0, from, to),
             Def::Stream(_) | Def::Future(_) => {
                 let TypeRef::Def(id) = ty else { return Err(Unsupported) };
-                let index = self.read(from, 4, false)?;
-                let passed = self.handle(id.0, false, index)?;
-                self.write(to, 4, passed)
+                self.handle(Helper::PassEnd, id.0, from, to)
             }
         }
     }
@@ -258,26 +252,28 @@ impl<'a> Builder<'a, '_> {
         Ok(())
     }
 
-    /// Passes a handle on.
-    fn handle(&mut self, def: u32, borrow: bool, index: Value) -> Result<Value> {
-        let def = self.b.ins().iconst(types::I32, i64::from(def));
-        let passed = if borrow {
+    /// Passes a handle on; `of` is its resource or its type.
+    fn handle(&mut self, how: Helper, of: u32, from: Source<'_>, to: &mut Target<'_>) -> Result<()> {
+        let index = self.read(from, 4, false)?;
+        let of = self.b.ins().iconst(types::I32, i64::from(of));
+        let passed = if how == Helper::Lend {
             // What is lent within a list would need room for each element.
             if self.returning || self.depth > 0 {
                 return Err(Unsupported);
             }
             let at = i32::try_from(self.lends).ok().and_then(|n| n.checked_mul(4)).ok_or(Unsupported)?;
             self.lends += 1;
-            let activation = self.b.ins().stack_addr(POINTER, self.activation, 0);
+            let activation = self.activation_address();
             let lent = self.lent_at(at);
-            self.helper(Helper::Lend, &[def, index, activation, lent], true)
+            self.helper(how, &[of, index, activation, lent], true)
         } else {
             let result = self.b.ins().iconst(types::I32, i64::from(self.returning));
-            self.helper(Helper::Pass, &[result, def, index], true)
+            self.helper(how, &[result, of, index], true)
         };
         let failed = self.b.ins().icmp_imm_s(IntCC::Equal, passed, -1);
         self.raise_if(failed);
-        Ok(self.b.ins().ireduce(types::I32, passed))
+        let passed = self.b.ins().ireduce(types::I32, passed);
+        self.write(to, 4, passed)
     }
 
     /// Raises the trap that a helper has set, if it did.

@@ -9,12 +9,11 @@
 
 use tombolo_compile::vmctx::{Failure, Helper};
 use tombolo_tasks::{EndKind, InstanceId};
-use tombolo_types::component::{Def, DefId};
+use tombolo_types::component::{Def, DefId, ResourceIdx};
 use tombolo_vm::{HostContext, RawVal, Trap};
 
 use crate::abi::{failure, translate_string};
 use crate::error::{Error, Result};
-use crate::resource::ResourceType;
 use crate::runtime::activation::Activation;
 use crate::runtime::core::StoreCore;
 use crate::runtime::entry::trap_of;
@@ -35,7 +34,8 @@ pub(super) static HELPERS: [Address; Helper::COUNT] = [
     Address(fail as *const ()),
     Address(check_utf8 as *const ()),
     Address(copy as *const ()),
-    Address(pass as *const ()),
+    Address(pass_own as *const ()),
+    Address(pass_end as *const ()),
     Address(lend as *const ()),
     Address(end_lends as *const ()),
     Address(finish as *const ()),
@@ -119,23 +119,31 @@ unsafe extern "sysv64" fn copy(_: *mut HostContext, to: *mut u8, from: *const u8
     unsafe { tombolo_vm::copy_bytes(from, to, len as usize) };
 }
 
-unsafe extern "sysv64" fn pass(context: *mut HostContext, result: u32, def: u32, index: u32) -> u64 {
+unsafe extern "sysv64" fn pass_own(context: *mut HostContext, result: u32, resource: u32, index: u32) -> u64 {
     // SAFETY: an adapter calls.
     unsafe {
         run(context, |core, lowered| {
-            let (caller, callee) = (lowered.guest.instance, callee(lowered)?);
-            let (from, to) = if result != 0 { (callee, caller) } else { (caller, callee) };
+            let (from, to) = sides(lowered, result)?;
+            let ty = lowered.guest.env.resource(ResourceIdx(resource))?;
             let mut tasks = core.tasks.borrow_mut();
+            let rep = tasks.lift_own(from, ty, index)?;
+            Ok(tasks.lower_own(to, ty, rep)?.into())
+        })
+    }
+}
+
+unsafe extern "sysv64" fn pass_end(context: *mut HostContext, result: u32, def: u32, index: u32) -> u64 {
+    // SAFETY: an adapter calls.
+    unsafe {
+        run(context, |core, lowered| {
+            let (from, to) = sides(lowered, result)?;
             let (env, def) = (&lowered.guest.env, lowered.guest.env.types.def(DefId(def)));
             let kind = match def {
                 Def::Stream(_) => EndKind::StreamReadable,
                 Def::Future(_) => EndKind::FutureReadable,
-                _ => {
-                    let ty = resource(lowered, def)?;
-                    let rep = tasks.lift_own(from, ty, index)?;
-                    return Ok(tasks.lower_own(to, ty, rep)?.into());
-                }
+                _ => return Err(Error::usage("an adapter took a type for a stream or future")),
             };
+            let mut tasks = core.tasks.borrow_mut();
             let end = tasks.lift_readable(from, index, kind, &ElementOf::new(env, def))?;
             Ok(tasks.lower_readable(to, end)?.into())
         })
@@ -144,7 +152,7 @@ unsafe extern "sysv64" fn pass(context: *mut HostContext, result: u32, def: u32,
 
 unsafe extern "sysv64" fn lend(
     context: *mut HostContext,
-    def: u32,
+    resource: u32,
     index: u32,
     activation: *const Activation<'static>,
     lent: *mut u32,
@@ -152,7 +160,7 @@ unsafe extern "sysv64" fn lend(
     // SAFETY: an adapter calls; the activation and the place for the lent handle are in its frame.
     unsafe {
         run(context, |core, lowered| {
-            let ty = resource(lowered, lowered.guest.env.types.def(DefId(def)))?;
+            let ty = lowered.guest.env.resource(ResourceIdx(resource))?;
             let callee = callee(lowered)?;
             let rep = core.tasks.borrow_mut().lend(lowered.guest.instance, ty, index)?;
             *lent = index;
@@ -275,17 +283,15 @@ unsafe extern "sysv64" fn transcode(
     }
 }
 
-/// The resource type of an `own` or `borrow` type of the caller's types. The callee's is the same.
-fn resource(lowered: &LoweredFunc, def: &Def) -> Result<ResourceType> {
-    match def {
-        Def::Own(resource) | Def::Borrow(resource) => lowered.guest.env.resource(*resource),
-        _ => Err(Error::usage("an adapter took a type for a resource")),
-    }
-}
-
 /// Fails if the caller's island has ended, as its callee may have had it.
 fn check_caller(lowered: &LoweredFunc) -> Result<()> {
     if lowered.guest.door.is_dead() { lowered.guest.island.error().map_or(Ok(()), Err) } else { Ok(()) }
+}
+
+/// From which instance a parameter or a result goes to which.
+fn sides(lowered: &LoweredFunc, result: u32) -> Result<(InstanceId, InstanceId)> {
+    let (caller, callee) = (lowered.guest.instance, callee(lowered)?);
+    Ok(if result != 0 { (callee, caller) } else { (caller, callee) })
 }
 
 fn callee(lowered: &LoweredFunc) -> Result<InstanceId> {
