@@ -74,18 +74,42 @@ impl<E: Embedder> Store<E> {
         Ok(CallbackStep::Wait)
     }
 
-    /// Says whether a thread whose callback yields is the next to run, with nothing changed until then: nobody else is
-    /// ready, or waits for the exclusive lock, or has asked to cancel. If so, the runtime calls the callback again with
-    /// [`Event::NONE`], instead of [`Store::callback_returned`].
+    /// Takes the event to call a thread's callback with again, if it would be the next to run with nothing changed until
+    /// then: what it waits for is there, nobody else is ready or waits for the exclusive lock, and nobody has asked to
+    /// cancel. Otherwise, the runtime goes on with [`Store::callback_returned`].
     ///
     /// # Errors
     ///
-    /// [`Trap::Gone`] when the thread has exited.
+    /// Traps when the set's index is unknown or not a set's.
     #[inline]
-    pub fn yields_to_nobody(&self, thread: ThreadId) -> Result<bool, Trap> {
+    pub fn take_event_at_once(
+        &mut self,
+        thread: ThreadId,
+        code: CallbackCode,
+    ) -> Result<Option<Event>, Trap> {
+        match self.met_at_once(thread, code)? {
+            Some(Wait::CallbackSet(set)) => self.take_event(set),
+            Some(_) => Ok(Some(Event::NONE)),
+            None => Ok(None),
+        }
+    }
+
+    /// The wait that such a thread would begin and end.
+    #[inline]
+    pub(crate) fn met_at_once(&self, thread: ThreadId, code: CallbackCode) -> Result<Option<Wait>, Trap> {
         let (task, inst) = self.thread_scope(thread)?;
         let wanted = self.instances.get(inst)?.door.has(Door::WANTED);
-        Ok(!self.has_ready() && !wanted && !self.tasks.get(task)?.state.pending_cancel())
+        if self.has_ready() || wanted || self.tasks.get(task)?.state.pending_cancel() {
+            return Ok(None);
+        }
+        match code {
+            CallbackCode::Exit => Ok(None),
+            CallbackCode::Yield => Ok(Some(Wait::CallbackYield)),
+            CallbackCode::Wait(set) => {
+                let set = self.set_handle(inst, set)?;
+                Ok(self.has_event(set)?.then_some(Wait::CallbackSet(set)))
+            }
+        }
     }
 
     /// Returns the event to call the callback with, after a thread's callback wait: a cancellation, what the

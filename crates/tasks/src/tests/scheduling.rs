@@ -345,23 +345,45 @@ fn nobody_takes_a_lock_over_that_another_thread_has() {
 }
 
 #[test]
-fn who_yields_to_nobody_goes_on() {
+fn who_waits_for_nobody_goes_on_at_once() {
     let (mut store, a, b) = store();
     let (task, thread) = store.call(a, CALLBACK);
-    assert_eq!(store.yields_to_nobody(thread), Ok(true));
+    let yields = |store: &mut Store<_>, thread| store.take_event_at_once(thread, CallbackCode::Yield);
+    assert_eq!(yields(&mut store, thread), Ok(Some(Event::NONE)));
+    assert_eq!(store.take_event_at_once(thread, CallbackCode::Exit), Ok(None));
     let (_, other) = store.call(b, CALLBACK);
     store.waits(other, WaitFor::CallbackYield);
-    assert_eq!(store.yields_to_nobody(thread), Ok(false), "another thread is ready");
+    assert_eq!(yields(&mut store, thread), Ok(None), "another thread is ready");
     assert!(store.resume_if_next(other) && !store.resume_if_next(other));
-    assert_eq!(store.yields_to_nobody(thread), Ok(true));
+    assert_eq!(yields(&mut store, thread), Ok(Some(Event::NONE)));
     let (_, entering, _) = store.try_call(a, CALLBACK);
-    assert_eq!(store.yields_to_nobody(thread), Ok(false), "another call wants the lock");
+    assert_eq!(yields(&mut store, thread), Ok(None), "another call wants the lock");
     assert!(!store.resume_if_next(entering));
     store.finish(task, thread);
     assert!(store.resume_if_next(entering));
 
     let (task, thread) = store.call(b, STACKFUL);
-    assert_eq!(store.yields_to_nobody(thread), Ok(true));
+    assert_eq!(yields(&mut store, thread), Ok(Some(Event::NONE)));
     store.request_cancellation(task);
-    assert_eq!(store.yields_to_nobody(thread), Ok(false), "there is a cancellation to deliver");
+    assert_eq!(yields(&mut store, thread), Ok(None), "there is a cancellation to deliver");
+}
+
+#[test]
+fn events_that_are_there_are_taken_at_once() {
+    let (mut store, a, _) = store();
+    let (_, thread) = store.call(a, CALLBACK);
+    let set = store.waitable_set_new(a).unwrap();
+    let wait = CallbackCode::Wait(set);
+    assert_eq!(store.take_event_at_once(thread, wait), Ok(None), "nothing has come");
+    let subtask = store.new_subtask(a, "subtask").unwrap();
+    store.subtask_started(subtask).unwrap();
+    let index = store.add_to_table(a, subtask).unwrap();
+    store.waitable_join(a, index, set).unwrap();
+    assert_eq!(store.take_event_at_once(thread, wait), Ok(None), "nor now");
+    store.subtask_resolve(subtask, SubtaskState::Returned).unwrap();
+    let event = Event { code: EventCode::Subtask, p1: index, p2: SubtaskState::Returned as u32 };
+    assert_eq!(store.take_event_at_once(thread, wait), Ok(Some(event)));
+    assert_eq!(store.take_event_at_once(thread, wait), Ok(None), "an event comes once");
+    assert_eq!(store.take_event_at_once(thread, CallbackCode::Wait(index)).ok(), None, "this is no set");
+    store.check_invariants();
 }

@@ -210,27 +210,28 @@ impl StoreCore {
         mut packed: u32,
     ) -> Result<()> {
         loop {
+            // What the event loop would do next can be done right here.
+            let code = CallbackCode::unpack(packed)?;
+            let goes_on = code != CallbackCode::Exit && self.turn.goes_on(thread);
             let event = {
                 let mut tasks = self.tasks.borrow_mut();
-                if CallbackCode::unpack(packed)? == CallbackCode::Yield
-                    && tasks.yields_to_nobody(thread)?
-                    && self.turn.goes_on(thread)
-                {
-                    drop(tasks);
-                    packed = self.call_callback(func, Event::NONE)?;
-                    continue;
-                }
-                match tasks.callback_returned(thread, packed)? {
-                    CallbackStep::Exit => None,
-                    CallbackStep::Call(event) => Some(event),
-                    // What the event loop would do next can be done right here.
-                    CallbackStep::Wait if self.turn.goes_on(thread) && tasks.resume_if_next(thread) => {
-                        Some(tasks.take_callback_event(thread)?)
-                    }
-                    CallbackStep::Wait => {
-                        *tasks.thread_mut(thread)? = ThreadData::Callback;
-                        return Ok(());
-                    }
+                let at_once = match goes_on {
+                    true => tasks.take_event_at_once(thread, code)?,
+                    false => None,
+                };
+                match at_once {
+                    Some(event) => Some(event),
+                    None => match tasks.callback_returned(thread, packed)? {
+                        CallbackStep::Exit => None,
+                        CallbackStep::Call(event) => Some(event),
+                        CallbackStep::Wait if goes_on && tasks.resume_if_next(thread) => {
+                            Some(tasks.take_callback_event(thread)?)
+                        }
+                        CallbackStep::Wait => {
+                            *tasks.thread_mut(thread)? = ThreadData::Callback;
+                            return Ok(());
+                        }
+                    },
                 }
             };
             match event {

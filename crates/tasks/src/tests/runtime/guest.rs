@@ -104,7 +104,14 @@ impl World {
 
     pub(super) fn event_loop(&mut self, thread: ThreadId, code: u32, set: u32) -> Step {
         self.log(format!("ret {}", code | set << 4));
-        match self.store.callback_returned(thread, code | set << 4)? {
+        let at_once = self.store.met_at_once(thread, CallbackCode::unpack(code | set << 4)?);
+        let step = self.store.callback_returned(thread, code | set << 4)?;
+        if let Some(wait) = at_once? {
+            assert!(matches!(step, CallbackStep::Wait));
+            assert_eq!(self.store.threads.get(thread)?.wait, wait);
+            assert_eq!((self.store.ready.front(), self.store.is_ready(thread)), (Some(thread), Ok(true)));
+        }
+        match step {
             CallbackStep::Exit => unreachable!("the code is not EXIT"),
             CallbackStep::Call(event) => {
                 self.callback(event);
