@@ -62,7 +62,7 @@ impl<I: Id, T> Slab<I, T> {
     #[inline]
     pub(crate) fn find(&self, id: I) -> Option<&T> {
         match self.slots.get(id.slot() as usize) {
-            Some(Slot { generation, entry: Entry::Full(value) }) if *generation == id.generation() => {
+            Some(Slot { generation, entry: Entry::Full(value) }) if generation.get() == id.generation() => {
                 Some(value)
             }
             _ => None,
@@ -72,7 +72,7 @@ impl<I: Id, T> Slab<I, T> {
     #[inline]
     pub(crate) fn find_mut(&mut self, id: I) -> Option<&mut T> {
         match self.slots.get_mut(id.slot() as usize) {
-            Some(Slot { generation, entry: Entry::Full(value) }) if *generation == id.generation() => {
+            Some(Slot { generation, entry: Entry::Full(value) }) if generation.get() == id.generation() => {
                 Some(value)
             }
             _ => None,
@@ -99,7 +99,9 @@ impl<I: Id, T> Slab<I, T> {
                     Slot { generation: generation_a, entry: Entry::Full(value_a) },
                     Slot { generation: generation_b, entry: Entry::Full(value_b) },
                 ],
-            ) if *generation_a == a.generation() && *generation_b == b.generation() => Ok((value_a, value_b)),
+            ) if generation_a.get() == a.generation() && generation_b.get() == b.generation() => {
+                Ok((value_a, value_b))
+            }
             _ => Err(Trap::Gone(I::ENTITY)),
         }
     }
@@ -108,7 +110,7 @@ impl<I: Id, T> Slab<I, T> {
     pub(crate) fn remove(&mut self, id: I) -> Result<T, Trap> {
         let gone = Trap::Gone(I::ENTITY);
         let slot = self.slots.get_mut(id.slot() as usize).ok_or(gone)?;
-        if slot.generation != id.generation() || matches!(slot.entry, Entry::Free(_)) {
+        if slot.generation.get() != id.generation() || matches!(slot.entry, Entry::Free(_)) {
             return Err(gone);
         }
         slot.generation = slot.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
