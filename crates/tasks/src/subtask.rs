@@ -63,24 +63,6 @@ pub enum SubtaskCancel {
     Request(SubtaskId),
 }
 
-impl<E: Embedder> Subtask<E> {
-    #[inline]
-    fn new(data: E::Subtask, inst: InstanceId) -> Self {
-        Subtask {
-            data,
-            waitable: Waitable::new(),
-            inst,
-            state: SubtaskState::Starting,
-            index: 0,
-            lenders: Lenders::new(),
-            resolve_delivered: false,
-            cancellation_requested: false,
-            resolve_waiter: None,
-            position: 0,
-        }
-    }
-}
-
 impl<E: Embedder> Store<E> {
     /// Adds a subtask that has no handle yet (`Subtask.__init__`).
     ///
@@ -89,7 +71,7 @@ impl<E: Embedder> Store<E> {
     /// Traps when the instance holds too much.
     #[inline]
     pub fn new_subtask(&mut self, inst: InstanceId, data: E::Subtask) -> Result<SubtaskId, Trap> {
-        self.add_subtask(Subtask::new(data, inst))
+        self.add_subtask(inst, SubtaskState::Starting, data)
     }
 
     /// Adds a subtask whose callee has taken its arguments while nobody had asked for it, with what was lent to it.
@@ -104,7 +86,7 @@ impl<E: Embedder> Store<E> {
         data: E::Subtask,
         lenders: Lenders,
     ) -> Result<SubtaskId, Trap> {
-        let added = self.add_subtask(Subtask { state: SubtaskState::Started, ..Subtask::new(data, inst) });
+        let added = self.add_subtask(inst, SubtaskState::Started, data);
         match added {
             Ok(id) => self.subtasks.get_mut(id)?.lenders = lenders,
             Err(_) => self.release_lenders(inst, lenders),
@@ -113,12 +95,28 @@ impl<E: Embedder> Store<E> {
     }
 
     #[inline]
-    fn add_subtask(&mut self, subtask: Subtask<E>) -> Result<SubtaskId, Trap> {
-        let instance = self.instances.get_mut(subtask.inst)?;
+    fn add_subtask(
+        &mut self,
+        inst: InstanceId,
+        state: SubtaskState,
+        data: E::Subtask,
+    ) -> Result<SubtaskId, Trap> {
+        let instance = self.instances.get_mut(inst)?;
         let position =
             u32::try_from(instance.subtasks.len()).map_err(|_| Trap::StoreFull(Entity::Subtask))?;
         instance.charge(Cost::<E>::SUBTASK)?;
-        let subtask = self.subtasks.insert(Subtask { position, ..subtask })?;
+        let subtask = self.subtasks.insert(Subtask {
+            data,
+            waitable: Waitable::new(),
+            inst,
+            state,
+            index: 0,
+            lenders: Lenders::new(),
+            resolve_delivered: false,
+            cancellation_requested: false,
+            resolve_waiter: None,
+            position,
+        })?;
         instance.subtasks.push(subtask);
         Ok(subtask)
     }

@@ -105,18 +105,35 @@ impl<E: Embedder> Store<E> {
         needs_exclusive: bool,
         data: E::Task,
     ) -> Result<TaskId, Trap> {
-        self.add_task(Task::new(data, inst, async_typed, needs_exclusive))
+        self.add_task(inst, async_typed, needs_exclusive, TaskState::Initial, data)
     }
 
     #[inline]
-    fn add_task(&mut self, task: Task<E>) -> Result<TaskId, Trap> {
-        let instance = self.instances.get_mut(task.inst)?;
+    fn add_task(
+        &mut self,
+        inst: InstanceId,
+        async_typed: bool,
+        needs_exclusive: bool,
+        state: TaskState,
+        data: E::Task,
+    ) -> Result<TaskId, Trap> {
+        let instance = self.instances.get_mut(inst)?;
         let position = u32::try_from(instance.tasks.len()).map_err(|_| Trap::StoreFull(Entity::Task))?;
         if position >= instance.limits.tasks {
             return Err(Trap::TaskLimit(instance.limits.tasks));
         }
         instance.charge(Cost::<E>::TASK)?;
-        let task = self.tasks.insert(Task { position, ..task })?;
+        let task = self.tasks.insert(Task {
+            data,
+            inst,
+            state,
+            async_typed,
+            needs_exclusive: async_typed && needs_exclusive,
+            num_borrows: 0,
+            implicit_thread: None,
+            threads: SmallVec::new(),
+            position,
+        })?;
         instance.tasks.push(task);
         Ok(task)
     }
@@ -155,10 +172,8 @@ impl<E: Embedder> Store<E> {
         if needs_exclusive && self.instances.get(inst)?.exclusive_thread.is_some() {
             return Err(Trap::Misuse("the exclusive lock is taken"));
         }
-        let task = Task { state: TaskState::Started, ..Task::new(data, inst, async_typed, needs_exclusive) };
-        let task = self.add_task(task)?;
-        let thread =
-            self.add_thread(Thread { state: ThreadState::Running, ..Thread::new(thread, task, inst) })?;
+        let task = self.add_task(inst, async_typed, needs_exclusive, TaskState::Started, data)?;
+        let thread = self.add_thread(task, inst, ThreadState::Running, thread)?;
         self.tasks.get_mut(task)?.implicit_thread = Some(thread);
         self.register_thread(thread)?;
         if needs_exclusive {
@@ -505,21 +520,6 @@ impl<E: Embedder> Store<E> {
 }
 
 impl<E: Embedder> Task<E> {
-    #[inline]
-    fn new(data: E::Task, inst: InstanceId, async_typed: bool, needs_exclusive: bool) -> Self {
-        Task {
-            data,
-            inst,
-            state: TaskState::Initial,
-            async_typed,
-            needs_exclusive: async_typed && needs_exclusive,
-            num_borrows: 0,
-            implicit_thread: None,
-            threads: SmallVec::new(),
-            position: 0,
-        }
-    }
-
     #[inline]
     fn resolve(&mut self) -> Result<(), Trap> {
         if self.num_borrows > 0 {

@@ -92,27 +92,6 @@ pub enum WaitFor {
     ExplicitResume,
 }
 
-impl<E: Embedder> Thread<E> {
-    #[inline]
-    pub(crate) fn new(data: E::Thread, task: TaskId, inst: InstanceId) -> Self {
-        Thread {
-            data,
-            task,
-            inst,
-            index: 0,
-            state: ThreadState::Suspended,
-            wait: Wait::Nothing,
-            sched: Sched::Unqueued,
-            promoted: false,
-            position: 0,
-            storage: [0; 2],
-            wait_link: Link::new(),
-            ready_link: Link::new(),
-            instance_link: Link::new(),
-        }
-    }
-}
-
 impl<E: Embedder> Store<E> {
     /// Adds a thread to a task, in the suspended state. It has no index until it enters or is registered.
     ///
@@ -122,15 +101,35 @@ impl<E: Embedder> Store<E> {
     #[inline]
     pub fn new_thread(&mut self, task: TaskId, data: E::Thread) -> Result<ThreadId, Trap> {
         let inst = self.tasks.get(task)?.inst;
-        self.add_thread(Thread::new(data, task, inst))
+        self.add_thread(task, inst, ThreadState::Suspended, data)
     }
 
     #[inline]
-    pub(crate) fn add_thread(&mut self, thread: Thread<E>) -> Result<ThreadId, Trap> {
-        let task = self.tasks.get_mut(thread.task)?;
+    pub(crate) fn add_thread(
+        &mut self,
+        of: TaskId,
+        inst: InstanceId,
+        state: ThreadState,
+        data: E::Thread,
+    ) -> Result<ThreadId, Trap> {
+        let task = self.tasks.get_mut(of)?;
         let position = u32::try_from(task.threads.len()).map_err(|_| Trap::StoreFull(Entity::Thread))?;
-        self.instances.get_mut(thread.inst)?.charge(Cost::<E>::THREAD)?;
-        let thread = self.threads.insert(Thread { position, ..thread })?;
+        self.instances.get_mut(inst)?.charge(Cost::<E>::THREAD)?;
+        let thread = self.threads.insert(Thread {
+            data,
+            task: of,
+            inst,
+            index: 0,
+            state,
+            wait: Wait::Nothing,
+            sched: Sched::Unqueued,
+            promoted: false,
+            position,
+            storage: [0; 2],
+            wait_link: Link::new(),
+            ready_link: Link::new(),
+            instance_link: Link::new(),
+        })?;
         task.threads.push(thread);
         Ok(thread)
     }
