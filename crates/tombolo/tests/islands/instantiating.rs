@@ -187,10 +187,14 @@ fn ten_thousand_that_are_given_up_leave_nothing() {
 fn its_callee_goes_on() {
     let engine = engine(|config| config.deadlines(true));
     let mut linker = Linker::<()>::new(&engine);
-    let [more, done] = [1, 0].map(|count| Arc::new(AtomicU32::new(count)));
-    let (asked, count) = (more.clone(), done.clone());
+    let [more, asked, done] = [1, 0, 0].map(|count| Arc::new(AtomicU32::new(count)));
+    let (answer, asks, count) = (more.clone(), asked.clone(), done.clone());
     let mut root = linker.root();
-    root.func("more", move |_: StoreMut<'_, ()>, (): ()| Ok(asked.load(Ordering::Relaxed))).unwrap();
+    root.func("more", move |_: StoreMut<'_, ()>, (): ()| {
+        asks.fetch_add(1, Ordering::Relaxed);
+        Ok(answer.load(Ordering::Relaxed))
+    })
+    .unwrap();
     root.func("done", move |_: StoreMut<'_, ()>, (): ()| {
         count.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -234,7 +238,13 @@ fn its_callee_goes_on() {
     )
     .unwrap();
     store.set_time_slice(Some(Duration::from_micros(50))).unwrap();
-    assert!(!poll(2, linker.instantiate_async(&mut store, &caller)));
+    {
+        let mut made = Box::pin(linker.instantiate_async(&mut store, &caller));
+        while asked.load(Ordering::Relaxed) == 0 {
+            assert!(!poll(1, made.as_mut()));
+        }
+        assert!(!poll(1, made.as_mut()));
+    }
     more.store(0, Ordering::Relaxed);
     let work = callee.typed_func::<(), ()>(&mut store, "work").unwrap();
     block_on(work.call_async(&mut store, ())).unwrap();
