@@ -49,26 +49,51 @@ impl Ended {
 
     /// The error with which it all began: that of this instance, or of the one that it waited for.
     pub fn error(&self) -> Option<&Error> {
-        match self.cause() {
-            EndCause::Failed(error) => Some(error),
-            EndCause::Waited(other) => other.error(),
-            EndCause::Removed | EndCause::NotCancelled => None,
+        let mut ended = self;
+        loop {
+            match ended.cause() {
+                EndCause::Failed(error) => return Some(error),
+                EndCause::Waited(other) => ended = other,
+                EndCause::Removed | EndCause::NotCancelled => return None,
+            }
         }
     }
 }
 
+impl Drop for Inner {
+    /// One after another: thousands may have waited for each other, which is deeper than a stack.
+    fn drop(&mut self) {
+        let mut cause = std::mem::replace(&mut self.cause, EndCause::Removed);
+        while let EndCause::Waited(mut other) = cause {
+            let Some(inner) = Arc::get_mut(&mut other.0) else { return };
+            cause = std::mem::replace(&mut inner.cause, EndCause::Removed);
+        }
+    }
+}
+
+/// How many that waited for each other are named.
+const NAMED: usize = 10;
+
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.instance())?;
-        match self.cause() {
+        let (mut ended, mut waited) = (self, 0);
+        while let EndCause::Waited(other) = ended.cause() {
+            match waited {
+                ..NAMED => write!(f, "{} ended, as it waited for another: ", ended.instance())?,
+                NAMED => f.write_str("… ")?,
+                _ => {}
+            }
+            (ended, waited) = (other, waited + 1);
+        }
+        write!(f, "{} ", ended.instance())?;
+        match ended.cause() {
             // Without its backtrace, which is on the lines behind the first.
             EndCause::Failed(error) => {
                 let text = error.to_string();
                 write!(f, "ended with: {}", text.lines().next().unwrap_or_default())
             }
-            EndCause::Waited(other) => write!(f, "ended, as it waited for another: {other}"),
-            EndCause::Removed => f.write_str("was ended by the host"),
             EndCause::NotCancelled => f.write_str("was ended, as it did not end a call that was cancelled"),
+            EndCause::Removed | EndCause::Waited(_) => f.write_str("was ended by the host"),
         }
     }
 }

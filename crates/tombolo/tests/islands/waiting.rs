@@ -234,3 +234,39 @@ fn a_callee_does_not_end_with_its_caller() {
     let takes = callee.typed_func::<(String,), ()>(&mut store, "takes").unwrap();
     takes.call(&mut store, ("still there".to_owned(),)).unwrap();
 }
+
+/// Thousands that each wait for the next end together, and what they say of it is no longer than what a few say.
+#[test]
+fn a_long_chain_of_callers_ends() {
+    const LENGTH: usize = 4000;
+    let engine = engine(|config| config.optimize(false));
+    let mut store = Store::new(&engine, Host::default());
+    let mut linker = linker(&engine);
+    let callee = Component::new(&engine, CALLEE).unwrap();
+    let link = Component::new(
+        &engine,
+        r#"(component $link
+            (import "callee" (instance $callee (export "later" (func async))))
+            (core func $later (canon lower (func $callee "later")))
+            (core module $m
+                (import "" "later" (func $later))
+                (func (export "later") (call $later)))
+            (core instance $i (instantiate $m (with "" (instance (export "later" (func $later))))))
+            (func (export "later") async (canon lift (core func $i "later"))))"#,
+    )
+    .unwrap();
+    let mut chain = vec![linker.instantiate(&mut store, &callee).unwrap()];
+    for at in 0..LENGTH {
+        linker.remove("callee");
+        linker.define_instance("callee", &chain[at]).unwrap();
+        chain.push(linker.instantiate(&mut store, &link).unwrap());
+    }
+    let error = run(&mut store, &chain[LENGTH], "later").unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("unreachable") && text.len() < 4096, "{} bytes", text.len());
+    assert!(chain.iter().all(|instance| instance.ended().is_some()));
+    let first = chain[LENGTH].ended().unwrap();
+    assert!(first.error().unwrap().to_string().contains("unreachable"));
+    let text = first.to_string();
+    assert!(text.contains("unreachable") && text.len() < 4096, "{} bytes", text.len());
+}
