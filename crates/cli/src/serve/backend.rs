@@ -143,9 +143,9 @@ fn answer(seat: Seat, outcome: Option<Outcome>) -> Result<Answer, Step> {
         None => Err(Error::Abandoned),
     };
     Ok(match answered {
-        Ok(response) => match response.body().failure() {
-            Some(code) => Err(status_of(&code)),
-            None => Ok(response.map(|body| Reply { body, _seat: Some(seat) })),
+        Ok(mut response) => match response.body_mut().gather() {
+            Ok(()) => Ok(response.map(|body| Reply { body, _seat: Some(seat) })),
+            Err(code) => Err(status_of(&code)),
         },
         Err(Error::Response(code)) => Err(status_of(&code)),
         Err(Error::Runtime(error)) => {

@@ -369,9 +369,20 @@ impl BodyReceiver {
         state.failed.is_some() || state.is_complete() || state.inflow.is_some() || state.kept >= WINDOW
     }
 
-    /// Why no more will come than was read, if the body has failed.
-    pub fn failure(&self) -> Option<ErrorCode> {
-        self.shared.lock().failed.clone()
+    /// The whole body, if it is here, in one piece, and there is nobody to be told that it was read.
+    ///
+    /// # Errors
+    /// If it has failed.
+    pub fn gather(&mut self) -> Result<Option<Bytes>, ErrorCode> {
+        let Some(state) = Arc::get_mut(&mut self.shared.0) else {
+            return self.shared.lock().failed.clone().map_or(Ok(None), Err);
+        };
+        let state = state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = &state.failed {
+            return Err(error.clone());
+        }
+        let is_whole = state.is_complete() && state.trailers == Some(None) && state.length.finish().is_ok();
+        Ok(if is_whole && state.chunks.is_empty() { state.next_chunk().or(Some(Bytes::new())) } else { None })
     }
 
     /// Keeps something until the body is dropped.
@@ -417,6 +428,10 @@ impl State {
 
 impl Drop for BodyReceiver {
     fn drop(&mut self) {
+        if Arc::strong_count(&self.shared.0) == 1 {
+            // There is nobody to be told.
+            return;
+        }
         let mut state = self.shared.lock();
         state.reader_is_gone = true;
         let (failed, is_over) = (state.failed.clone(), state.is_over());
@@ -431,5 +446,49 @@ impl Drop for BodyReceiver {
         drop(inflow);
         wake(writer);
         wake(guest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A body whose contents are `chunks`, and its fate.
+    fn body(chunks: &[&'static [u8]]) -> (BodyReceiver, Fate) {
+        let (body, fate) = Outgoing::new();
+        let (mut contents, trailers, receiver) = body.send(ContentLength::none(Direction::Response));
+        for chunk in chunks {
+            let sent = contents.poll_send(&mut Context::from_waker(Waker::noop()), chunk);
+            assert_eq!(sent, Poll::Ready(Some(chunk.len())));
+        }
+        contents.finish();
+        trailers.finish(Ok(None));
+        (receiver, fate)
+    }
+
+    #[test]
+    fn bodies_that_are_whole_and_that_nobody_asks_after_are_gathered() {
+        let (mut receiver, fate) = body(&[b"one"]);
+        assert_eq!(receiver.gather(), Ok(None), "the guest may want to know what became of it");
+        drop(fate);
+        assert_eq!(receiver.gather(), Ok(Some(Bytes::from_static(b"one"))));
+        let (mut receiver, fate) = body(&[]);
+        drop(fate);
+        assert_eq!(receiver.gather(), Ok(Some(Bytes::new())));
+        let (mut receiver, fate) = body(&[b"one", b"two"]);
+        drop(fate);
+        assert_eq!(receiver.gather(), Ok(None), "it would have to be copied");
+        assert_eq!(receiver.size_hint().exact(), Some(6));
+    }
+
+    #[test]
+    fn bodies_that_come_still_or_have_failed_are_not_gathered() {
+        let (body, fate) = Outgoing::new();
+        let (contents, trailers, mut receiver) = body.send(ContentLength::none(Direction::Response));
+        contents.send(Bytes::from_static(b"one"));
+        drop(fate);
+        assert_eq!(receiver.gather(), Ok(None));
+        drop((contents, trailers));
+        assert_eq!(receiver.gather(), Err(abandoned()));
     }
 }

@@ -70,13 +70,17 @@ impl Body {
         }
     }
 
-    /// Why no more will come than was read, if a guest was to write the body and has failed. As long as nothing was read, a
-    /// server can still answer with an error.
-    pub fn failure(&self) -> Option<ErrorCode> {
-        match &self.0 {
-            Kind::Guest(receiver) => receiver.failure(),
-            _ => None,
+    /// Takes over what a guest has written, if that is all: then the body needs neither the guest nor its store any more.
+    ///
+    /// # Errors
+    /// If a guest was to write the body and has failed. As long as nothing was read, a server can still answer with an error.
+    pub fn gather(&mut self) -> Result<(), ErrorCode> {
+        if let Kind::Guest(receiver) = &mut self.0
+            && let Some(bytes) = receiver.gather()?
+        {
+            *self = bytes.into();
         }
+        Ok(())
     }
 
     pub(crate) fn of_guest(receiver: BodyReceiver) -> Self {

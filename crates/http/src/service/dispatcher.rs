@@ -15,7 +15,7 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
 use tombolo::{Accessor, Store};
 
-use super::{Service, sound};
+use super::Service;
 use crate::body::Body;
 use crate::{Error, ErrorCode, HttpView, RequestOptions, SendFuture, SendRequest};
 
@@ -85,7 +85,8 @@ impl Dispatcher {
             Err(oneshot::error::TryRecvError::Empty) => answered.await.unwrap_or(Err(Error::Abandoned)),
             Err(oneshot::error::TryRecvError::Closed) => Err(Error::Abandoned),
         };
-        let mut response = sound(answer?)?;
+        let mut response = answer?;
+        response.body_mut().gather().map_err(Error::Response)?;
         // Until the body is read or dropped, somebody may yet need the store.
         response.body_mut().keep(self.line.clone());
         Ok(response)

@@ -108,11 +108,12 @@ impl Service {
         })?;
         let mut response = answered.await.map_err(|_| Error::Abandoned)??;
         settle(response.body_mut()).await;
-        sound(response)
+        response.body_mut().gather().map_err(Error::Response)?;
+        Ok(response)
     }
 
     /// As [`handle`](Service::handle), but calls `then` with what comes of it, while the component returns it or when it
-    /// has failed. The response's body may have [failed](Body::failure) by the time that somebody gets to read it.
+    /// has failed. The response's body may have [failed](Body::gather) by the time that somebody gets to read it.
     ///
     /// # Errors
     /// If the component cannot be called, because it failed earlier. Then `then` is dropped.
@@ -166,14 +167,6 @@ fn outgoing<T: HttpView + 'static>(
     *response.status_mut() = status;
     *response.headers_mut() = headers.into_headers();
     Ok(response)
-}
-
-/// A response whose body has not failed before anything of it was read: that is an error, as long as it can be told.
-fn sound(response: http::Response<Body>) -> Result<http::Response<Body>, Error> {
-    match response.body().failure() {
-        Some(error) => Err(Error::Response(error)),
-        None => Ok(response),
-    }
 }
 
 /// Turns of the store in which a guest may write a short body whole: it is sent together with the headers then.
