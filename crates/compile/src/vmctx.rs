@@ -120,7 +120,7 @@ pub mod builtin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Helper {
     /// `(link, failure: u32, a: u64, b: u64, c: u64, d: u64)`: sets the trap that the adapter then raises; see
-    /// [`Failure`].
+    /// [`Failure`]. If it is the callee's fault, the number has [`Failure::OF_CALLEE`] added.
     Fail,
     /// `(link, start: *const u8, len: u64) -> u64`: 0 if the bytes are UTF-8.
     CheckUtf8,
@@ -185,9 +185,13 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// See [`Helper::Fail`].
+    pub const OF_CALLEE: u32 = 1 << 8;
+
     /// The failure of a number that an adapter passes.
     pub fn from_u32(number: u32) -> Option<Failure> {
         use Failure::*;
+        let number = number & !Failure::OF_CALLEE;
         [Value, List, String, Realloc, ListLength, StringLength, Utf8, Char, Discriminant]
             .into_iter()
             .find(|failure| *failure as u32 == number)

@@ -181,9 +181,13 @@ impl<'a, 'b> Builder<'a, 'b> {
         let results = self.call_func(link::CALLEE, &callee.ty, passed);
         self.come_back(kept);
         self.returning = true;
+        if self.result_can_fail() {
+            self.step_back(previous);
+        }
         let mut returned = self.results(caller, callee, &results, args.last().copied())?;
         if self.adapter.post_return {
             self.finish(RETURNED, Some(kept), &mut returned);
+            self.activate(previous);
             self.post_return(callee, &results);
             self.finish(DONE, Some(kept), &mut returned);
         } else {
@@ -208,6 +212,22 @@ impl<'a, 'b> Builder<'a, 'b> {
         self.bases = [None; 2];
         self.link = self.b.ins().stack_load(POINTER, POINTER, kept, 0);
         self.store = self.of_link(host_context::STORE);
+    }
+
+    /// Whether carrying the result can fail.
+    fn result_can_fail(&self) -> bool {
+        let result = self.adapter.types.func(self.adapter.func).result;
+        result.is_some_and(|ty| ty != TypeRef::Bool && !ty.is_number())
+    }
+
+    /// Has the caller's activation be the one that runs, though the call is not over: the callee has no part in what goes
+    /// wrong while its result is carried. But if somebody has made a task of its activation, that would be left over.
+    fn step_back(&mut self, previous: Value) {
+        let (flags, store) = (self.flags(), self.store);
+        let thread = self.b.ins().stack_load(POINTER, types::I64, self.activation, activation::THREAD as i32);
+        let own = self.b.ins().load(POINTER, flags, store, store_context::ACTIVATION as i32);
+        let runs = self.b.ins().select(thread, own, previous);
+        self.b.ins().store(flags, runs, store, store_context::ACTIVATION as i32);
     }
 
     /// Leaves the call to the interpreter if a door is in the way.

@@ -23,7 +23,7 @@ impl Builder<'_, '_> {
         let too_long = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, count, most as i64);
         let (size_value, max, zero) =
             (self.constant(source_abi.size), self.constant(MAX_BYTE_LENGTH), self.constant(0));
-        self.fail_if(too_long, Failure::ListLength, [count, size_value, max, zero]);
+        self.fail_if(too_long, source, Failure::ListLength, [count, size_value, max, zero]);
         let bytes = self.b.ins().imul_imm_u(count, size as i64);
         self.check_range(source, address, bytes, source_abi.align, Failure::List);
         // At most twice as much, so below what a `realloc` is ever asked for.

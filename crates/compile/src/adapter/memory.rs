@@ -112,24 +112,25 @@ impl Builder<'_, '_> {
         if align > 1 {
             let mask = i64::from(align - 1);
             let low = self.b.ins().band_imm_s(address, mask);
-            self.fail_if(low, what, values);
+            self.fail_if(low, party, what, values);
         }
         // Neither side of the comparison can overflow.
         let too_long = self.b.ins().icmp(IntCC::UnsignedGreaterThan, len, size);
         let room = self.b.ins().isub(size, len);
         let too_far = self.b.ins().icmp(IntCC::UnsignedGreaterThan, address, room);
         let outside = self.b.ins().bor(too_long, too_far);
-        self.fail_if(outside, what, values);
+        self.fail_if(outside, party, what, values);
     }
 
-    /// Fails if a condition holds.
-    pub(super) fn fail_if(&mut self, condition: Value, failure: Failure, values: [Value; 4]) {
+    /// Fails if a condition holds, by the fault of one side.
+    pub(super) fn fail_if(&mut self, condition: Value, fault: Party, failure: Failure, values: [Value; 4]) {
         let bases = self.bases;
         let (failed, go_on) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(failed);
         self.b.ins().brif(condition, failed, &[], go_on, &[]);
         self.go_on_in(failed);
-        let number = self.b.ins().iconst(types::I32, failure as i64);
+        let of_callee = if fault == Party::Callee { Failure::OF_CALLEE } else { 0 };
+        let number = self.b.ins().iconst(types::I32, i64::from(failure as u32 | of_callee));
         let [a, b, c, d] = values;
         self.helper(Helper::Fail, &[number, a, b, c, d], false);
         self.raise();

@@ -26,7 +26,7 @@ impl Builder<'_, '_> {
         }
         let zero = self.constant(0);
         let too_long = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, length, MAX_BYTE_LENGTH as i64);
-        self.fail_if(too_long, Failure::StringLength, [length, zero, zero, zero]);
+        self.fail_if(too_long, source, Failure::StringLength, [length, zero, zero, zero]);
         self.check_range(source, address, length, 1, Failure::String);
         let place = self.place(source, address);
         self.check_utf8(place, length);
@@ -88,7 +88,7 @@ impl Builder<'_, '_> {
         self.b.ins().brif(bits, slow, &[], go_on, &[]);
         self.go_on_in(slow);
         let wrong = self.helper(Helper::CheckUtf8, &[place, length], true);
-        self.fail_if(wrong, Failure::Utf8, [place, length, zero, zero]);
+        self.fail_if(wrong, self.source(), Failure::Utf8, [place, length, zero, zero]);
         self.b.ins().jump(go_on, &[]);
         self.go_on_in(go_on);
         self.bases = bases;

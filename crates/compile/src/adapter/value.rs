@@ -147,7 +147,7 @@ impl<'a> Builder<'a, '_> {
                 let most = i64::from(0x10_ffff_u32 - 0x800 + 1);
                 let wrong = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, moved, most);
                 let (bits, zero) = (self.extend(value), self.constant(0));
-                self.fail_if(wrong, Failure::Char, [bits, zero, zero, zero]);
+                self.fail_if(wrong, self.source(), Failure::Char, [bits, zero, zero, zero]);
                 self.write(to, 4, value)
             }
             TypeRef::String => self.string(from, to),

@@ -25,7 +25,7 @@ impl Builder<'_, '_> {
         let count = i64::try_from(cases.len()).map_err(|_| Unsupported)?;
         let unknown = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, index, count);
         let (found, count, zero) = (self.extend(index), self.constant(count as u64), self.constant(0));
-        self.fail_if(unknown, Failure::Discriminant, [found, count, zero, zero]);
+        self.fail_if(unknown, self.source(), Failure::Discriminant, [found, count, zero, zero]);
         self.write(to, target_abi.discriminant, index)?;
         if cases.iter().all(Option::is_none) {
             return Ok(());

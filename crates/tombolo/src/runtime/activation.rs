@@ -314,11 +314,6 @@ impl StoreCore {
         }
     }
 
-    /// Whether the innermost activation is a call of this function.
-    pub(super) fn runs(&self, func: &LiftedFunc) -> bool {
-        self.activation().and_then(Activation::func).is_some_and(|running| ptr::eq(running, func))
-    }
-
     /// The islands of the innermost activations, out to the first that is not below an address; each once, but for those
     /// that have ended.
     pub(super) fn islands_below(&self, above: usize) -> Vec<Arc<Island>> {

@@ -18,7 +18,7 @@ use crate::runtime::activation::Activation;
 use crate::runtime::core::StoreCore;
 use crate::runtime::entry::trap_of;
 use crate::runtime::env::ElementOf;
-use crate::runtime::func::{FuncValue, LoweredFunc};
+use crate::runtime::func::LoweredFunc;
 use crate::runtime::guest::{Fault, GuestBridge, Scope};
 
 /// The address of a function of any type.
@@ -96,12 +96,13 @@ unsafe extern "sysv64" fn fail(context: *mut HostContext, number: u32, a: u64, b
     unsafe {
         tombolo_vm::guard(context, |_| {
             let (core, lowered) = link(context);
-            if number == Failure::Realloc as u32
-                && let FuncValue::Guest(func) = &lowered.callee
-                && !core.runs(func)
-            {
-                // Parameters are passed: the callee's `realloc` was at fault, though the callee is not among those cut off.
-                core.blame(func.guest.instance);
+            // It need not be who runs: a callee may be wrong about its result, and a caller about where it wants it.
+            let at_fault = match number & Failure::OF_CALLEE {
+                0 => Some(lowered.guest.instance),
+                _ => callee(lowered).ok(),
+            };
+            if let Some(instance) = at_fault {
+                core.blame(instance);
             }
             Err::<(), Trap>(trap_of(error()))
         })
@@ -125,9 +126,14 @@ unsafe extern "sysv64" fn pass_own(context: *mut HostContext, result: u32, resou
         run(context, |core, lowered| {
             let (from, to) = sides(lowered, result)?;
             let ty = lowered.guest.env.resource(ResourceIdx(resource))?;
-            let mut tasks = core.tasks.borrow_mut();
-            let rep = tasks.lift_own(from, ty, index)?;
-            Ok(tasks.lower_own(to, ty, rep)?.into())
+            let (passed, at_fault) = {
+                let mut tasks = core.tasks.borrow_mut();
+                match tasks.lift_own(from, ty, index) {
+                    Ok(rep) => (tasks.lower_own(to, ty, rep), to),
+                    Err(trap) => (Err(trap), from),
+                }
+            };
+            Ok(passed.inspect_err(|_| core.blame(at_fault))?.into())
         })
     }
 }
@@ -143,9 +149,14 @@ unsafe extern "sysv64" fn pass_end(context: *mut HostContext, result: u32, def: 
                 Def::Future(_) => EndKind::FutureReadable,
                 _ => return Err(Error::usage("an adapter took a type for a stream or future")),
             };
-            let mut tasks = core.tasks.borrow_mut();
-            let end = tasks.lift_readable(from, index, kind, &ElementOf::new(env, def))?;
-            Ok(tasks.lower_readable(to, end)?.into())
+            let (passed, at_fault) = {
+                let mut tasks = core.tasks.borrow_mut();
+                match tasks.lift_readable(from, index, kind, &ElementOf::new(env, def)) {
+                    Ok(end) => (tasks.lower_readable(to, end), to),
+                    Err(trap) => (Err(trap), from),
+                }
+            };
+            Ok(passed.inspect_err(|_| core.blame(at_fault))?.into())
         })
     }
 }
