@@ -63,7 +63,11 @@ pub trait Handler: 'static {
     /// The body of its responses.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static;
 
-    /// Answers a request. That it came over TLS is said by an extension of type [`http::uri::Scheme`]. An error of the response's body ends the connection, or the stream of HTTP/2.
+    /// Answers a request. That it came over TLS is said by an extension of type [`http::uri::Scheme`]. An error of the
+    /// response's body ends the connection, or the stream of HTTP/2.
+    ///
+    /// Called as soon as the request's headers are there, before anything is polled: what can be done at once is best done
+    /// here, and the future small.
     ///
     /// # Cancel safety
     /// The future is dropped when the peer goes away.
