@@ -148,6 +148,9 @@ impl<V: Send + 'static> FutureReader<V> {
     ///
     /// # Errors
     /// If the future was closed or given away, or the guest wrote no valid value.
+    ///
+    /// # Cancel safety
+    /// Dropping what this returns does not close a guest's future: its value is taken when it comes, and lost.
     pub async fn read<T: Send + 'static>(self, store: &Accessor<T>) -> Result<Option<V>>
     where
         V: Lift + Lower,
