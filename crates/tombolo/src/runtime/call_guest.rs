@@ -129,7 +129,7 @@ impl StoreCore {
         if blocks {
             let data = TaskData { func: None, caller: Caller::Nobody };
             let (task, thread) = self.tasks.borrow_mut().begin_sync(instance, data, ThreadData::OnStack)?;
-            self.begin_thread(thread, Work::Task(code))?;
+            self.begin_thread(thread, Work::Task(Box::new(code)))?;
             return self.finish_sync(task, instance);
         }
         self.run_on_stack(instance, || self.run_code(&code))
@@ -252,8 +252,8 @@ impl StoreCore {
     }
 
     pub(super) fn exit(&self, task: TaskId, thread: ThreadId) -> Result<()> {
-        let _: ThreadExit<Runtime> = self.tasks.borrow_mut().exit_implicit_thread(task, thread)?;
-        Ok(())
+        let exit = self.tasks.borrow_mut().exit_implicit_thread(task, thread);
+        exit.map(drop).map_err(Error::from)
     }
 
     /// `Task.start`: the arguments as the callee's core function takes them; `None` if it does not start, because its

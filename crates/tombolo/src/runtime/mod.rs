@@ -44,7 +44,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 use tombolo_tasks::{Embedder, TaskId};
-use tombolo_vm::{Fiber, RawVal};
+use tombolo_vm::Fiber;
 
 use crate::resource::ResourceType;
 
@@ -88,8 +88,8 @@ pub(crate) enum ThreadData {
     OnStack,
     /// It runs on a fiber.
     OnFiber,
-    /// It has not begun; a guest made it, of this function and argument.
-    Fresh(Box<(Callable, RawVal)>),
+    /// It has not begun; a guest made it, for this.
+    Fresh(Box<thread::Code>),
     /// It has not begun: it waits to enter its instance.
     Entering,
     /// Its callback will be called with the next event; it needs no stack until then.

@@ -32,13 +32,13 @@ pub(super) enum Work {
     /// Calls the callback of the task's function.
     Event(Event, TaskId, Arc<LiftedFunc>),
     /// Does what is the whole task.
-    Task(Code),
+    Task(Box<Code>),
     /// Does what a guest made the thread for.
-    Fresh(Code),
+    Fresh(Box<Code>),
 }
 
 /// Core code that is no component function.
-pub(super) enum Code {
+pub(crate) enum Code {
     /// The start function of a core instance.
     Start(InstanceHandle),
     /// A destructor or the function of a thread, and its argument.
@@ -95,10 +95,7 @@ impl StoreCore {
         match data {
             ThreadData::OnStack | ThreadData::OnFiber => Err(Error::usage("a thread that runs was resumed")),
             ThreadData::Fiber(fiber) => self.run_fiber(thread, fiber),
-            ThreadData::Fresh(fresh) => {
-                let (callable, argument) = *fresh;
-                self.run_work(thread, Work::Fresh(Code::Call(callable, argument)))
-            }
+            ThreadData::Fresh(code) => self.run_work(thread, Work::Fresh(code)),
             ThreadData::Entering => {
                 let (task, _) = self.tasks.borrow().thread_scope(thread)?;
                 let entering = self.tasks.borrow_mut().finish_entering(task, thread)?;

@@ -122,9 +122,8 @@ impl StoreCore {
             BuiltinKind::TaskCancel => self.task_cancel(instance).map(done)?,
             BuiltinKind::ThreadYield => self.thread_yield()?.into(),
             BuiltinKind::SubtaskDrop => {
-                let data = self.tasks.borrow_mut().subtask_drop(instance, index)?;
-                drop(data);
-                0
+                let dropped = self.tasks.borrow_mut().subtask_drop(instance, index);
+                dropped.map(drop).map(done)?
             }
             BuiltinKind::SubtaskCancel { is_async } => {
                 self.subtask_cancel(instance, *is_async, index)?.into()

@@ -7,6 +7,7 @@ use crate::component::Switch;
 use crate::error::{Error, Result};
 use crate::runtime::ThreadData;
 use crate::runtime::core::StoreCore;
+use crate::runtime::thread::Code;
 
 impl StoreCore {
     pub(super) fn thread_new_indirect(
@@ -25,7 +26,7 @@ impl StoreCore {
         if func.type_id(&self.vm) != ty {
             return Err(Error::abi("thread.new-indirect: indirect call type mismatch"));
         }
-        let data = ThreadData::Fresh(Box::new((self.callable(func)?, argument)));
+        let data = ThreadData::Fresh(Box::new(Code::Call(self.callable(func)?, argument)));
         Ok(self.tasks.borrow_mut().thread_new(task, data)?.1)
     }
 
