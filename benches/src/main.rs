@@ -13,6 +13,7 @@ mod memory;
 mod native_http;
 mod peer;
 mod programs;
+mod service;
 mod start;
 mod stdio;
 mod streams;
@@ -116,6 +117,7 @@ fn benches(programs: &Programs, settings: Settings, components: &[std::path::Pat
     benches.push(kernels::bench(programs, settings));
     benches.extend(stdio::benches(programs, settings)?);
     benches.extend(start::benches(programs, settings, components)?);
+    benches.push(service::bench(settings));
     benches.extend(http::benches(programs, settings)?);
     Ok(benches)
 }
