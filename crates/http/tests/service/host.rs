@@ -78,9 +78,8 @@ pub async fn collect(response: Response<Body>) -> Result<Collected<Bytes>, Error
 /// The whole answer, or how it failed: before its body, if that failed at once, or in it.
 pub async fn whole(answer: Result<Response<Body>, Error>) -> Result<Collected<Bytes>, ErrorCode> {
     match answer {
-        Ok(response) => collect(response).await,
         Err(Error::Response(code)) => Err(code),
-        Err(error) => panic!("{error}"),
+        answer => collect(answer.unwrap()).await,
     }
 }
 
