@@ -3,41 +3,25 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test that is how to fail")]
 
+#[path = "../support/block_on.rs"]
+mod block_on;
 mod guest;
 
 use std::fs;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::process::Command;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
+use std::task::{Context, Poll};
 
 use tombolo::{
     Accessor, Component, Config, Destination, Engine, Error, Feature, Instance, Limits, Linker, Result,
     Store, StoreMut, StreamProducer, StreamReader, StreamState,
 };
 
+use block_on::block_on;
 use guest::GUEST;
 
 /// What a root instance may make the host hold.
 const BUDGET: u64 = 4 << 20;
-
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return result;
-        }
-        std::thread::park();
-    }
-}
 
 /// Bytes of this process that were in memory at most since it last asked.
 fn peak() -> u64 {

@@ -1,40 +1,25 @@
 //! The embedding API against a real guest: `guests/pair`'s callee, called by the host instead of by a component.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "../support/block_on.rs"]
+mod block_on;
 mod flow;
 mod values;
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::Poll;
+use std::thread;
 use std::time::Duration;
 
 use tombolo::{Accessor, Component, Config, Engine, Instance, Linker, Result, Store};
+
+use block_on::block_on;
 
 /// What the host keeps in its store.
 #[derive(Default)]
 struct Host {
     waits: u32,
-}
-
-/// Runs a future on this thread.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
-    }
 }
 
 /// A timer of a thread's own: the host side needs no particular executor.

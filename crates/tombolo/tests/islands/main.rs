@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test that is how to fail")]
 
+#[path = "../support/block_on.rs"]
+mod block_on;
 mod guests;
 
 mod cancelling;
@@ -15,30 +17,9 @@ mod moments;
 mod places;
 mod waiting;
 
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
-
 use tombolo::{Component, Config, EndCause, Ended, Engine, Error, Instance, Linker, Store, TrapReason};
 
-/// Polls a future to its end.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return result;
-        }
-        std::thread::park();
-    }
-}
+pub(crate) use block_on::block_on;
 
 pub(crate) fn engine(change: impl FnOnce(&mut Config) -> &mut Config) -> Engine {
     let mut config = Config::new();
