@@ -26,7 +26,7 @@ pub struct Config {
     pub opt_level: OptLevel,
     /// Checks the compiler's intermediate code for consistency. On by default in debug builds only: it is slow.
     pub verify: bool,
-    /// Counts the instructions that are executed, in the store's fuel counter.
+    /// Counts the instructions that are executed, in their instance's fuel counter.
     pub fuel: bool,
     /// Checks at loop headers and function entries whether the store asked for an interrupt.
     pub interruptible: bool,

@@ -35,6 +35,9 @@ pub mod header {
     pub const TYPE_IDS: u32 = 32;
     /// `*mut` the runtime's own record of the instance.
     pub const INSTANCE: u32 = 40;
+    /// `*mut i64`: the counter of the fuel that the instance's code spends, counting up from minus the budget; positive
+    /// means none is left. The host may have it point to another counter whenever compiled code does not run.
+    pub const FUEL: u32 = 48;
     /// Where the arrays begin.
     pub const END: u32 = 64;
 }
@@ -210,14 +213,12 @@ pub mod store_context {
     pub const EXIT_PC: u32 = 24;
     /// `extern "sysv64" fn(*mut StoreContext) -> !`: leaves through the innermost entry with the pending trap.
     pub const RAISE: u32 = 32;
-    /// `i64`: fuel spent, counting up from minus the budget; positive means none is left.
-    pub const FUEL: u32 = 40;
     /// `u64`: non-zero when the guest is to be interrupted at its next check.
-    pub const INTERRUPT: u32 = 48;
+    pub const INTERRUPT: u32 = 40;
     /// `*mut` the component-level activation that runs now.
-    pub const ACTIVATION: u32 = 56;
+    pub const ACTIVATION: u32 = 48;
     /// Where the runtime's own fields begin.
-    pub const END: u32 = 64;
+    pub const END: u32 = 56;
 }
 
 /// An activation: a call into a component instance, on the native stack. The runtime gives its other fields meaning.

@@ -5,7 +5,7 @@
 
 use std::ptr;
 
-use tombolo_compile::vmctx::Builtin;
+use tombolo_compile::vmctx::{Builtin, TrapCode};
 
 use crate::arch;
 use crate::backtrace::Position;
@@ -118,8 +118,12 @@ unsafe extern "sysv64" fn elem_drop(vmctx: *mut u8, segment: u32) {
 /// Only compiled code may call it, through the shim.
 pub(crate) unsafe extern "sysv64" fn interrupt(vmctx: *mut u8, pc: usize, fp: usize) {
     // SAFETY: compiled code passes its context.
-    let (_, store) = unsafe { caller(vmctx) };
-    let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| store.interrupted()));
+    let (instance, store) = unsafe { caller(vmctx) };
+    let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        // An interrupt has no say in when fuel runs out.
+        store.check_interrupt()?;
+        if instance.is_out_of_fuel() { store.decide(TrapCode::OutOfFuel) } else { Ok(()) }
+    }));
     let trap = match decided {
         Ok(Ok(())) => return,
         Ok(Err(trap)) => trap,

@@ -91,7 +91,7 @@ impl Store {
                 Some(0) => return Ok(Some(())),
                 Some(rest) => left = rest,
             }
-            self.interrupted()?;
+            self.check_interrupt()?;
         }
     }
 }

@@ -31,14 +31,14 @@ pub struct StoreContext {
     pub(crate) exit_pc: usize,
     /// Leaves through the innermost entry with the pending trap.
     pub(crate) raise: unsafe extern "sysv64" fn(*mut StoreContext) -> !,
-    /// Fuel spent, counting up from minus the budget; positive means none is left.
-    pub fuel: i64,
     /// Non-zero when the guest is to be interrupted at its next check. Other threads set it through
     /// [`InterruptHandle`](crate::InterruptHandle); here it is only ever reached atomically.
     pub(crate) interrupt: std::sync::atomic::AtomicU64,
     /// The component-level activation that runs now. The component runtime's, and not touched here, fiber switches
     /// included.
     pub activation: *mut c_void,
+    /// The fuel counter of instances whose group has none of its own: see [`Header::fuel`].
+    pub(crate) fuel: i64,
     /// A word for whoever embeds this crate: the way from a host function to the embedder's own store.
     pub host_data: *mut c_void,
 }
@@ -101,6 +101,9 @@ pub(crate) struct Header {
     pub(crate) slots: *const *const u8,
     pub(crate) type_ids: *const u32,
     pub(crate) instance: *mut crate::instance::InstanceRecord,
+    /// Fuel spent, counting up from minus the budget; positive means none is left. The counter is the group's or the
+    /// store's.
+    pub(crate) fuel: *mut i64,
 }
 
 /// An imported function in an instance's context.
@@ -131,9 +134,9 @@ const _: () = {
     assert!(offset_of!(StoreContext, exit_fp) == store_context::EXIT_FP as usize);
     assert!(offset_of!(StoreContext, exit_pc) == store_context::EXIT_PC as usize);
     assert!(offset_of!(StoreContext, raise) == store_context::RAISE as usize);
-    assert!(offset_of!(StoreContext, fuel) == store_context::FUEL as usize);
     assert!(offset_of!(StoreContext, interrupt) == store_context::INTERRUPT as usize);
     assert!(offset_of!(StoreContext, activation) == store_context::ACTIVATION as usize);
+    assert!(offset_of!(StoreContext, fuel) >= store_context::END as usize);
     assert!(offset_of!(StoreContext, host_data) >= store_context::END as usize);
     assert!(offset_of!(FuncRef, code) == func_ref::CODE as usize);
     assert!(offset_of!(FuncRef, vmctx) == func_ref::VMCTX as usize);
@@ -150,5 +153,6 @@ const _: () = {
     assert!(offset_of!(Header, slots) == header::SLOTS as usize);
     assert!(offset_of!(Header, type_ids) == header::TYPE_IDS as usize);
     assert!(offset_of!(Header, instance) == header::INSTANCE as usize);
+    assert!(offset_of!(Header, fuel) == header::FUEL as usize);
     assert!(size_of::<Header>() <= header::END as usize);
 };

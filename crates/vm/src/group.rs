@@ -9,6 +9,7 @@
 //!   for the caller of [`Store::free_group`] to know, who must have kept references (functions, tables, exceptions)
 //!   from passing from one group to another.
 //! * What is used of limits is counted twice: for the group, and for the store, which gets back what a freed group used.
+//! * Fuel is counted once: for the group, if it has its own, or else for the store.
 
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
@@ -32,6 +33,9 @@ handle! {
 #[derive(Debug)]
 pub(crate) struct Group {
     budget: Budget,
+    /// The counter of its own fuel, to which its instances' contexts point if it has any.
+    fuel: Cell<i64>,
+    has_fuel: Cell<bool>,
     /// Its place in the store's list.
     place: Cell<usize>,
     instances: List<InstanceRecord>,
@@ -159,6 +163,26 @@ impl GroupRef<'_> {
         self.store.inner().budget.unspend(kind, amount);
     }
 
+    /// Fuel that is left to the group of its own; `None` if it goes by the store's.
+    pub fn fuel(self) -> Option<i64> {
+        let Group { fuel, has_fuel, .. } = self.group;
+        has_fuel.get().then(|| fuel.get().saturating_neg())
+    }
+
+    /// Gives the group fuel of its own, or has it go by the store's. Frames of its code that are on a stack go by it as
+    /// soon as they go on.
+    pub fn set_fuel(self, fuel: Option<i64>) {
+        self.group.has_fuel.set(fuel.is_some());
+        self.group.fuel.set(fuel.map_or(0, i64::saturating_neg));
+        let counter = self.fuel_counter();
+        each(&self.group.instances, |instance| instance.set_fuel_counter(counter));
+    }
+
+    /// The counter that its instances' contexts point to.
+    pub(crate) fn fuel_counter(self) -> *mut i64 {
+        if self.group.has_fuel.get() { self.group.fuel.as_ptr() } else { self.store.fuel_counter() }
+    }
+
     pub(crate) fn pointer(self) -> NonNull<Group> {
         NonNull::from(self.group)
     }
@@ -212,6 +236,8 @@ impl Group {
     pub(crate) fn new(limits: Limits) -> NonNull<Group> {
         NonNull::from(Box::leak(Box::new(Group {
             budget: Budget::new(limits),
+            fuel: Cell::new(0),
+            has_fuel: Cell::new(false),
             place: Cell::new(0),
             instances: List::default(),
             memories: List::default(),

@@ -209,6 +209,22 @@ impl InstanceRecord {
         Some((code, vmctx, type_id))
     }
 
+    /// Has the instance's code spend from a counter, which is to live as long as the instance.
+    pub(crate) fn set_fuel_counter(&self, counter: *mut i64) {
+        // SAFETY: a context begins with a header, and compiled code does not run now.
+        unsafe { (*self.header()).fuel = counter };
+    }
+
+    /// Whether the instance's code has spent more than there was.
+    pub(crate) fn is_out_of_fuel(&self) -> bool {
+        // SAFETY: a context begins with a header, whose counter lives as long; compiled code does not run now.
+        unsafe { *(*self.header()).fuel > 0 }
+    }
+
+    fn header(&self) -> *mut Header {
+        self.context.base().as_ptr().cast()
+    }
+
     pub(crate) fn table(&self, index: u32) -> Option<&TableEntity> {
         // SAFETY: tables live as long as the store, and so as the instance.
         self.tables.get(index as usize).map(|table| unsafe { table.as_ref() })

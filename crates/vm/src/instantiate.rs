@@ -121,7 +121,7 @@ impl GroupRef<'_> {
         });
         // SAFETY: the store keeps the record, and nobody else knows of it before this returns.
         let instance = unsafe { &mut *record.as_ptr() };
-        store.write_header(instance, record);
+        self.write_header(instance, record);
         store.link(instance, imports);
         self.define(instance)?;
         instance.write_func_refs().ok_or(DAMAGED)?;
@@ -134,6 +134,20 @@ impl GroupRef<'_> {
         instance.copy_elements(store)?;
         instance.copy_data(store)?;
         Ok(InstanceHandle { pointer: record, store: store.id() })
+    }
+
+    fn write_header(self, instance: &InstanceRecord, record: NonNull<InstanceRecord>) {
+        let header = Header {
+            reserved: 0,
+            store: self.store.context().as_ptr(),
+            builtins: builtins::TABLE.as_ptr(),
+            slots: instance.module.slots().as_ptr().cast(),
+            type_ids: instance.module.type_ids().as_ptr(),
+            instance: record.as_ptr(),
+            fuel: self.fuel_counter(),
+        };
+        // SAFETY: a context begins with a header.
+        unsafe { instance.context.base().cast::<Header>().write(header) };
     }
 
     /// Makes what the module defines: tables, memories, tags, and globals, which are zero still.
@@ -195,19 +209,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    fn write_header(&self, instance: &InstanceRecord, record: NonNull<InstanceRecord>) {
-        let header = Header {
-            reserved: 0,
-            store: self.context().as_ptr(),
-            builtins: builtins::TABLE.as_ptr(),
-            slots: instance.module.slots().as_ptr().cast(),
-            type_ids: instance.module.type_ids().as_ptr(),
-            instance: record.as_ptr(),
-        };
-        // SAFETY: a context begins with a header.
-        unsafe { instance.context.base().cast::<Header>().write(header) };
     }
 
     /// Fills in what the module imports.

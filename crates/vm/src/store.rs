@@ -123,9 +123,9 @@ impl Store {
             exit_fp: 0,
             exit_pc: 0,
             raise: arch::raise_shim,
-            fuel: 0,
             interrupt: AtomicU64::new(0),
             activation: ptr::null_mut(),
+            fuel: 0,
             host_data: ptr::null_mut(),
         };
         let host_stack = config.host_stack.max(HOST_STACK);
@@ -172,16 +172,22 @@ impl Store {
         &self.inner().trampolines
     }
 
-    /// Fuel that is left, if compiled code counts it.
+    /// Fuel that is left to groups without their own, if compiled code counts it.
     pub fn fuel(&self) -> i64 {
         // SAFETY: the context lives, and compiled code does not run now.
-        unsafe { (*self.context().as_ptr()).fuel }.saturating_neg()
+        unsafe { self.fuel_counter().read() }.saturating_neg()
     }
 
-    /// Sets how much fuel is left.
+    /// Sets how much fuel is left to groups without their own: see [`GroupRef::set_fuel`](crate::GroupRef::set_fuel).
     pub fn set_fuel(&self, fuel: i64) {
         // SAFETY: the context lives, and compiled code does not run now.
-        unsafe { (*self.context().as_ptr()).fuel = fuel.saturating_neg() };
+        unsafe { self.fuel_counter().write(fuel.saturating_neg()) };
+    }
+
+    /// The fuel counter of groups without their own.
+    pub(crate) fn fuel_counter(&self) -> *mut i64 {
+        // SAFETY: the context lives.
+        unsafe { ptr::addr_of_mut!((*self.context().as_ptr()).fuel) }
     }
 
     /// A way for other threads to interrupt the guests of this store.
@@ -263,20 +269,19 @@ impl Store {
         if self.interrupt_pending() { self.interrupted() } else { Ok(()) }
     }
 
-    /// What to do about an interrupt, or about fuel that is used up.
     #[cold]
-    pub(crate) fn interrupted(&self) -> Result<(), Trap> {
+    fn interrupted(&self) -> Result<(), Trap> {
         // SAFETY: the context lives; the field is atomic.
-        let asked = unsafe { (*self.context().as_ptr()).interrupt.swap(0, Ordering::Relaxed) } != 0;
-        let decide = |code| match &self.inner().interrupted {
+        unsafe { &(*self.context().as_ptr()).interrupt }.store(0, Ordering::Relaxed);
+        self.decide(TrapCode::Interrupted)
+    }
+
+    /// What to do about an interrupt, or about fuel that is used up.
+    pub(crate) fn decide(&self, code: TrapCode) -> Result<(), Trap> {
+        match &self.inner().interrupted {
             Some(interrupted) => interrupted(self, code),
             None => Err(Trap::new(code)),
-        };
-        if asked {
-            decide(TrapCode::Interrupted)?;
         }
-        // An interrupt has no say in when fuel runs out.
-        if self.fuel() < 0 { decide(TrapCode::OutOfFuel) } else { Ok(()) }
     }
 }
 

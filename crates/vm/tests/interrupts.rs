@@ -69,6 +69,59 @@ fn fuel_may_be_refilled_from_within() {
     assert_eq!(refills.load(Ordering::Relaxed), 10);
 }
 
+/// Each group's code spends what is its own, from the instances that are there already and those that come.
+#[test]
+fn groups_may_have_fuel_of_their_own() {
+    let (store, shared) = setup(|config| config.fuel = true, None);
+    let group = store.new_group(Limits::default());
+    let make = || store.within(group).instantiate(shared.module(&store), &[]).unwrap();
+    let (first, fuel) = (make(), || store.within(group).fuel());
+    store.set_fuel(10_000);
+    assert_eq!((fuel(), call_i32(&store, first, "count", &[10]).unwrap()), (None, 55));
+    let cost = 10_000 - store.fuel();
+    store.within(group).set_fuel(Some(1_000));
+    let second = make();
+    for instance in [first, second] {
+        call_i32(&store, instance, "count", &[10]).unwrap();
+    }
+    assert_eq!((fuel(), store.fuel()), (Some(1_000 - 2 * cost), 10_000 - cost));
+    let trap = call_i32(&store, first, "forever", &[0]).unwrap_err();
+    assert_eq!(trap.code(), Some(TrapCode::OutOfFuel));
+    assert_eq!(store.fuel(), 10_000 - cost);
+    assert_eq!(call_i32(&store, second, "forever", &[0]).unwrap_err().code(), Some(TrapCode::OutOfFuel));
+    assert_eq!(call_i32(&store, shared, "count", &[10]).unwrap(), 55);
+    // And the other way round.
+    let trap = call_i32(&store, shared, "forever", &[0]).unwrap_err();
+    assert_eq!(trap.code(), Some(TrapCode::OutOfFuel));
+    store.within(group).set_fuel(Some(cost));
+    assert_eq!(call_i32(&store, second, "count", &[10]).unwrap(), 55);
+    assert_eq!(fuel(), Some(0));
+    store.within(group).set_fuel(None);
+    assert_eq!(call_i32(&store, second, "count", &[10]).unwrap_err().code(), Some(TrapCode::OutOfFuel));
+    store.set_fuel(cost);
+    assert_eq!(call_i32(&store, second, "count", &[10]).unwrap(), 55);
+}
+
+/// Fuel that one group has used up is no other's concern, whenever that is interrupted.
+#[test]
+fn an_interrupt_asks_for_nobody_elses_fuel() {
+    let go_on: InterruptFn = Box::new(|_, code| match code {
+        TrapCode::Interrupted => Ok(()),
+        code => Err(code.into()),
+    });
+    let (store, shared) = setup(|config| (config.fuel, config.interruptible) = (true, true), Some(go_on));
+    let group = store.new_group(Limits::default());
+    let own = store.within(group).instantiate(shared.module(&store), &[]).unwrap();
+    store.within(group).set_fuel(Some(1_000));
+    store.set_fuel(-5);
+    store.interrupt_handle().interrupt();
+    store.check_interrupt().unwrap();
+    store.interrupt_handle().interrupt();
+    assert_eq!(call_i32(&store, own, "count", &[10]).unwrap(), 55);
+    let trap = call_i32(&store, shared, "count", &[10]).unwrap_err();
+    assert_eq!(trap.code(), Some(TrapCode::OutOfFuel));
+}
+
 #[test]
 fn another_thread_interrupts() {
     let (store, loops) = setup(|config| config.interruptible = true, None);

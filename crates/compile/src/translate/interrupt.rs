@@ -1,10 +1,11 @@
 //! Fuel and interrupts: what lets the host bound how long a guest runs. Off means no code at all.
 //!
 //! # Fuel
-//! A function keeps the store's counter in a variable. Instructions are counted while translating, and what they add up
+//! A function keeps its instance's counter in a variable. Instructions are counted while translating, and what they add up
 //! to is added to the variable where control flow parts. The variable is stored before whatever may read the counter or
-//! leave the function for good (calls, returns, explicit traps), and loaded after calls. An access that faults leaves the
-//! counter as it was at the last of these places: deterministic, if not exact.
+//! leave the function for good (calls, returns, explicit traps), and loaded after calls, in which the host may also have
+//! given the instance another counter. An access that faults leaves the counter as it was at the last of these places:
+//! deterministic, if not exact.
 //!
 //! # Checks
 //! At the entry of each function, at the head of each loop, and in operations on many bytes or elements. If the counter is positive or the store's interrupt word
@@ -20,15 +21,16 @@ use wasmparser::Operator;
 
 use super::{Region, Translator};
 use crate::CompileError;
+use crate::signature::POINTER;
 use crate::trampoline::{INTERRUPT_SHIM, interrupt_signature};
 #[cfg(doc)]
 use crate::vmctx::Builtin;
-use crate::vmctx::store_context;
+use crate::vmctx::{header, store_context};
 
 /// What a function keeps for its checks.
 #[derive(Default)]
 pub(super) struct Interrupts {
-    /// The store's fuel counter.
+    /// The instance's fuel counter.
     fuel: Option<Variable>,
     /// What has been counted and not yet added to it.
     pending: i64,
@@ -144,25 +146,31 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Brings the store's fuel counter up to date.
+    /// Brings the instance's fuel counter up to date.
     pub(super) fn save_fuel(&mut self) {
         if let Some(fuel) = self.interrupts.fuel {
             self.add_pending();
             let spent = self.builder.use_var(fuel);
-            let store = self.store_context();
-            let flags = self.flags(Region::Store);
-            self.builder.ins().store(flags, spent, store, store_context::FUEL as i32);
+            let counter = self.fuel_counter();
+            let flags = self.flags(Region::Fuel);
+            self.builder.ins().store(flags, spent, counter, 0);
         }
     }
 
-    /// Takes the store's fuel counter as it is now.
+    /// Takes the instance's fuel counter as it is now.
     pub(super) fn load_fuel(&mut self) {
         if let Some(fuel) = self.interrupts.fuel {
-            let store = self.store_context();
-            let flags = self.flags(Region::Store);
-            let spent = self.builder.ins().load(types::I64, flags, store, store_context::FUEL as i32);
+            let counter = self.fuel_counter();
+            let flags = self.flags(Region::Fuel);
+            let spent = self.builder.ins().load(types::I64, flags, counter, 0);
             self.builder.def_var(fuel, spent);
         }
+    }
+
+    /// Where the instance's fuel counter is, which only calls can change.
+    fn fuel_counter(&mut self) -> Value {
+        let flags = self.flags(Region::Context);
+        self.builder.ins().load(POINTER, flags, self.vmctx, header::FUEL as i32)
     }
 
     fn interrupt_shim(&mut self) -> FuncRef {

@@ -153,6 +153,8 @@ enum Region {
     Exceptions,
     /// The store context.
     Store,
+    /// Fuel counters.
+    Fuel,
 }
 
 /// The state of translating a function.
@@ -453,6 +455,7 @@ impl<'a, 'b> Translator<'a, 'b> {
             Region::Memories => "memories",
             Region::Exceptions => "exceptions",
             Region::Store => "store",
+            Region::Fuel => "fuel",
         };
         self.builder
             .func
