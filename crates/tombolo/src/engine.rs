@@ -61,8 +61,9 @@ impl Config {
         self
     }
 
-    /// Counts what guests do, in units of fuel ([`Store::set_fuel`](crate::Store::set_fuel)), and ends with a trap those
-    /// that have used theirs up. Off by default, and then without cost.
+    /// Counts what guests do, in units of fuel, and ends with a trap those that have used theirs up: that of their store
+    /// ([`Store::set_fuel`](crate::Store::set_fuel)), or of their root instance if it has its own
+    /// ([`Limits::fuel`], [`Instance::set_fuel`](crate::Instance::set_fuel)). Off by default, and then without cost.
     ///
     /// Each instruction of core WebAssembly that is executed costs one unit; `nop`, `drop`, `block`, `loop`, `else`,
     /// `end` and `try_table` cost nothing, and the bulk instructions on memories and tables one more for each 64 bytes

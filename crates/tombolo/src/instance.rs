@@ -6,7 +6,7 @@ use crate::ended::{EndCause, Ended};
 use crate::error::{Error, ErrorKind, Result};
 use crate::func::{Func, TypedFunc};
 use crate::linker::lookup;
-use crate::runtime::{ExportItem, InstanceValue, Island};
+use crate::runtime::{ExportItem, InstanceValue, Island, StoreCore};
 use crate::store::AsStoreMut;
 use crate::{Lift, LowerParams};
 
@@ -84,13 +84,45 @@ impl Instance {
     /// If it belongs to another store.
     pub fn end(&self, mut store: impl AsStoreMut) -> Result<()> {
         let store = store.as_store_mut();
-        let core = store.core();
-        if core.id != self.store {
-            return Err(Error::usage("the instance belongs to another store"));
-        }
+        let core = self.core(store.core())?;
         core.end_island(&self.island, EndCause::Removed);
         core.clear_away();
         Ok(())
+    }
+
+    /// How much fuel the root instance that this is, or is exported by, has left of its own; 0 once it ran out, `None` if it
+    /// goes by its store's ([`Store::fuel`](crate::Store::fuel)).
+    ///
+    /// # Errors
+    /// If it has ended or belongs to another store, or the engine does not count fuel.
+    pub fn fuel(&self, mut store: impl AsStoreMut) -> Result<Option<u64>> {
+        let store = store.as_store_mut();
+        self.core(store.core())?.island_fuel(&self.island)
+    }
+
+    /// Gives the root instance that this is, or is exported by, so much fuel of its own, at most `i64::MAX`; or has it go by
+    /// its store's with all others (`None`, the default).
+    ///
+    /// What its own code does is spent from that alone, whoever calls it; code of others that it calls spends theirs. When it
+    /// is used up, the root instance ends with a trap ([`TrapCode::OutOfFuel`](crate::TrapCode::OutOfFuel)), as after any
+    /// other. [`Limits::fuel`](crate::Limits::fuel) gives it from the beginning. May be done at any time, by a function of
+    /// the host that the instance has called too.
+    ///
+    /// # Errors
+    /// If it has ended or belongs to another store, or the engine does not count fuel
+    /// ([`Config::fuel`](crate::Config::fuel)).
+    pub fn set_fuel(&self, mut store: impl AsStoreMut, fuel: Option<u64>) -> Result<()> {
+        let store = store.as_store_mut();
+        self.core(store.core())?.set_island_fuel(&self.island, fuel)
+    }
+
+    /// The store's core, if it is the instance's store.
+    fn core<'a>(&self, core: &'a StoreCore) -> Result<&'a StoreCore> {
+        if core.id == self.store {
+            Ok(core)
+        } else {
+            Err(Error::usage("the instance belongs to another store"))
+        }
     }
 
     /// Why the root instance that this is, or is exported by, has ended; `None` as long as it lives.

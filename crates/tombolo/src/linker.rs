@@ -94,7 +94,7 @@ impl<T: Send + 'static> Linker<T> {
     }
 
     /// This linker, for components of which each may take up no more than its own limits allow, beside those of its store:
-    /// over either it traps alone.
+    /// over either it traps alone. Each has the [fuel](Limits::fuel) of the limits for itself.
     ///
     /// Of the limits, those say nothing that are counted for the store alone: [`Limits::stack_bytes`] and
     /// [`Limits::exception_bytes`].
@@ -189,7 +189,7 @@ impl<T: Send + 'static> Linker<T> {
         }
         core.check_running()?;
         core.clear_away();
-        let island = core.new_island(component.inner(), self.limits.as_deref().unwrap_or(&core.limits));
+        let island = core.new_island(component.inner(), self.limits.as_deref().unwrap_or(&core.limits))?;
         if let Some(pending) = pending {
             pending.begun_instance(&island);
         }

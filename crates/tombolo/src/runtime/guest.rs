@@ -343,9 +343,16 @@ impl<'a> GuestBridge<'a> {
 
     /// The instance at fault for an error; `runner` is the one whose time it was.
     pub fn at_fault(&self, error: Error, runner: InstanceId) -> Fault {
-        let last = if self.to_last { self.to.guest } else { self.from.guest };
+        let (from, to) = (self.from.guest, self.to.guest);
+        let last = if self.to_last { to } else { from };
+        // One that has ended meanwhile has no memory any more: other errors are of that.
+        let ended = [last, from, to].into_iter().find(|guest| guest.door.is_dead());
+        if let Some(ended) = ended {
+            let error = ended.island.error().unwrap_or(error);
+            return Fault { error, instance: ended.instance };
+        }
         let instance = match error.trap().map(|trap| &trap.reason) {
-            Some(TrapReason::Core(TrapCode::Interrupted | TrapCode::OutOfFuel)) => runner,
+            Some(TrapReason::Core(TrapCode::Interrupted)) => runner,
             _ => last.instance,
         };
         Fault { error, instance }

@@ -131,7 +131,10 @@ impl Parts {
 
 impl StoreCore {
     /// Makes an island of a component, empty as yet.
-    pub fn new_island(&self, component: &ComponentInner, limits: &Limits) -> Arc<Island> {
+    pub fn new_island(&self, component: &ComponentInner, limits: &Limits) -> Result<Arc<Island>> {
+        if limits.fuel.is_some() {
+            self.need_fuel()?;
+        }
         let mut islands = self.islands.borrow_mut();
         let number = islands.next;
         islands.next += 1;
@@ -153,7 +156,11 @@ impl StoreCore {
             lent_to: Vec::new(),
         };
         islands.live.insert(number, parts);
-        island
+        drop(islands);
+        if limits.fuel.is_some() {
+            self.set_island_fuel(&island, limits.fuel)?;
+        }
+        Ok(island)
     }
 
     /// Adds to what an island is made of.

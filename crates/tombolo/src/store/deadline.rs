@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::{Store, StoreMut};
 use crate::error::{Error, Result, TrapCode, TrapReason};
-use crate::runtime::{StoreCore, trap_of};
+use crate::runtime::{Island, StoreCore, trap_of};
 use crate::timer::Alarm;
 
 /// A store's times.
@@ -197,21 +197,45 @@ impl StoreCore {
 
     fn fuel(&self) -> Result<u64> {
         self.need_fuel()?;
-        Ok(u64::try_from(self.vm.fuel()).unwrap_or(0))
+        Ok(from_counter(self.vm.fuel()))
     }
 
     fn set_fuel(&self, fuel: u64) -> Result<()> {
         self.need_fuel()?;
-        self.vm.set_fuel(i64::try_from(fuel).unwrap_or(i64::MAX));
+        self.vm.set_fuel(to_counter(fuel));
         Ok(())
     }
 
-    fn need_fuel(&self) -> Result<()> {
+    /// How much fuel an island has left of its own.
+    pub fn island_fuel(&self, island: &Island) -> Result<Option<u64>> {
+        self.need_fuel()?;
+        // The group of one that has ended is gone.
+        island.check()?;
+        Ok(self.vm.within(island.group).fuel().map(from_counter))
+    }
+
+    /// Gives an island fuel of its own, or has it go by the store's.
+    pub fn set_island_fuel(&self, island: &Island, fuel: Option<u64>) -> Result<()> {
+        self.need_fuel()?;
+        island.check()?;
+        self.vm.within(island.group).set_fuel(fuel.map(to_counter));
+        Ok(())
+    }
+
+    pub fn need_fuel(&self) -> Result<()> {
         if self.engine.has_fuel() {
             return Ok(());
         }
         Err(Error::usage("the engine's code does not count fuel: see `Config::fuel`"))
     }
+}
+
+fn from_counter(left: i64) -> u64 {
+    u64::try_from(left).unwrap_or(0)
+}
+
+fn to_counter(fuel: u64) -> i64 {
+    i64::try_from(fuel).unwrap_or(i64::MAX)
 }
 
 /// A function of the embedder's that is running.
@@ -247,8 +271,9 @@ impl<T: Send + 'static> Store<T> {
         self.core().fuel()
     }
 
-    /// Sets how much fuel is left, at most `i64::MAX`. A new store has none. May be done at any time, from a host function
-    /// too: see [`StoreMut::set_fuel`].
+    /// Sets how much fuel is left, at most `i64::MAX`, to all root instances together that have none of their own
+    /// ([`Instance::set_fuel`](crate::Instance::set_fuel)). A new store has none. May be done at any time, from a host
+    /// function too: see [`StoreMut::set_fuel`].
     ///
     /// # Errors
     /// If the engine does not count fuel.

@@ -1,11 +1,11 @@
-//! How much a store may hold.
+//! How much a store may hold, and how long what is in it may run.
 
 /// How much the guests of a store may take up, and make the host take up for them: all of them together, or those of one
-/// root instance ([`Linker::within`](crate::Linker::within)).
+/// root instance ([`Linker::within`](crate::Linker::within)). And how long each root instance may run.
 ///
 /// Nothing is reserved before it is allowed. What would pass a limit while a component is instantiated fails with
 /// [`ErrorKind::Limit`](crate::ErrorKind::Limit), which says the limit; `memory.grow` and `table.grow` return -1, as
-/// WebAssembly has it; and over `host_bytes` or `stack_bytes` a guest traps.
+/// WebAssembly has it; and over `host_bytes`, `stack_bytes` or `fuel` a guest traps.
 ///
 /// More limits may come: begin with [`Limits::default`].
 ///
@@ -39,6 +39,11 @@ pub struct Limits {
     /// Bytes of stack that guests use, on the thread's stack and on each fiber. 512 KiB by default. On a thread's stack
     /// it is less if that is shorter. Functions of the host that guests call have 256 KiB beyond it. Said by the store alone.
     pub stack_bytes: usize,
+    /// Fuel that each root instance has of its own, from the first instruction of its start functions on: see
+    /// [`Instance::set_fuel`](crate::Instance::set_fuel). `None`, the default, for all that go by their store's
+    /// ([`Store::set_fuel`](crate::Store::set_fuel)). A store's limits say it for each root instance that has no limits of
+    /// its own. Needs [`Config::fuel`](crate::Config::fuel): without, what has it is not instantiated.
+    pub fuel: Option<u64>,
 }
 
 impl Default for Limits {
@@ -52,6 +57,7 @@ impl Default for Limits {
             host_bytes: 64 << 20,
             exception_bytes: 4 << 20,
             stack_bytes: 512 << 10,
+            fuel: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod block_on;
 mod guests;
 
+mod budgets;
 mod cancelling;
 mod causes;
 mod ending;

@@ -16,7 +16,7 @@ use super::guests::COUNTER;
 use super::{block_on, engine, instantiate};
 
 /// Goes round for good in the place that each of its functions is named after.
-const SPINS: &str = r#"(component $spins
+pub(crate) const SPINS: &str = r#"(component $spins
     (type $texts (stream string))
     (core module $libc
         (memory (export "memory") 1)
@@ -71,11 +71,11 @@ const SPINS: &str = r#"(component $spins
     (func (export "thread") async (canon lift (core func $i "thread")))
     (func (export "reads") async (param "s" $texts) (canon lift (core func $i "reads"))))"#;
 
-const PLACES: [&str; 7] =
+pub(crate) const PLACES: [&str; 7] =
     ["realloc", "realloc-async", "post-return", "destructor", "callback", "stack", "thread"];
 
 /// Calls one of them by way of an adapter or of the interpreter.
-const CALLS: &str = r#"(component $calls
+pub(crate) const CALLS: &str = r#"(component $calls
     (import "spins" (instance $spins
         (export "realloc" (func (param "s" string)))
         (export "realloc-async" (func async (param "s" string)))
