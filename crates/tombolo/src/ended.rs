@@ -21,7 +21,7 @@ struct Inner {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum EndCause {
-    /// A guest in it trapped, a function of the host that it called failed, or its start did.
+    /// A guest in it trapped, a function of the host that it called failed, its start did, or its deadline passed.
     Failed(Error),
     /// It waited for a call into another root instance, which ended.
     Waited(Ended),

@@ -76,10 +76,10 @@ impl Config {
         self
     }
 
-    /// Compiles checks into guests, with which a store can stop them at a time
-    /// ([`Store::set_deadline`](crate::Store::set_deadline)) or let the executor do something else meanwhile
-    /// ([`Store::set_time_slice`](crate::Store::set_time_slice)). Off by default, and then without cost; a check is a
-    /// load and a comparison, at function entries and in loops.
+    /// Compiles checks into guests, with which they can be stopped at a time
+    /// ([`Store::set_deadline`](crate::Store::set_deadline), [`Instance::set_deadline`](crate::Instance::set_deadline)) or
+    /// the executor be let to do something else meanwhile ([`Store::set_time_slice`](crate::Store::set_time_slice)). Off by
+    /// default, and then without cost; a check is a load and a comparison, at function entries and in loops.
     pub fn deadlines(&mut self, on: bool) -> &mut Self {
         self.compiler.interruptible = on;
         self

@@ -1,6 +1,7 @@
 //! Instances of components.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::ended::{EndCause, Ended};
 use crate::error::{Error, ErrorKind, Result};
@@ -114,6 +115,22 @@ impl Instance {
     pub fn set_fuel(&self, mut store: impl AsStoreMut, fuel: Option<u64>) -> Result<()> {
         let store = store.as_store_mut();
         self.core(store.core())?.set_island_fuel(&self.island, fuel)
+    }
+
+    /// Sets the time at which the root instance that this is, or is exported by, is ended; `None`, the default, for never.
+    ///
+    /// It ends as after a trap, [`TrapCode::Interrupted`](crate::TrapCode::Interrupted), whether it runs, waits, is suspended
+    /// at the end of a time slice or does nothing, as soon as its store is driven or a guest of the store runs. One that
+    /// runs is stopped where [`Store::set_deadline`](crate::Store::set_deadline) says. With it end those that wait for it,
+    /// as always; all others go on, also those that it has called and that have not returned. Before, the time can be moved
+    /// or taken away, by a function of the host that the instance has called too.
+    /// [`Limits::deadline`](crate::Limits::deadline) sets it from the beginning.
+    ///
+    /// # Errors
+    /// If it has ended or belongs to another store, and as for [`Store::set_deadline`](crate::Store::set_deadline).
+    pub fn set_deadline(&self, mut store: impl AsStoreMut, deadline: Option<Instant>) -> Result<()> {
+        let store = store.as_store_mut();
+        self.core(store.core())?.set_island_deadline(&self.island, deadline)
     }
 
     /// The store's core, if it is the instance's store.

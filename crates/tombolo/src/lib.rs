@@ -97,8 +97,8 @@
 //!
 //! A store's guests run until they are done, unless it says otherwise: [`Store::set_fuel`] counts what they do and ends
 //! them when it is used up, [`Store::set_deadline`] ends them at a time, and [`Store::set_time_slice`] lets an executor
-//! do something else in between. A root instance may have fuel of its own ([`Instance::set_fuel`]), so that no other can
-//! use it up. Engines compile the checks for these if their [`Config`] says so.
+//! do something else in between. A root instance may have fuel and a deadline of its own ([`Instance::set_fuel`],
+//! [`Instance::set_deadline`]), which end it alone. Engines compile the checks for these if their [`Config`] says so.
 //!
 //! ```
 //! use std::time::{Duration, Instant};

@@ -94,7 +94,8 @@ impl<T: Send + 'static> Linker<T> {
     }
 
     /// This linker, for components of which each may take up no more than its own limits allow, beside those of its store:
-    /// over either it traps alone. Each has the [fuel](Limits::fuel) of the limits for itself.
+    /// over either it traps alone. Each has the [fuel](Limits::fuel) of the limits for itself, and
+    /// ends at their [deadline](Limits::deadline).
     ///
     /// Of the limits, those say nothing that are counted for the store alone: [`Limits::stack_bytes`] and
     /// [`Limits::exception_bytes`].
@@ -118,7 +119,7 @@ impl<T: Send + 'static> Linker<T> {
             .collect()
     }
 
-    /// Instantiates a component. Its start functions run to their ends, if the store has no deadline.
+    /// Instantiates a component. Its start functions run to their ends, if neither it nor the store has a deadline.
     ///
     /// # Errors
     /// [`ErrorKind::MissingImport`] or [`ErrorKind::TypeMismatch`] when the component needs what is not defined here,

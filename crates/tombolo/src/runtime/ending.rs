@@ -1,9 +1,9 @@
 //! How islands end.
 //!
-//! An island ends when a guest in it traps, when a function of the host that it called fails, when its embedder says
-//! so, and when another one ends that it waits for: there is no way to tell it. It ends at once: nothing enters it any
-//! more, the state machine forgets it, and who waited for its calls hears of it. The other ends of its streams and futures
-//! see that they were dropped.
+//! An island ends when a guest in it traps, when a function of the host that it called fails, at its deadline, when its
+//! embedder says so, and when another one ends that it waits for: there is no way to tell it. It ends at once: nothing
+//! enters it any more, the state machine forgets it, and who waited for its calls hears of it. The other ends of its
+//! streams and futures see that they were dropped.
 //!
 //! What cannot be done at once waits until no frame of a guest is on a stack that runs ([`StoreCore::clear_away`]):
 //!
@@ -86,8 +86,8 @@ impl StoreCore {
         }
     }
 
-    /// Returns whether a call of the host hears of it.
-    fn end_with_waiting(&self, island: &Arc<Island>, cause: EndCause) -> bool {
+    /// Likewise, but says whether a call of the host hears of it.
+    pub fn end_with_waiting(&self, island: &Arc<Island>, cause: EndCause) -> bool {
         let mut heard = island.ended().is_some();
         let mut next = vec![(island.clone(), cause)];
         while let Some((island, cause)) = next.pop() {
@@ -96,6 +96,7 @@ impl StoreCore {
             }
             island.end(cause);
             let Some(ended) = island.ended() else { continue };
+            self.deadlines.due.set_island(island.number, None);
             let (instances, resources, lent_to) = {
                 let mut islands = self.islands.borrow_mut();
                 let Some(parts) = islands.bury(&island) else { continue };

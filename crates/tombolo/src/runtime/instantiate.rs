@@ -103,6 +103,10 @@ pub(crate) fn instantiate(
     };
     for step in &component.plan.steps {
         instantiator.step(step, import)?;
+        // It may have called what had it ended, or taken too long.
+        if let Some(error) = island.error() {
+            return Err(error);
+        }
     }
     instantiator.code.complete();
     Ok(instantiator.exports)
@@ -148,8 +152,6 @@ impl Instantiator<'_> {
         step: &Step,
         import: &mut dyn FnMut(&str, &ItemType, &Env) -> Result<ExportItem>,
     ) -> Result<()> {
-        // A start function may have called what has it ended.
-        self.island.check()?;
         match step {
             Step::Import(index) => {
                 let declared = at(&self.component.plan.imports, *index)?;

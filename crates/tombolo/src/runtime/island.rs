@@ -24,7 +24,7 @@ use crate::store::Limits;
 #[derive(Debug)]
 pub(crate) struct Island {
     /// No other island of the store has it, not even a later one.
-    number: u64,
+    pub number: u64,
     /// What its component calls itself.
     name: Option<Arc<str>>,
     /// What its core instances, their memories and functions are made in.
@@ -98,6 +98,11 @@ impl Islands {
         self.live.values()
     }
 
+    /// The one with a number, unless it has ended.
+    pub fn get(&self, number: u64) -> Option<Arc<Island>> {
+        self.live.get(&number).map(|parts| parts.island.clone())
+    }
+
     /// Moves an island to the dead.
     pub fn bury(&mut self, island: &Island) -> Option<&mut Parts> {
         let parts = self.live.remove(&island.number)?;
@@ -135,6 +140,9 @@ impl StoreCore {
         if limits.fuel.is_some() {
             self.need_fuel()?;
         }
+        if limits.deadline.is_some() {
+            self.need_alarm()?;
+        }
         let mut islands = self.islands.borrow_mut();
         let number = islands.next;
         islands.next += 1;
@@ -159,6 +167,9 @@ impl StoreCore {
         drop(islands);
         if limits.fuel.is_some() {
             self.set_island_fuel(&island, limits.fuel)?;
+        }
+        if limits.deadline.is_some() {
+            self.set_island_deadline(&island, limits.deadline)?;
         }
         Ok(island)
     }

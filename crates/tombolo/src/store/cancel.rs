@@ -24,8 +24,6 @@ pub(crate) struct Cancellations {
     dropped: Arc<Dropped>,
     /// Calls that are to be asked.
     unasked: RefCell<Vec<TaskId>>,
-    /// Calls that are to end, and when their time is up.
-    ending: RefCell<Vec<(TaskId, Instant)>>,
     grace: Cell<Option<Duration>>,
 }
 
@@ -97,11 +95,6 @@ impl Drop for CancelOnDrop {
 }
 
 impl Cancellations {
-    /// When the first call is to have ended.
-    pub fn next(&self) -> Option<Instant> {
-        self.ending.borrow().iter().map(|(_, at)| *at).min()
-    }
-
     /// Whether there are calls to be asked.
     pub fn has_unasked(&self) -> bool {
         !self.unasked.borrow().is_empty()
@@ -134,8 +127,7 @@ impl StoreCore {
                     self.cancellations.unasked.borrow_mut().push(*task);
                     let grace = self.cancellations.grace.get();
                     if let Some(at) = grace.and_then(|grace| Instant::now().checked_add(grace)) {
-                        self.cancellations.ending.borrow_mut().push((*task, at));
-                        self.ring_for_cancellations();
+                        self.end_call_at(*task, at);
                     }
                 }
             }
@@ -152,30 +144,7 @@ impl StoreCore {
         !unasked.is_empty()
     }
 
-    /// Ends the islands of calls that have not ended in time.
-    pub fn end_overdue(&self) {
-        if self.cancellations.ending.borrow().is_empty() {
-            return;
-        }
-        let now = Instant::now();
-        let mut overdue = Vec::new();
-        self.cancellations.ending.borrow_mut().retain(|(task, at)| {
-            let resolved = self.is_resolved(*task);
-            if !resolved && *at <= now {
-                overdue.push(*task);
-            }
-            !resolved && *at > now
-        });
-        for task in overdue {
-            let instance = self.tasks.borrow().task_instance(task);
-            if let Some(island) = instance.ok().and_then(|instance| self.island_of(instance)) {
-                self.end_island(&island, EndCause::NotCancelled);
-            }
-        }
-        self.ring_for_cancellations();
-    }
-
-    fn is_resolved(&self, task: TaskId) -> bool {
+    pub(super) fn is_resolved(&self, task: TaskId) -> bool {
         self.tasks.borrow().task_state(task) == TaskState::Resolved
     }
 }

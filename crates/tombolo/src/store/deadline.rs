@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::due::Due;
 use super::{Store, StoreMut};
 use crate::error::{Error, Result, TrapCode, TrapReason};
 use crate::runtime::{Island, StoreCore, trap_of};
@@ -29,8 +30,8 @@ pub(crate) struct Deadlines {
     on_fiber: Cell<bool>,
     /// How many of the embedder's functions are running, each called by a guest that the next one called.
     host_calls: Cell<u32>,
-    /// When the first call that was cancelled is to have ended.
-    cancellation: Cell<Option<Instant>>,
+    /// What ends by itself or at a time.
+    pub due: Due,
     /// Whether the slice ended when nothing could be suspended.
     overrun: Cell<bool>,
     alarm: OnceCell<Arc<Alarm>>,
@@ -90,11 +91,10 @@ impl Deadlines {
         self.on_fiber.get() && self.host_calls.get() == 0
     }
 
-    /// Has the alarm ring at the deadline, at the end of the slice or when a cancelled call is to have ended: at the first of
-    /// them.
+    /// Has the alarm ring at the deadline, at the end of the slice or when something is due: at the first of them.
     fn set_alarm(&self, slice_end: Option<Instant>) {
         if let Some(alarm) = self.alarm.get() {
-            alarm.set(self.deadline.get().into_iter().chain(self.cancellation.get()).chain(slice_end).min());
+            alarm.set(self.deadline.get().into_iter().chain(self.due.next()).chain(slice_end).min());
         }
     }
 }
@@ -102,7 +102,7 @@ impl Deadlines {
 impl Deadlines {
     /// Has the alarm ring for the slice that it is in, unless that was found to be over. (Its end may have passed since
     /// somebody last looked at the time, and nobody have heard of it.)
-    fn set_alarm_again(&self) {
+    pub(super) fn set_alarm_again(&self) {
         self.set_alarm(if self.overrun.get() { None } else { self.slice_end.get() });
     }
 }
@@ -127,7 +127,10 @@ impl StoreCore {
                 return Err(code.into());
             }
             self.end_overdue();
-            self.check_current().map_err(trap_of)?;
+            if let Err(error) = self.check_current() {
+                self.deadlines.set_alarm_again();
+                return Err(trap_of(error));
+            }
             let slice_is_over = self.deadlines.slice_is_over();
             if !slice_is_over || !self.deadlines.can_suspend() {
                 self.deadlines.overrun.set(slice_is_over);
@@ -164,19 +167,13 @@ impl StoreCore {
         Ok(())
     }
 
-    fn need_alarm(&self) -> Result<()> {
+    pub fn need_alarm(&self) -> Result<()> {
         if !self.engine.has_deadlines() {
             return Err(Error::usage(
                 "the engine's code has no checks for deadlines: see `Config::deadlines`",
             ));
         }
         self.make_alarm()
-    }
-
-    /// Has the alarm ring for the calls that were cancelled.
-    pub fn ring_for_cancellations(&self) {
-        self.deadlines.cancellation.set(self.cancellations.next());
-        self.deadlines.set_alarm_again();
     }
 
     pub(super) fn make_alarm(&self) -> Result<()> {
@@ -288,7 +285,8 @@ impl<T: Send + 'static> Store<T> {
     /// that runs is stopped where it enters a function or goes round a loop, and in the midst of operations on many bytes
     /// or elements; one that waits, by waking the task that drives the store. A function of the host is not stopped; its
     /// guest is, when it returns. The root instances of those that are stopped end, as after any trap; others can be called
-    /// again when the deadline has been moved.
+    /// again when the deadline has been moved. [`Instance::set_deadline`](crate::Instance::set_deadline) is for one root
+    /// instance.
     ///
     /// # Errors
     /// If the engine's code has no checks ([`Config::deadlines`](crate::Config::deadlines)), or the system does not give

@@ -1,5 +1,7 @@
 //! How much a store may hold, and how long what is in it may run.
 
+use std::time::Instant;
+
 /// How much the guests of a store may take up, and make the host take up for them: all of them together, or those of one
 /// root instance ([`Linker::within`](crate::Linker::within)). And how long each root instance may run.
 ///
@@ -44,6 +46,10 @@ pub struct Limits {
     /// ([`Store::set_fuel`](crate::Store::set_fuel)). A store's limits say it for each root instance that has no limits of
     /// its own. Needs [`Config::fuel`](crate::Config::fuel): without, what has it is not instantiated.
     pub fuel: Option<u64>,
+    /// The time at which each root instance is ended: see [`Instance::set_deadline`](crate::Instance::set_deadline), by which
+    /// it can be moved once the instance is there. `None`, the default, for never. For whom a store's limits say it, see
+    /// `fuel`. Needs [`Config::deadlines`](crate::Config::deadlines): without, what has it is not instantiated.
+    pub deadline: Option<Instant>,
 }
 
 impl Default for Limits {
@@ -58,6 +64,7 @@ impl Default for Limits {
             exception_bytes: 4 << 20,
             stack_bytes: 512 << 10,
             fuel: None,
+            deadline: None,
         }
     }
 }

@@ -8,6 +8,7 @@ mod accessor;
 mod cancel;
 mod deadline;
 mod drive;
+mod due;
 mod limits;
 
 use std::cell::UnsafeCell;

@@ -100,8 +100,11 @@ async fn exchange(store: &Accessor<()>, instances: &[Instance], done: &Cell<bool
 enum Way {
     /// By a function of its own: by a trap, its budget, a function of the host that fails or panics.
     Itself(&'static str, &'static str),
+    /// By the store's fuel and deadline, or its own.
     Fuel,
     Deadline,
+    OwnFuel,
+    OwnDeadline,
     /// It needs more than it may have to begin with.
     TooLarge,
     /// It is instantiated, and nobody takes it.
@@ -111,7 +114,16 @@ enum Way {
 }
 
 fn ways() -> impl Iterator<Item = Way> {
-    let others = [Way::Fuel, Way::Deadline, Way::TooLarge, Way::GivenUp, Way::Removed, Way::NotCancelled];
+    let others = [
+        Way::Fuel,
+        Way::Deadline,
+        Way::OwnFuel,
+        Way::OwnDeadline,
+        Way::TooLarge,
+        Way::GivenUp,
+        Way::Removed,
+        Way::NotCancelled,
+    ];
     WAYS.iter().map(|(name, text)| Way::Itself(name, text)).chain(others)
 }
 
@@ -143,6 +155,27 @@ async fn end_one(store: &Accessor<()>, linker: &Linker<()>, traps: &Component, w
             let error = call("forever");
             assert!(error.to_string().contains("deadline passed"), "{error}");
             store.with(|mut store| store.set_deadline(None))?;
+        }
+        Way::OwnFuel => {
+            let fuel = store.with(|store| store.fuel())?;
+            store.with(|store| instance.set_fuel(store, Some(10_000)))?;
+            let error = call("forever");
+            assert!(error.to_string().contains("all fuel consumed"), "{error}");
+            assert_eq!(store.with(|store| store.fuel())?, fuel);
+        }
+        Way::OwnDeadline => {
+            // While it waits, and others exchange streams; then one that runs.
+            let waits = func("rests");
+            let mut waits = Box::pin(waits.call_concurrent(store, &[]));
+            assert!(poll_once(waits.as_mut()).await.is_pending());
+            let soon = || Some(Instant::now() + Duration::from_millis(1));
+            store.with(|store| instance.set_deadline(store, soon()))?;
+            let error = waits.await.unwrap_err();
+            assert!(error.to_string().contains("deadline passed"), "{error}");
+            let runs = store.with(|store| linker.within(&limits).instantiate(store, traps))?;
+            store.with(|store| runs.set_deadline(store, soon()))?;
+            let error = store.with(|store| runs.func("forever").unwrap().call(store, &[]).unwrap_err());
+            assert!(error.to_string().contains("deadline passed"), "{error}");
         }
         Way::TooLarge => {
             for limits in [
