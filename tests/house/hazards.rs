@@ -146,6 +146,8 @@ const HAZARDS: &[(&str, &[&str])] = &[
             "what_is_given_back_is_given_back",
             "limits_hold_for_all_that_is_inside_a_root_instance",
             "stacks_of_calls_are_charged_before_anybody_asks",
+            "a_deep_fiber_gives_back_what_it_does_not_need",
+            "who_waits_deep_down_is_charged_for_it",
             "a_store_that_makes_and_ends_instances_stays_flat",
             "empty_frames_without_end_hold_nobody_up",
         ],

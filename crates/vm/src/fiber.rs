@@ -17,15 +17,16 @@
 //! Stacks are not cleared between uses. Guests cannot read their native stack: compiled code reads no slot that the same
 //! function did not write before.
 
+mod depth;
+
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use corosensei::stack::{DefaultStack, Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
@@ -33,6 +34,9 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 use crate::context::{EntryRecord, StoreContext};
 use crate::store::{StoreInner, StoreRef};
 use crate::{Store, Trap, entry, os};
+
+use depth::Depths;
+pub(crate) use depth::{deepen, stack_start};
 
 /// Something that runs on a stack of its own, made by [`Store::fiber`].
 ///
@@ -87,7 +91,10 @@ pub(crate) struct Fibers {
     /// Those that have been suspended since their functions began, and are not done.
     interrupted: RefCell<Vec<NonNull<Slot>>>,
     stack_size: usize,
+    shallow_stack: usize,
     max_idle: usize,
+    /// Whether one of the idle ones is deep.
+    keeps_deep: Cell<bool>,
     orphans: Arc<Orphans>,
 }
 
@@ -135,6 +142,7 @@ struct Slot {
     place: usize,
     orphans: Arc<Orphans>,
     stack: DefaultStack,
+    depths: Depths,
 }
 
 /// The place of a slot that does not stand in `Fibers::interrupted`.
@@ -216,7 +224,7 @@ impl Store {
         // SAFETY: the stack is the slot's, and idle. The caller sees to what the function borrows.
         unsafe {
             (*pointer).saved = Saved {
-                stack_limit: (*pointer).lowest(self.inner().host_stack),
+                stack_limit: (*pointer).saved.stack_limit,
                 entry: ptr::null_mut(),
                 exit_fp: 0,
                 exit_pc: 0,
@@ -419,24 +427,30 @@ impl Store {
     fn idle_slot(&self) -> io::Result<NonNull<Slot>> {
         let fibers = &self.inner().fibers;
         if let Some(slot) = fibers.idle.borrow_mut().pop() {
+            // SAFETY: nobody uses an idle slot.
+            self.unsettle_stack(unsafe { slot.as_ref() });
             return Ok(slot);
         }
-        let slot = Slot {
+        let stack = DefaultStack::new(fibers.stack_size)?;
+        let depths = Depths::new(&stack, fibers.shallow_stack, self.inner().host_stack);
+        let slot = Box::new(Slot {
             coroutine: None,
             yielder: ptr::null(),
             state: State::Idle,
             cancelled: false,
-            saved: Saved { stack_limit: 0, entry: ptr::null_mut(), exit_fp: 0, exit_pc: 0 },
+            saved: Saved { stack_limit: depths.shallow, entry: ptr::null_mut(), exit_fp: 0, exit_pc: 0 },
             outer: ptr::null_mut(),
             inner: ptr::null_mut(),
             panic: None,
             store: self.inner_pointer().as_ptr(),
             place: NOWHERE,
             orphans: fibers.orphans.clone(),
-            stack: DefaultStack::new(fibers.stack_size)?,
-        };
-        stacks_mut().insert(slot.stack.limit().get(), slot.stack.base().get());
-        Ok(NonNull::from(Box::leak(Box::new(slot))))
+            stack,
+            depths,
+        });
+        let slot = Box::leak(slot);
+        depth::know(slot);
+        Ok(NonNull::from(slot))
     }
 
     /// Takes back a slot that nobody uses any more.
@@ -444,6 +458,8 @@ impl Store {
         let fibers = &self.inner().fibers;
         let mut idle = fibers.idle.borrow_mut();
         if idle.len() < fibers.max_idle {
+            // SAFETY: nobody uses the slot any more.
+            self.settle_stack(unsafe { &mut *slot.as_ptr() });
             idle.push(slot);
         } else {
             drop(idle);
@@ -523,33 +539,10 @@ fn not_resumable(why: &str) -> ! {
     panic!("a fiber was resumed that {why}")
 }
 
-impl Slot {
-    /// How far down compiled code may use the stack.
-    fn lowest(&self, host_stack: usize) -> usize {
-        self.stack.limit().get() + os::page_size() + host_stack
-    }
-}
-
 impl Drop for Slot {
     fn drop(&mut self) {
-        stacks_mut().remove(&self.stack.limit().get());
+        depth::forget(self);
     }
-}
-
-/// The stacks of all slots in the process: highest address by lowest. A store that is entered from another store's fiber
-/// finds there how deep it is.
-static STACKS: RwLock<BTreeMap<usize, usize>> = RwLock::new(BTreeMap::new());
-
-fn stacks_mut() -> RwLockWriteGuard<'static, BTreeMap<usize, usize>> {
-    STACKS.write().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The lowest usable address of the fiber's stack that an address lies on, if it is one's.
-#[cold]
-pub(crate) fn stack_start(address: usize) -> Option<usize> {
-    let stacks = STACKS.read().unwrap_or_else(PoisonError::into_inner);
-    let (limit, base) = stacks.range(..=address).next_back()?;
-    (address < *base).then(|| limit.saturating_add(os::page_size()))
 }
 
 impl std::fmt::Debug for Slot {
@@ -559,13 +552,15 @@ impl std::fmt::Debug for Slot {
 }
 
 impl Fibers {
-    pub(crate) fn new(stack_size: usize, max_idle: usize) -> Fibers {
+    pub(crate) fn new(stack_size: usize, shallow_stack: usize, max_idle: usize) -> Fibers {
         Fibers {
             current: Cell::new(ptr::null_mut()),
             idle: RefCell::default(),
             interrupted: RefCell::default(),
             stack_size,
+            shallow_stack,
             max_idle,
+            keeps_deep: Cell::new(false),
             orphans: Arc::default(),
         }
     }

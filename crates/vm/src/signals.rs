@@ -6,6 +6,10 @@
 //! there are [`HOST_STACK`](tombolo_compile::vmctx::HOST_STACK) bytes. Faults of other code go to the handler that was
 //! there before.
 //!
+//! One thing more it does itself: a function that finds its stack used up [begins again](begins_again) if there is more of
+//! it. That takes locks, which no signal handler may, if it does not know what the thread was doing: this one was at an
+//! instruction of a guest's, and holds none.
+//!
 //! A fault in guest code that is not a trap, because the compiler did not announce one there or because the address is
 //! not near any memory of the store, means that the sandbox failed. Then the process ends.
 
@@ -21,7 +25,7 @@ use crate::arch::Interrupted;
 use crate::backtrace::{self, Position};
 use crate::context::StoreContext;
 use crate::store::StoreRef;
-use crate::{Trap, code, entry};
+use crate::{Trap, code, entry, fiber};
 
 /// The signals of faults.
 const SIGNALS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
@@ -64,12 +68,33 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
     if by_kernel && code::is_guest_code(interrupted.pc) {
         // SAFETY: `info` is of a fault, and the guest's stack has room below its limit.
         unsafe {
+            if signal == libc::SIGILL && begins_again(interrupted, context) {
+                return;
+            }
             let address = (*info).si_addr() as usize;
             interrupted.redirect(context, trapped, address, signal as usize);
         }
     } else {
         // SAFETY: the arguments are the kernel's.
         unsafe { pass_on(signal, info, context) }
+    }
+}
+
+/// Lets a guest's function begin again that found too little stack, if its fiber may [become deep](fiber::deepen).
+///
+/// # Safety
+/// The thread was interrupted by a fault of guest code; `context` is the handler's.
+unsafe fn begins_again(interrupted: Interrupted, context: *mut c_void) -> bool {
+    let Some(code) = code::find(interrupted.pc) else { return false };
+    if code.trap_at(interrupted.pc) != Some(TrapCode::StackOverflow) {
+        return false;
+    }
+    let Some(start) = code.start_of(interrupted.pc) else { return false };
+    // SAFETY: the function has made its frame, so the frame pointer is one of compiled code's, above a live entry. Frames
+    // are checked at the beginning of a function.
+    unsafe {
+        let Some(record) = backtrace::entry_of(interrupted.fp) else { return false };
+        fiber::deepen((*record).store) && interrupted.restart(context, start)
     }
 }
 

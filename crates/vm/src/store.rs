@@ -28,6 +28,8 @@ pub struct StoreConfig {
     pub host_stack: usize,
     /// Bytes of stack of a fiber, `host_stack` included.
     pub fiber_stack: usize,
+    /// Bytes of stack that a fiber may have used and still be [shallow](Store::is_shallow).
+    pub shallow_stack: usize,
     /// How many stacks of ended fibers are kept for new ones.
     pub idle_fibers: usize,
     /// How much there may be in the store.
@@ -62,6 +64,7 @@ impl Default for StoreConfig {
             // Host functions in a debug build take more than ordinary ones do.
             host_stack: 4 * HOST_STACK,
             fiber_stack: WASM_STACK + 4 * HOST_STACK,
+            shallow_stack: 16 << 10,
             idle_fibers: 64,
             limits: Limits::default(),
             max_exception_bytes: 4 << 20,
@@ -129,13 +132,14 @@ impl Store {
             host_data: ptr::null_mut(),
         };
         let host_stack = config.host_stack.max(HOST_STACK);
+        let fiber_stack = config.fiber_stack.max(host_stack + LEAST_WASM_STACK);
         let own = Group::new(Limits::default());
         let inner = Box::new(StoreInner {
             context: UnsafeCell::new(context),
             pending: Cell::new(None),
             max_wasm_stack: config.max_wasm_stack,
             host_stack,
-            fibers: Fibers::new(config.fiber_stack.max(host_stack + LEAST_WASM_STACK), config.idle_fibers),
+            fibers: Fibers::new(fiber_stack, config.shallow_stack, config.idle_fibers),
             exceptions: Exceptions::new(config.max_exception_bytes),
             id: StoreId::next(),
             budget: Budget::new(config.limits),

@@ -37,6 +37,7 @@ impl StoreCore {
     pub fn begin_call(&self, func: &Arc<LiftedFunc>, call: Box<dyn HostCaller>) -> Result<TaskId> {
         self.check_running()?;
         func.guest.check_alive()?;
+        let _held = self.hold_stack()?;
         self.call_guest(func, Caller::Host(call))
     }
 
@@ -127,6 +128,7 @@ impl StoreCore {
         blocks: bool,
     ) -> Result<()> {
         if blocks {
+            let _held = self.hold_stack()?;
             let data = TaskData { func: None, caller: Caller::Nobody };
             let (task, thread) = self.tasks.borrow_mut().begin_sync(instance, data, ThreadData::OnStack)?;
             self.begin_thread(thread, Work::Task(Box::new(code)))?;

@@ -92,8 +92,10 @@ impl StoreCore {
                 Ok(lowered.returns(self.call_sync(lowered, func, args)?))
             }
             FuncValue::Guest(func) => {
+                let held = self.hold_stack()?;
                 let subtask = self.new_subtask(lowered, args, args.into())?;
                 let task = self.call_guest(func, Caller::Guest(subtask))?;
+                drop(held);
                 let callee = {
                     let mut tasks = self.tasks.borrow_mut();
                     tasks.subtask_mut(subtask).map(|data| data.callee = Callee::Guest(task))

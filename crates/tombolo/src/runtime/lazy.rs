@@ -133,6 +133,7 @@ impl StoreCore {
         prepared: &Activation<'_>,
         values: &mut [RawVal],
     ) -> Result<bool> {
+        let held = self.hold_stack()?;
         let instance = func.guest.instance;
         self.tasks.borrow_mut().instance_mut(instance)?.charge(STACK_COST)?;
         let core = CorePtr(NonNull::from(self));
@@ -185,6 +186,7 @@ impl StoreCore {
         if let Some(next) = self.handover.take() {
             self.resume_thread(next)?;
         }
+        drop(held);
         let lowered = lowered_of(prepared)?;
         self.end_call(&lowered, prepared)?;
         Ok(true)

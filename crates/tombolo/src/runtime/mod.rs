@@ -39,6 +39,7 @@ pub(crate) use guest::{Callable, Scope, end_of, handle_of};
 pub(crate) use host_task::{Driver, First, HostTask, HostTaskId};
 pub(crate) use instantiate::{ComponentValue, ExportItem, InstanceValue, instantiate};
 pub(crate) use island::Island;
+pub(crate) use thread::SHALLOW_STACK;
 
 use std::sync::Arc;
 

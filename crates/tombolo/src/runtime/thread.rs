@@ -8,22 +8,31 @@
 //!
 //! A thread that hands over to another one names it in `handover` and suspends its fiber; whoever resumed the first one
 //! goes on with the second.
+//!
+//! Each stack of a thread is charged to its instance, as one that is shallow ([`STACK_COST`]). Who has gone deeper and
+//! leaves that stack for another, to wait or for a call, is charged for its depth until they are back
+//! ([`StoreCore::hold_stack`]). What runs is not: that is one stack of each store, and `Limits::stack_bytes` bounds it.
 #![allow(unsafe_code, reason = "fibers hold a pointer to the store that they run in")]
 
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use tombolo_tasks::{Entering, Event, TaskId, ThreadId, Trap, WaitFor};
+use tombolo_tasks::{Charge, Entering, Event, TaskId, ThreadId, Trap, WaitFor};
 use tombolo_vm::{Fiber, InstanceHandle, RawVal, Step};
 
 use super::activation::Activation;
 use super::call_guest::func_of;
 use super::core::StoreCore;
 use super::{Callable, LiftedFunc, TaskData, ThreadData};
+use crate::ended::EndCause;
 use crate::error::{Error, Result};
 
-/// What an instance is charged for a stack in use: what the system keeps of one that is hardly used.
-pub(super) const STACK_COST: u64 = 16 << 10;
+/// Bytes that guests may use of a stack for what it is charged in any case. Guests made by today's compilers mostly use less
+/// than 12 KiB.
+pub(crate) const SHALLOW_STACK: usize = 16 << 10;
+
+/// What an instance is charged for a stack in use: that, and as much as functions of the host mostly take below.
+pub(super) const STACK_COST: u64 = (SHALLOW_STACK + (8 << 10)) as u64;
 
 /// What a thread does when it is given a fiber.
 pub(super) enum Work {
@@ -224,6 +233,7 @@ impl StoreCore {
 
     /// Blocks the current thread until `what` has come (`Thread.wait_until`).
     pub fn block(&self, what: WaitFor) -> Result<()> {
+        let _held = self.hold_stack()?;
         let thread = self.current_thread()?;
         self.tasks.borrow_mut().start_waiting(thread, what)?;
         self.leave(thread, None)
@@ -239,6 +249,34 @@ impl StoreCore {
         // SAFETY: between a fiber's beginning and here are guest frames, the host's entries, and this function's
         // callers: none of them holds a borrow of a store's part, a lock or anything of this thread.
         unsafe { self.suspend() }
+    }
+
+    /// Charges for the depth of the stack that is going to be left for another, until that is over. To be asked before
+    /// anything else is done.
+    ///
+    /// # Errors
+    /// When the island that runs would exceed its budget.
+    #[inline]
+    pub(super) fn hold_stack(&self) -> Result<Option<Charge>> {
+        if self.vm.is_shallow() { Ok(None) } else { self.hold_deep_stack() }
+    }
+
+    #[cold]
+    fn hold_deep_stack(&self) -> Result<Option<Charge>> {
+        let bytes = self.vm.trim_stack() as u64;
+        // The stack is that of the thread which began on it, whoever else it has called there.
+        let owner = self.vm.stack_top().and_then(|top| self.islands_below(top).pop());
+        let Some(owner) = owner.filter(|_| bytes != 0) else { return Ok(None) };
+        match owner.budget.charge(bytes) {
+            Ok(charge) => Ok(Some(charge)),
+            Err(trap) if self.running_island().is_none_or(|island| Arc::ptr_eq(&island, &owner)) => {
+                Err(trap.into())
+            }
+            Err(trap) => {
+                self.end_island(&owner, EndCause::Failed(trap.into()));
+                Ok(None)
+            }
+        }
     }
 
     /// Runs other threads of the instance until one can go on that lies on its caller's stack.

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use crate::runtime::SHALLOW_STACK;
+
 /// How much the guests of a store may take up, and make the host take up for them: all of them together, or those of one
 /// root instance ([`Linker::within`](crate::Linker::within)). And how long each root instance may run.
 ///
@@ -32,7 +34,8 @@ pub struct Limits {
     /// Instances, those of components and those of core modules. 10,000 by default.
     pub instances: u64,
     /// Bytes that the host holds for one root instance, with all component instances inside it: handles, tasks, queued
-    /// events, functions of the host that have not returned with what they were passed, streams of the host. No call may
+    /// events, stacks that are suspended (24 KiB each, and for one that is deep its depth), functions of the host that have not
+    /// returned with what they were passed, streams of the host. No call may
     /// pass more values to the host than are left of them. 64 MiB by default. A store's limits say it for each root instance that has no limits of its own.
     pub host_bytes: u64,
     /// Bytes of exceptions that guests refer to; as much again may be taken by those that they no longer refer to. 4 MiB by
@@ -76,6 +79,7 @@ impl Limits {
         tombolo_vm::StoreConfig {
             max_wasm_stack: self.stack_bytes,
             fiber_stack: self.stack_bytes.saturating_add(config.host_stack),
+            shallow_stack: SHALLOW_STACK,
             limits: self.of_group(),
             max_exception_bytes: self.exception_bytes,
             ..config

@@ -9,6 +9,9 @@ pub(crate) const HOARDS: &[&str] = &[
     "error-contexts",
     "threads",
     "stacks",
+    "stacks-that-were-deep",
+    "stacks-that-are-deep",
+    "stacks-on-stacks",
     "subtasks",
     "strings",
     "large",
@@ -19,7 +22,7 @@ pub(crate) const HOARDS: &[&str] = &[
 
 /// The functions of [`GUEST`] that do much, and give back what they take.
 pub(crate) const FRUGAL: &[&str] =
-    &["cancelled-calls", "dropped-streams", "dropped-host-streams", "ended-threads"];
+    &["cancelled-calls", "dropped-streams", "dropped-host-streams", "ended-threads", "deep-threads"];
 
 pub(crate) const GUEST: &str = r#"(component $hoarder
     (import "never" (func $never async (param "s" string)))
@@ -29,7 +32,7 @@ pub(crate) const GUEST: &str = r#"(component $hoarder
     (type $word (future u32))
     (core module $libc
         (memory (export "memory") 32)
-        (table (export "table") 4 funcref)
+        (table (export "table") 6 funcref)
         (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable))
     (core instance $libc (instantiate $libc))
     (component $held-back
@@ -63,11 +66,12 @@ pub(crate) const GUEST: &str = r#"(component $hoarder
     (core func $later (canon thread.resume-later))
     (core func $suspend (canon thread.suspend))
     (core func $yield (canon thread.yield))
+    (core func $switch (canon thread.suspend-then-resume))
     (core func $never' (canon lower (func $never) async (memory (core memory $libc "memory"))))
     (core func $large' (canon lower (func $large) async (memory (core memory $libc "memory"))))
     (core func $stream' (canon lower (func $stream)))
     (core module $m
-        (import "" "table" (table 4 funcref))
+        (import "" "table" (table 6 funcref))
         (import "" "set" (func $set (result i32)))
         (import "" "new-stream" (func $new-stream (result i64)))
         (import "" "new-future" (func $new-future (result i64)))
@@ -78,6 +82,7 @@ pub(crate) const GUEST: &str = r#"(component $hoarder
         (import "" "later" (func $later (param i32)))
         (import "" "suspend" (func $suspend (result i32)))
         (import "" "yield" (func $yield (result i32)))
+        (import "" "switch" (func $switch (param i32) (result i32)))
         (import "" "never" (func $never (param i32 i32) (result i32)))
         (import "" "large" (func $large (param i32) (result i32)))
         (import "" "stream" (func $stream (result i32)))
@@ -90,7 +95,24 @@ pub(crate) const GUEST: &str = r#"(component $hoarder
         (import "" "drop-writable" (func $drop-writable (param i32)))
         (func $thread (param i32) (drop (call $suspend)))
         (func $ends (param i32))
-        (elem (i32.const 0) func $thread $ends)
+        ;; Down to two thirds of what there is, and back.
+        (func $down (param $levels i32) (result i32)
+            (if (result i32) (local.get $levels)
+                (then (i32.add (i32.const 1) (call $down (i32.sub (local.get $levels) (i32.const 1)))))
+                (else (i32.const 0))))
+        (func $suspend-at (param $levels i32) (result i32)
+            (if (result i32) (local.get $levels)
+                (then (i32.add (i32.const 1) (call $suspend-at (i32.sub (local.get $levels) (i32.const 1)))))
+                (else (call $suspend))))
+        (func $call-at (param $levels i32) (result i32)
+            (if (result i32) (local.get $levels)
+                (then (i32.add (i32.const 1) (call $call-at (i32.sub (local.get $levels) (i32.const 1)))))
+                (else (call $switch (call $new-thread (i32.const 4) (i32.const 0))))))
+        (func $was-deep (param i32) (drop (call $down (i32.const 20_000))) (drop (call $suspend)))
+        (func $is-deep (param i32) (drop (call $suspend-at (i32.const 7_000))))
+        (func $goes-on (param i32) (drop (call $call-at (i32.const 7_000))))
+        (func $deep-ends (param i32) (drop (call $down (i32.const 20_000))))
+        (elem (i32.const 0) func $thread $ends $was-deep $is-deep $goes-on $deep-ends)
         (func (export "sets") (loop $l (drop (call $set)) (br $l)))
         (func (export "streams") (loop $l (drop (call $new-stream)) (br $l)))
         (func (export "futures") (loop $l (drop (call $new-future)) (br $l)))
@@ -99,6 +121,14 @@ pub(crate) const GUEST: &str = r#"(component $hoarder
         (func (export "threads") (loop $l (drop (call $new-thread (i32.const 0) (i32.const 0))) (br $l)))
         (func (export "stacks") (loop $l
             (call $later (call $new-thread (i32.const 0) (i32.const 0))) (drop (call $yield)) (br $l)))
+        (func (export "stacks-that-were-deep") (loop $l
+            (call $later (call $new-thread (i32.const 2) (i32.const 0))) (drop (call $yield)) (br $l)))
+        (func (export "stacks-that-are-deep") (loop $l
+            (call $later (call $new-thread (i32.const 3) (i32.const 0))) (drop (call $yield)) (br $l)))
+        (func (export "stacks-on-stacks") (drop (call $call-at (i32.const 7_000))))
+        (func (export "deep-threads") (local $n i32) (loop $l
+            (call $later (call $new-thread (i32.const 5) (i32.const 0))) (drop (call $yield))
+            (br_if $l (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 1000)))))
         (func (export "subtasks") (loop $l (drop (call $never (i32.const 0) (i32.const 0))) (br $l)))
         (func (export "strings") (loop $l (drop (call $never (i32.const 0) (i32.const 1000000))) (br $l)))
         (func (export "large") (loop $l (drop (call $large (i32.const 0))) (br $l)))
@@ -140,6 +170,7 @@ pub(crate) const GUEST: &str = r#"(component $hoarder
         (export "write" (func $write)) (export "new-resource" (func $new-resource))
         (export "new-context" (func $new-context)) (export "new-thread" (func $new-thread))
         (export "later" (func $later)) (export "suspend" (func $suspend)) (export "yield" (func $yield))
+        (export "switch" (func $switch))
         (export "never" (func $never')) (export "large" (func $large')) (export "stream" (func $stream'))
         (export "hold" (func $hold)) (export "wait" (func $wait))
         (export "cancel" (func $cancel)) (export "drop" (func $drop)) (export "cancel-write" (func $cancel-write))
@@ -151,6 +182,10 @@ pub(crate) const GUEST: &str = r#"(component $hoarder
     (func (export "error-contexts") (canon lift (core func $i "error-contexts")))
     (func (export "threads") async (canon lift (core func $i "threads")))
     (func (export "stacks") async (canon lift (core func $i "stacks")))
+    (func (export "stacks-that-were-deep") async (canon lift (core func $i "stacks-that-were-deep")))
+    (func (export "stacks-that-are-deep") async (canon lift (core func $i "stacks-that-are-deep")))
+    (func (export "stacks-on-stacks") async (canon lift (core func $i "stacks-on-stacks")))
+    (func (export "deep-threads") async (canon lift (core func $i "deep-threads")))
     (func (export "subtasks") (canon lift (core func $i "subtasks")))
     (func (export "strings") (canon lift (core func $i "strings")))
     (func (export "large") (canon lift (core func $i "large")))

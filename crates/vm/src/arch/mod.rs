@@ -1,7 +1,7 @@
 //! What depends on the processor: entering compiled code and leaving it, and the registers of an interrupted thread.
 //!
 //! Every architecture provides `enter`, `leave`, `is_entry_return`, `stack_pointer`, `interrupt_shim`, and, for the
-//! signal handler, `Interrupted` with `of` and `redirect`.
+//! signal handler, `Interrupted` with `of`, `redirect` and `restart`.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

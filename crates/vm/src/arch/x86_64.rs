@@ -199,6 +199,30 @@ impl Interrupted {
         }
     }
 
+    /// Lets a function begin again that has found too little stack for its frame, once the handler returns.
+    ///
+    /// Functions look for that right after `push rbp` and `mov rbp, rsp`, and change no register until then but one that is
+    /// nobody's, r10. Returns whether the function is one that begins so.
+    ///
+    /// # Safety
+    /// As for [`Interrupted::of`]; `start` is the first instruction of the function in whose frame check the thread was
+    /// interrupted.
+    pub(crate) unsafe fn restart(self, context: *mut c_void, start: *const u8) -> bool {
+        const FRAME: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
+        // SAFETY: the caller's promise; a function that makes a frame is longer than this. At the frame pointer lies what
+        // was pushed.
+        unsafe {
+            if start.cast::<[u8; 4]>().read_unaligned() != FRAME {
+                return false;
+            }
+            let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
+            registers[libc::REG_RSP as usize] = (self.fp + size_of::<usize>()) as i64;
+            registers[libc::REG_RBP as usize] = *(self.fp as *const i64);
+            registers[libc::REG_RIP as usize] = start as i64;
+        }
+        true
+    }
+
     /// Lets the thread continue in `stub`, below its stack pointer, once the handler returns.
     ///
     /// # Safety

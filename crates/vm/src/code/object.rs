@@ -117,6 +117,17 @@ impl CodeObject {
         self.tables.functions.iter().map(|function| self.code().wrapping_add(function.start as usize))
     }
 
+    /// The first instruction of the function that an address lies in.
+    pub(crate) fn start_of(&self, address: usize) -> Option<*const u8> {
+        match self.kind {
+            CodeKind::Trampoline { .. } => Some(self.code()),
+            CodeKind::Module { .. } => {
+                let function = self.tables.functions.get(self.function_at(address)? as usize)?;
+                Some(self.code().wrapping_add(function.start as usize))
+            }
+        }
+    }
+
     /// Why the instruction at an address traps.
     pub(crate) fn trap_at(&self, address: usize) -> Option<TrapCode> {
         let offset = self.offset(address)?;
@@ -200,7 +211,7 @@ impl Drop for CodeObject {
     }
 }
 
-/// All published code by its first address. Never used in a signal handler.
+/// All published code by its first address. Used by a signal handler only where the thread was at a guest's instruction.
 static OBJECTS: RwLock<BTreeMap<usize, Weak<CodeObject>>> = RwLock::new(BTreeMap::new());
 
 /// The code that an address lies in.

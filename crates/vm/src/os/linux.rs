@@ -65,8 +65,7 @@ impl Reservation {
         let address = self.range(start, len)?;
         self.protect(start, len, MprotectFlags::empty())?;
         // SAFETY: the range lies in this reservation, and its owner says that its contents are not needed.
-        unsafe { rustix::mm::madvise(address.cast(), len, Advice::LinuxDontNeed)? };
-        Ok(())
+        unsafe { give_back(address as usize, len) }
     }
 
     fn protect(&self, start: usize, len: usize, flags: MprotectFlags) -> io::Result<()> {
@@ -92,6 +91,16 @@ impl Drop for Reservation {
         // SAFETY: the range is this reservation's, and its owner gives it up. Failure leaks address space.
         let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
     }
+}
+
+/// Gives the pages of a range back, which then reads as zero.
+///
+/// # Safety
+/// The range is whole pages of anonymous memory that is the caller's, and what is in it is not needed.
+pub(crate) unsafe fn give_back(start: usize, len: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    unsafe { rustix::mm::madvise(start as *mut c_void, len, Advice::LinuxDontNeed)? };
+    Ok(())
 }
 
 /// Bytes of a page.

@@ -61,12 +61,14 @@ impl StoreCore {
     }
 
     pub(super) fn subtask_cancel(&self, instance: InstanceId, is_async: bool, index: u32) -> Result<u32> {
+        let held = self.hold_stack()?;
         let begun = self.tasks.borrow_mut().subtask_cancel(instance, index)?;
         let subtask = match begun {
             SubtaskCancel::Resolved(state) => return Ok(state as u32),
             SubtaskCancel::Request(subtask) => subtask,
         };
         self.cancel_callee(subtask)?;
+        drop(held);
         let finish = |core: &StoreCore| core.tasks.borrow_mut().finish_subtask_cancel(subtask, is_async);
         let mut state = finish(self)?;
         if state.is_none() && !is_async {

@@ -31,6 +31,7 @@ impl StoreCore {
     }
 
     pub(super) fn thread_suspend(&self) -> Result<u32> {
+        let _held = self.hold_stack()?;
         let thread = self.current_thread()?;
         self.tasks.borrow_mut().thread_suspend(thread)?;
         self.leave(thread, None)?;
@@ -38,6 +39,7 @@ impl StoreCore {
     }
 
     pub(super) fn thread_yield(&self) -> Result<u32> {
+        let _held = self.hold_stack()?;
         let thread = self.current_thread()?;
         self.tasks.borrow_mut().thread_yield(thread)?;
         self.leave(thread, None)?;
@@ -45,6 +47,7 @@ impl StoreCore {
     }
 
     pub(super) fn thread_switch(&self, switch: Switch, index: u32) -> Result<u32> {
+        let _held = self.hold_stack()?;
         let thread = self.current_thread()?;
         let other = {
             let mut tasks = self.tasks.borrow_mut();
