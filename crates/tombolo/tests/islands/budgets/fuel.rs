@@ -1,8 +1,10 @@
 //! Fuel.
 
+use std::time::{Duration, Instant};
+
 use tombolo::{Component, Instance, Linker, Result, Store, StoreMut, TrapCode};
 
-use super::{Budget, code, counting};
+use super::{BUDGETS, Budget, code, counting};
 use crate::{run, waited};
 
 /// Counts down from a number, and has its callee do so.
@@ -29,6 +31,9 @@ const DOWN: &str = r#"(component $down
         (import "" "next-down" (func $next-down (param i32) (result i32)))
         (import "" "next-echo" (func $next-echo (param i32 i32 i32)))
         (func (export "next-down") (param i32) (result i32) (call $next-down (local.get 0)))
+        (func (export "next-down-twice") (param i32) (result i32)
+            (drop (call $next-down (local.get 0)))
+            (loop (result i32) (call $next-down (local.get 0))))
         (func (export "next-echo") (call $next-echo (i32.const 0) (i32.const 5) (i32.const 32)))
         (func (export "set") (param i32) (global.set $rounds (local.get 0)))
         (func (export "echo") (param i32 i32) (result i32)
@@ -38,6 +43,7 @@ const DOWN: &str = r#"(component $down
         (export "next-down" (func $next-down)) (export "next-echo" (func $next-echo))))))
     (func (export "down") (param "n" u32) (result u32) (canon lift (core func $libc "down")))
     (func (export "next-down") (param "n" u32) (result u32) (canon lift (core func $i "next-down")))
+    (func (export "next-down-twice") (param "n" u32) (result u32) (canon lift (core func $i "next-down-twice")))
     (func (export "next-echo") (canon lift (core func $i "next-echo")))
     (func (export "set") (param "rounds" u32) (canon lift (core func $i "set")))
     (func (export "echo") (param "s" string) (result string) (canon lift (core func $i "echo")
@@ -142,18 +148,41 @@ impl Pair {
     }
 }
 
-/// … and ends alone, if nobody waits for it.
+/// The callee has returned already.
 #[test]
-fn a_caller_without_fuel_leaves_its_callee() {
+fn a_caller_that_takes_too_long_for_a_result_ends_alone() {
+    for (after, budget) in [0, 1000].into_iter().flat_map(|after| BUDGETS.map(|budget| (after, budget))) {
+        let mut pair = Pair::new(after);
+        let (caller, callee) = (pair.caller.clone(), pair.callee.clone());
+        let spent = pair.spent_in_echo()[1];
+        pair.refuel(false, false);
+        pair.store.set_fuel(u64::MAX).unwrap();
+        pair.set_rounds(&caller, 0);
+        match budget {
+            // Enough for the instructions, and not for what comes back: its `realloc` goes on for long.
+            Budget::Fuel => caller.set_fuel(&mut pair.store, Some(spent + 10_000)).unwrap(),
+            Budget::Deadline => {
+                let at = Instant::now() + Duration::from_millis(50);
+                caller.set_deadline(&mut pair.store, Some(at)).unwrap();
+            }
+        }
+        let error = run(&mut pair.store, &caller, "next-echo").unwrap_err();
+        assert_eq!(code(&error), Some(budget.code()), "{error}");
+        budget.has_ended(&caller);
+        assert!(callee.ended().is_none(), "{after}: {:?}", callee.ended());
+        assert_eq!(pair.number(&callee, "down", 1_000).unwrap(), 7);
+    }
+}
+
+#[test]
+fn one_without_fuel_is_no_concern_of_others() {
     for after in [0, 1000] {
         let mut pair = Pair::new(after);
         let (caller, callee) = (pair.caller.clone(), pair.callee.clone());
-        // Enough for the instructions, and not for what comes back: its `realloc` goes on for long.
-        let spent = pair.spent_in_echo()[1];
-        pair.set_rounds(&caller, 1_000_000);
-        pair.refuel(true, false);
-        caller.set_fuel(&mut pair.store, Some(spent + 10_000)).unwrap();
-        let error = run(&mut pair.store, &caller, "next-echo").unwrap_err();
+        // It has none for what it does once its callee has returned.
+        pair.refuel(true, true);
+        caller.set_fuel(&mut pair.store, Some(1)).unwrap();
+        let error = pair.number(&caller, "next-down-twice", 1_000).unwrap_err();
         assert_eq!(code(&error), Some(TrapCode::OutOfFuel), "{error}");
         Budget::Fuel.has_ended(&caller);
         assert!(callee.ended().is_none(), "{after}: {:?}", callee.ended());

@@ -3,6 +3,7 @@
 
 mod deadline;
 mod fuel;
+mod streams;
 
 use std::time::{Duration, Instant};
 

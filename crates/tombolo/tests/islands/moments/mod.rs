@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tombolo::{
     Accessor, Component, EndCause, Ended, Engine, Error, ErrorKind, Feature, Instance, Limits, Linker,
@@ -45,14 +45,35 @@ impl Random {
 
 struct Thing;
 
+/// What kind of world it is.
+#[derive(Clone, Copy)]
+struct Kind {
+    /// Whether guests run in time slices.
+    sliced: bool,
+    /// Whether they have checks for deadlines.
+    checked: bool,
+    /// Whether what they do is counted.
+    counted: bool,
+    /// After how many calls adapters are compiled.
+    after: u32,
+}
+
+/// How an instance is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blow {
+    End,
+    Deadline,
+}
+
 struct Host {
     random: Random,
     /// Whom the host may strike.
     chain: Vec<Instance>,
-    /// Whom it strikes for sure.
-    surely: Option<Instance>,
+    /// Whom it strikes for sure, and how.
+    surely: Option<(Instance, Blow)>,
     /// Resources that it made and has not seen dropped.
     things: i32,
+    kind: Kind,
 }
 
 /// A future of the host's that is under way.
@@ -73,13 +94,33 @@ impl Drop for Guard {
 
 fn strike(mut store: StoreMut<'_, Host>) -> Result<()> {
     let host = store.data_mut();
-    if let Some(target) = host.surely.take() {
-        return target.end(store);
+    match host.surely.take() {
+        Some((target, Blow::End)) => return target.end(store),
+        Some((target, Blow::Deadline)) => return target.set_deadline(store, Some(Instant::now())),
+        None => {}
     }
     // Not always, so that some scripts go on.
     let at = host.random.below(25) as usize;
-    let Some(target) = host.chain.get(at).cloned() else { return Ok(()) };
-    target.end(store)
+    let how = host.random.next();
+    match host.chain.get(at).cloned() {
+        Some(target) => end_somehow(store, &target, how),
+        None => Ok(()),
+    }
+}
+
+/// Ends an instance, or gives it little to live on.
+fn end_somehow(mut store: StoreMut<'_, Host>, target: &Instance, how: u64) -> Result<()> {
+    let (how, little) = (how % 3, how / 3 % 200);
+    if target.ended().is_some() {
+        return Ok(());
+    }
+    match how {
+        0 if store.data().kind.counted => target.set_fuel(store.as_mut(), Some(little)),
+        1 if store.data().kind.checked => {
+            target.set_deadline(store.as_mut(), Some(Instant::now() + Duration::from_micros(little / 2)))
+        }
+        _ => target.end(store),
+    }
 }
 
 /// What the nodes import, and for the server the next one too.
@@ -175,24 +216,27 @@ struct World {
 impl World {
     fn new(seed: u64) -> World {
         let mut random = Random(seed);
-        let sliced = random.below(3) == 0;
+        let [sliced, checked, counted] = [(); 3].map(|()| random.below(3) == 0);
         let after = random.one_of(&[0, 2, 30]);
-        World::with(random, sliced, after)
+        World::with(random, Kind { sliced, checked: checked || sliced, counted, after })
     }
 
-    /// One with time slices or without, and with compiled adapters after so many calls.
-    fn with(mut random: Random, sliced: bool, after: u32) -> World {
+    fn with(mut random: Random, kind: Kind) -> World {
         let engine = engine(|config| {
             for feature in Feature::ALL {
                 config.feature(*feature, true);
             }
-            config.optimize(false).deadlines(sliced).adapters_after(after)
+            config.optimize(false).deadlines(kind.checked).fuel(kind.counted).adapters_after(kind.after)
         });
         // Room for one chain, and the one that waits to be freed.
         let limits = Limits { memories: 9, instances: 40, host_bytes: 1 << 20, ..Limits::default() };
-        let host = Host { random: Random(random.next()), chain: Vec::new(), surely: None, things: 0 };
+        let (random_of_host, chain) = (Random(random.next()), Vec::new());
+        let host = Host { random: random_of_host, chain, surely: None, things: 0, kind };
         let mut store = Store::with_limits(&engine, host, limits);
-        if sliced {
+        if kind.counted {
+            store.set_fuel(u64::MAX).unwrap();
+        }
+        if kind.sliced {
             store.set_time_slice(Some(Duration::from_micros(20))).unwrap();
         }
         let grace = random.one_of(&[None, Some(Duration::ZERO), Some(Duration::from_micros(100))]);
@@ -253,7 +297,8 @@ impl World {
                     }
                     8 if random.below(6) == 0 => {
                         let at = random.below(3) as usize;
-                        store.with(|store| chain[at].end(store)).unwrap();
+                        let how = random.next();
+                        store.with(|store| end_somehow(store, &chain[at], how)).unwrap();
                     }
                     _ => yield_now().await,
                 }
