@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use super::activity::{Activity, Order};
 use super::config::DEFAULT_HEADERS;
 use super::exchange::Front;
+use super::outbox::Socket;
 use super::tls::chose_http2;
 use super::transport::Transport;
 use super::worker::Worker;
@@ -31,6 +32,7 @@ pub(super) async fn serve<H: Handler>(
     worker: Rc<Worker<H>>,
     activity: Rc<Activity>,
 ) {
+    let stream = Socket::new(stream, worker.outbox.clone(), activity.clone());
     let front = Rc::new(Front { worker, activity, peer });
     match front.worker.config.tls.clone() {
         None => open(stream, None, front).await,
@@ -39,7 +41,7 @@ pub(super) async fn serve<H: Handler>(
     }
 }
 
-async fn open_tls<H: Handler>(stream: TcpStream, tls: Tls, front: Rc<Front<H>>) {
+async fn open_tls<H: Handler>(stream: Socket, tls: Tls, front: Rc<Front<H>>) {
     let handshake = Box::pin(TlsAcceptor::from(tls.config).accept(stream));
     // A peer that does not finish its handshake, or cannot, has nobody to be told anything.
     if let Some(Ok(stream)) = unless_aborted(&front.activity, handshake).await {

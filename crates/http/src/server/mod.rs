@@ -36,6 +36,7 @@ mod connection;
 mod exchange;
 mod listen;
 mod log;
+mod outbox;
 mod request_body;
 mod response_body;
 mod tls;

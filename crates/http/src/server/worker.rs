@@ -17,6 +17,7 @@ use super::activity::{Activity, Order, Patience, Phase};
 use super::clock::{Clock, Ticks};
 use super::connection::{self, Protocols};
 use super::log::RequestId;
+use super::outbox::Outbox;
 use super::request_body::Upload;
 use super::{Config, Handler};
 
@@ -82,6 +83,7 @@ pub(super) struct Worker<H> {
     pub(super) protocols: Protocols,
     index: usize,
     clock: Rc<Clock>,
+    pub(super) outbox: Rc<Outbox>,
     load: Arc<Load>,
     connections: RefCell<HashMap<u64, Rc<Activity>>>,
     uploads: RefCell<Vec<(Weak<Upload>, Ticks)>>,
@@ -117,6 +119,7 @@ impl Seat {
             index,
             clock: Rc::new(Clock::new(&config.timeouts)),
             config,
+            outbox: Rc::new(Outbox::new()),
             load,
             connections: RefCell::default(),
             uploads: RefCell::default(),
@@ -171,7 +174,7 @@ impl<H> Worker<H> {
 
 impl<H: Handler> Worker<H> {
     async fn serve(self: Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let Self { clock, config, .. } = &*self;
+        let Self { clock, config, outbox, .. } = &*self;
         let mut patience = Patience {
             headers: clock.ticks(config.timeouts.headers),
             idle: clock.ticks(config.timeouts.idle),
@@ -187,6 +190,7 @@ impl<H: Handler> Worker<H> {
                     Some(Command::Stop) | None => return,
                 },
                 _ = ticks.tick() => self.tick(&mut patience),
+                () = outbox.due() => outbox.send(),
                 () = self.emptied.notified() => {}
             }
             if self.is_draining() && self.connections.borrow().is_empty() && commands.is_empty() {
