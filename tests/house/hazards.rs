@@ -38,6 +38,7 @@ const HAZARDS: &[(&str, &[&str])] = &[
             "realloc_that_grows_memory_is_followed",
             "realloc_that_traps_ends_the_lowering",
             "realloc_of_the_target_that_misbehaves_traps",
+            "a_caller_that_cannot_take_the_result_of_an_async_function_ends_alone",
             "nothing_is_called_blocks_or_yields_inside_realloc",
         ],
     ),

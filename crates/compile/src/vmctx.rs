@@ -156,11 +156,17 @@ pub enum Helper {
     /// `(link, result: u32, address: u64, length: u64, out: *mut [u64; 2]) -> u64`: passes on a string whose encodings are
     /// not both UTF-8; `out` gets where it is then and how long. 0, or else there is a trap to raise. Calls `realloc`.
     Transcode,
+    /// `(link, align: u32, size: u64) -> u64`: room in the caller's memory, from its `realloc`, which is called so that a trap
+    /// in it cuts off nobody else; or `u64::MAX` with a trap to raise.
+    Realloc,
+    /// `(link, activation) -> u64`: a trap is set because the result of an `async` function could not be carried. If that is the
+    /// caller's fault, its island ends, and the callee goes on: 0. Else there is a trap to raise.
+    CallerFailed,
 }
 
 impl Helper {
     /// How many there are.
-    pub const COUNT: usize = Helper::Transcode as usize + 1;
+    pub const COUNT: usize = Helper::CallerFailed as usize + 1;
 }
 
 /// Why an adapter fails, with what the four values are.

@@ -230,6 +230,11 @@ impl Store {
         self.inner().pending.set(Some(trap));
     }
 
+    /// Takes back the trap that was set last and not raised.
+    pub fn take_pending(&self) -> Option<Trap> {
+        self.inner().pending.take()
+    }
+
     pub(crate) fn inner(&self) -> &StoreInner {
         // SAFETY: a `Store` is only dropped, and a `StoreRef` only used, while its contents are alive. They are never
         // borrowed mutably, and what changes is in cells.

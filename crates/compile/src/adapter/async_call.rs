@@ -28,8 +28,7 @@ pub(super) fn build_return(b: FunctionBuilder<'_>, adapter: &Adapter<'_>, isa: &
     builder.returning = true;
     let (flags, store) = (builder.flags(), builder.store);
     let activation = builder.b.ins().load(POINTER, flags, store, store_context::ACTIVATION as i32);
-    let returned = builder.carry_result(&caller, &callee, &results, activation)?;
-    builder.keep_result(activation, &returned);
+    builder.carry_result(&caller, &callee, &results, activation)?;
     builder.note_returned(activation);
     builder.b.ins().return_(&[]);
     builder.end(isa);
@@ -67,8 +66,7 @@ impl<'a> Builder<'a, '_> {
         } else {
             self.returning = true;
             let at = self.activation_address();
-            let returned = self.carry_result(caller, callee, &results, at)?;
-            self.keep_result(at, &returned);
+            self.carry_result(caller, callee, &results, at)?;
             self.finish(RETURNED, None, &mut []);
             self.note_returned(at);
             if self.adapter.post_return {
@@ -193,25 +191,36 @@ impl<'a> Builder<'a, '_> {
         self.go_on_in(go_on);
     }
 
-    /// Takes the result to the caller's memory, or returns it flat.
+    /// Takes the result to the caller's memory, or keeps it flat in the activation, and goes on. So it does if the caller fails:
+    /// that is nothing to the callee.
     fn carry_result(
         &mut self,
         caller: &Core<'a>,
         callee: &Core<'a>,
         results: &[Value],
         activation: Value,
-    ) -> Result<Vec<Value>> {
+    ) -> Result<()> {
         let flags = self.flags();
+        let (failing, go_on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(failing);
+        self.failing = Some(failing);
         let out = self.b.ins().load(types::I64, flags, activation, activation::VALUE as i32);
-        self.results(caller, callee, results, Some(out))
-    }
-
-    /// Keeps the flat result, of which there is one at most.
-    fn keep_result(&mut self, activation: Value, returned: &[Value]) {
-        let flags = self.flags();
+        let returned = self.results(caller, callee, results, Some(out))?;
+        self.failing = None;
+        // There is one at most.
         if let Some(value) = returned.first() {
             self.b.ins().store(flags, *value, activation, activation::VALUE as i32);
         }
+        self.b.ins().jump(go_on, &[]);
+
+        self.go_on_in(failing);
+        let store = self.store;
+        record_exit(&mut self.b, store);
+        let failed = self.helper(Helper::CallerFailed, &[activation], true);
+        self.raise_if(failed);
+        self.b.ins().jump(go_on, &[]);
+        self.go_on_in(go_on);
+        Ok(())
     }
 
     fn note_returned(&mut self, activation: Value) {

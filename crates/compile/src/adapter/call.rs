@@ -145,6 +145,7 @@ impl<'a, 'b> Builder<'a, 'b> {
             lends: 0,
             returning: false,
             depth: 0,
+            failing: None,
             bases: [None; 2],
         };
         builder.store = builder.of_link(host_context::STORE);

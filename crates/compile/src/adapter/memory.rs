@@ -7,7 +7,7 @@ use tombolo_types::core::{FuncType, ValType};
 
 use super::{Builder, Party, Result, Unsupported};
 use crate::signature::{POINTER, V128, host_signature, wasm_signature};
-use crate::trampoline::raise;
+use crate::trampoline::{raise, record_exit};
 use crate::vmctx::{Failure, Helper, activation, definition, func_ref, link, store_context};
 
 /// Lists and strings longer than this many bytes are refused.
@@ -140,7 +140,12 @@ impl Builder<'_, '_> {
 
     /// Raises the trap that a helper has set.
     pub(super) fn raise(&mut self) {
-        raise(&mut self.b, self.store);
+        match self.failing {
+            Some(failing) => {
+                self.b.ins().jump(failing, &[]);
+            }
+            None => raise(&mut self.b, self.store),
+        }
     }
 
     /// Calls a helper. The result is 64 bits if it has any.
@@ -199,7 +204,7 @@ impl Builder<'_, '_> {
     pub(super) fn prepare_realloc(&mut self, values: impl Iterator<Item = TypeRef>) {
         let types = self.adapter.types;
         let mut values = values;
-        if values.any(|ty| is_allocated(types, ty)) {
+        if !self.reallocs_apart() && values.any(|ty| is_allocated(types, ty)) {
             self.prepare_realloc_activation();
         }
     }
@@ -230,11 +235,27 @@ impl Builder<'_, '_> {
         }
     }
 
+    /// Whether the target's `realloc` is called by a helper: if it traps, that must not cut off the callee of an `async` function,
+    /// which goes on after it has returned its result.
+    fn reallocs_apart(&self) -> bool {
+        self.returning && self.adapter.is_async()
+    }
+
     /// Room for `len` bytes in the target's memory, checked.
     pub(super) fn allocate(&mut self, align: u32, len: Value) -> Result<Value> {
         let party = self.target();
         if !self.side(party).realloc {
             return Err(Unsupported);
+        }
+        if self.reallocs_apart() {
+            let store = self.store;
+            record_exit(&mut self.b, store);
+            let align = self.b.ins().iconst(types::I32, i64::from(align));
+            let address = self.helper(Helper::Realloc, &[align, len], true);
+            let failed = self.b.ins().icmp_imm_s(IntCC::Equal, address, -1);
+            self.raise_if(failed);
+            self.bases = [None; 2];
+            return Ok(address);
         }
         let offset = match party {
             Party::Caller => link::CALLER_REALLOC,

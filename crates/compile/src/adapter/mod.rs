@@ -101,6 +101,8 @@ struct Builder<'a, 'b> {
     returning: bool,
     /// How deep in lists the value is.
     depth: u32,
+    /// Where to go with a trap that is set, if it is not to be raised at once.
+    failing: Option<Block>,
     /// Where the memories begin, as long as nothing runs that may move them.
     bases: [Option<Value>; 2],
 }

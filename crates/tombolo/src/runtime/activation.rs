@@ -383,12 +383,17 @@ impl StoreCore {
                 let mut tasks = self.tasks.borrow_mut();
                 let (task, _) = tasks.thread_scope(thread)?;
                 tasks.task_return(task)?;
-                if let Some(subtask) = activation.subtask() {
-                    // What is passed in memory is there already.
-                    tasks.subtask_mut(subtask)?.value = activation.value.get();
-                    tasks.subtask_resolve(subtask, SubtaskState::Returned)?;
+                let Some(subtask) = activation.subtask() else { return Ok(()) };
+                match tasks.subtask_mut(subtask) {
+                    Ok(data) => {
+                        // What is passed in memory is there already.
+                        data.value = activation.value.get();
+                        Ok(tasks.subtask_resolve(subtask, SubtaskState::Returned)?)
+                    }
+                    // A caller that is gone does not mind.
+                    Err(Trap::Gone(_)) => Ok(()),
+                    Err(trap) => Err(trap.into()),
                 }
-                Ok(())
             }
         }
     }

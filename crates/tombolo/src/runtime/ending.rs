@@ -206,6 +206,16 @@ impl StoreCore {
         self.endings.blamed.replace(self.island_of(instance));
     }
 
+    /// Who was blamed last, if that error has not been raised.
+    pub(super) fn blamed(&self) -> Option<Arc<Island>> {
+        self.endings.blamed.borrow().clone()
+    }
+
+    /// Takes that back: the error will not be raised.
+    pub(super) fn blame_nobody(&self) {
+        self.endings.blamed.take();
+    }
+
     /// Notes the islands whose frames are about to be cut off, but for the one in whose activation they were entered.
     pub(super) fn note_cut_off(&self, above: usize) {
         self.endings.cut_off.replace(self.islands_below(above));

@@ -32,6 +32,7 @@ use super::func::{LiftedFunc, LoweredFunc};
 use super::guest::Fault;
 use super::thread::{CorePtr, STACK_COST};
 use super::{Callee, Caller, FlatValues, SubtaskData, TaskData, ThreadData};
+use crate::ended::EndCause;
 use crate::error::{Error, Result};
 
 impl StoreCore {
@@ -77,13 +78,45 @@ impl StoreCore {
         let lowered = lowered_of(activation)?;
         let func = lowered.guest_callee()?;
         let out = lowered.has_out_pointer.then(|| activation.value.get());
-        let result = self.translate_result(&lowered, func, flat, out);
-        let result = result.map_err(|Fault { error, instance }| {
-            self.blame(instance);
-            error
-        })?;
-        activation.value.set(result);
-        activation.set_returned();
+        match self.translate_result(&lowered, func, flat, out) {
+            Ok(result) => {
+                activation.value.set(result);
+                activation.set_returned();
+                Ok(())
+            }
+            Err(Fault { error, instance }) => {
+                self.blame(instance);
+                self.caller_failed(&lowered, activation, error)
+            }
+        }
+    }
+
+    /// The result of a call that has no task could not be carried. If that is the caller's fault, it ends, and the callee goes on:
+    /// it has returned.
+    ///
+    /// # Errors
+    /// If it is the callee's fault, or the two end together.
+    #[cold]
+    pub(super) fn caller_failed(
+        &self,
+        lowered: &LoweredFunc,
+        activation: &Activation<'_>,
+        error: Error,
+    ) -> Result<()> {
+        let func = lowered.guest_callee()?;
+        let (caller, callee) = (&lowered.guest.island, &func.guest.island);
+        // A caller whose `realloc` trapped has ended already.
+        let blamed = self.blamed();
+        let failed = blamed.as_ref().map_or(caller.ended().is_some(), |island| Arc::ptr_eq(island, caller));
+        if !failed || Arc::ptr_eq(caller, callee) {
+            return Err(error);
+        }
+        self.blame_nobody();
+        if func.is_async {
+            self.activation_returned(activation)?;
+            activation.set_returned();
+        }
+        self.end_island(caller, EndCause::Failed(error));
         Ok(())
     }
 

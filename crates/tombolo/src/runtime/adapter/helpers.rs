@@ -43,6 +43,8 @@ pub(super) static HELPERS: [Address; Helper::COUNT] = [
     Address(call_on_fiber as *const ()),
     Address(unlock as *const ()),
     Address(transcode as *const ()),
+    Address(realloc as *const ()),
+    Address(caller_failed as *const ()),
 ];
 
 /// What a helper that fails returns in place of an index.
@@ -289,6 +291,32 @@ unsafe extern "sysv64" fn transcode(
                     return Err(error);
                 }
             }
+            Ok(0)
+        })
+    }
+}
+
+unsafe extern "sysv64" fn realloc(context: *mut HostContext, align: u32, size: u64) -> u64 {
+    // SAFETY: an adapter calls.
+    unsafe {
+        run(context, |core, lowered| {
+            let caller = &lowered.guest;
+            caller.realloc(core, 0, 0, align, size).inspect_err(|_| core.blame(caller.instance))
+        })
+    }
+}
+
+unsafe extern "sysv64" fn caller_failed(
+    context: *mut HostContext,
+    activation: *const Activation<'static>,
+) -> u64 {
+    // SAFETY: an adapter calls; the activation is that of the call which returns.
+    unsafe {
+        run(context, |core, lowered| {
+            let Some(trap) = core.vm.take_pending() else {
+                return Err(Error::usage("an adapter failed without a trap"));
+            };
+            core.caller_failed(lowered, &*activation, Error::raised(trap))?;
             Ok(0)
         })
     }

@@ -327,7 +327,7 @@ enum Call {
 }
 
 /// Polls a future as long as it says that it can go on.
-fn finish<F: Future>(future: F) -> Option<F::Output> {
+pub(super) fn finish<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     for _ in 0..1000 {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
