@@ -89,8 +89,10 @@ pub mod link {
     pub const TASK_RETURN: u32 = CODE + 96;
     /// `*const u8`: what that jumps to: see [`activation`](super::activation).
     pub const RETURN: u32 = CODE + 104;
+    /// What an activation of the caller's `realloc` has for [`INSTANCE`](super::activation::INSTANCE).
+    pub const CALLER_INSTANCE: u32 = CODE + 112;
     /// Where the host's further data begins.
-    pub const END: u32 = CODE + 112;
+    pub const END: u32 = CODE + 120;
 
     /// Bit of a door: the instance may not be left.
     pub const MAY_NOT_LEAVE: u32 = 1;

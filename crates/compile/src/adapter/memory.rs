@@ -219,16 +219,15 @@ impl Builder<'_, '_> {
         };
         let previous = self.current_activation();
         let (zero, nobody) = (self.constant(0), self.constant(activation::NO_THREAD));
-        // The caller's own activation, which is further out, tells its instance.
-        let func = match self.target() {
-            Party::Caller => zero,
-            Party::Callee => self.of_link(link::FUNC),
+        let (func, instance) = match self.target() {
+            Party::Caller => (zero, self.of_link(link::CALLER_INSTANCE)),
+            Party::Callee => (self.of_link(link::FUNC), zero),
         };
         for (field, value) in [
             (activation::PREVIOUS, previous),
             (activation::FUNC, func),
             (activation::THREAD, nobody),
-            (activation::INSTANCE, zero),
+            (activation::INSTANCE, instance),
             (activation::LINK, zero),
         ] {
             self.b.ins().stack_store(POINTER, value, slot, field as i32);

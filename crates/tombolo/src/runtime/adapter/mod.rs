@@ -142,7 +142,7 @@ impl StoreCore {
 
     /// The words of a link's context, from [`link::CALLER_DOOR`](tombolo_compile::vmctx::link::CALLER_DOOR) on; `None`
     /// for a function of the host.
-    pub(super) fn link_words(&self, lowered: &LoweredFunc) -> Option<[usize; 12]> {
+    pub(super) fn link_words(&self, lowered: &LoweredFunc) -> Option<[usize; 13]> {
         let FuncValue::Guest(func) = &lowered.callee else { return None };
         let reference = |callable: Option<&Callable>| {
             callable.map_or(0, |callable| callable.func.func_ref(&self.vm).as_ptr() as usize)
@@ -162,6 +162,7 @@ impl StoreCore {
             helpers::HELPERS.as_ptr() as usize,
             0,
             0,
+            lowered.guest.instance.to_bits() as usize,
         ])
     }
 }

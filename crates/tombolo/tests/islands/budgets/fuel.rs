@@ -7,7 +7,8 @@ use tombolo::{Component, Instance, Linker, Result, Store, StoreMut, TrapCode};
 use super::{BUDGETS, Budget, code, counting};
 use crate::{run, waited};
 
-/// Counts down from a number, and has its callee do so.
+/// Counts down from a number, and has its callee do so. Its `realloc` counts down too, from a number that can be set; 0 is for
+/// good.
 const DOWN: &str = r#"(component $down
     (import "next" (instance $next
         (export "down" (func (param "n" u32) (result u32)))
@@ -19,6 +20,7 @@ const DOWN: &str = r#"(component $down
             (loop $l (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
             (i32.const 7))
         (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+            (loop $for-good (br_if $for-good (i32.eqz (global.get $rounds))))
             (drop (call $down (global.get $rounds)))
             (i32.const 64)))
     (core instance $libc (instantiate $libc))
