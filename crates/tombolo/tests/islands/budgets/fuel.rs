@@ -12,7 +12,8 @@ use crate::{run, waited};
 const DOWN: &str = r#"(component $down
     (import "next" (instance $next
         (export "down" (func (param "n" u32) (result u32)))
-        (export "echo" (func (param "s" string) (result string)))))
+        (export "echo" (func (param "s" string) (result string)))
+        (export "echo-async" (func async (param "s" string) (result string)))))
     (core module $libc
         (memory (export "memory") 1)
         (global $rounds (export "rounds") (mut i32) (i32.const 1))
@@ -27,27 +28,35 @@ const DOWN: &str = r#"(component $down
     (core func $next-down (canon lower (func $next "down")))
     (core func $next-echo (canon lower (func $next "echo")
         (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+    (core func $next-echo-async (canon lower (func $next "echo-async")
+        (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
     (core module $m
         (import "" "memory" (memory 1))
         (import "" "rounds" (global $rounds (mut i32)))
         (import "" "next-down" (func $next-down (param i32) (result i32)))
         (import "" "next-echo" (func $next-echo (param i32 i32 i32)))
+        (import "" "next-echo-async" (func $next-echo-async (param i32 i32 i32)))
         (func (export "next-down") (param i32) (result i32) (call $next-down (local.get 0)))
         (func (export "next-down-twice") (param i32) (result i32)
             (drop (call $next-down (local.get 0)))
             (loop (result i32) (call $next-down (local.get 0))))
         (func (export "next-echo") (call $next-echo (i32.const 0) (i32.const 5) (i32.const 32)))
+        (func (export "next-echo-async") (call $next-echo-async (i32.const 0) (i32.const 5) (i32.const 32)))
         (func (export "set") (param i32) (global.set $rounds (local.get 0)))
         (func (export "echo") (param i32 i32) (result i32)
             (i32.store (i32.const 0) (local.get 0)) (i32.store (i32.const 4) (local.get 1)) (i32.const 0)))
     (core instance $i (instantiate $m (with "" (instance
         (export "memory" (memory $libc "memory")) (export "rounds" (global $libc "rounds"))
-        (export "next-down" (func $next-down)) (export "next-echo" (func $next-echo))))))
+        (export "next-down" (func $next-down)) (export "next-echo" (func $next-echo))
+        (export "next-echo-async" (func $next-echo-async))))))
     (func (export "down") (param "n" u32) (result u32) (canon lift (core func $libc "down")))
     (func (export "next-down") (param "n" u32) (result u32) (canon lift (core func $i "next-down")))
     (func (export "next-down-twice") (param "n" u32) (result u32) (canon lift (core func $i "next-down-twice")))
     (func (export "next-echo") (canon lift (core func $i "next-echo")))
+    (func (export "next-echo-async") async (canon lift (core func $i "next-echo-async")))
     (func (export "set") (param "rounds" u32) (canon lift (core func $i "set")))
+    (func (export "echo-async") async (param "s" string) (result string) (canon lift (core func $i "echo")
+        (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
     (func (export "echo") (param "s" string) (result string) (canon lift (core func $i "echo")
         (memory (core memory $libc "memory")) (realloc (core func $libc "realloc")))))"#;
 
@@ -76,6 +85,7 @@ impl Pair {
         let mut next = linker.instance("next").unwrap();
         next.func("down", |_: StoreMut<'_, ()>, (_,): (u32,)| Ok(0_u32)).unwrap();
         next.func("echo", |_: StoreMut<'_, ()>, (text,): (String,)| Ok(text)).unwrap();
+        next.func("echo-async", |_: StoreMut<'_, ()>, (text,): (String,)| Ok(text)).unwrap();
         let callee = linker.instantiate(&mut store, &component).unwrap();
         linker.remove("next");
         linker.define_instance("next", &callee).unwrap();
@@ -153,7 +163,8 @@ impl Pair {
 /// The callee has returned already.
 #[test]
 fn a_caller_that_takes_too_long_for_a_result_ends_alone() {
-    for (after, budget) in [0, 1000].into_iter().flat_map(|after| BUDGETS.map(|budget| (after, budget))) {
+    let cases = [0, 1000].into_iter().flat_map(|after| BUDGETS.map(|budget| (after, budget)));
+    for (after, budget, echo) in cases.flat_map(|(a, b)| [(a, b, "next-echo"), (a, b, "next-echo-async")]) {
         let mut pair = Pair::new(after);
         let (caller, callee) = (pair.caller.clone(), pair.callee.clone());
         let spent = pair.spent_in_echo()[1];
@@ -168,7 +179,7 @@ fn a_caller_that_takes_too_long_for_a_result_ends_alone() {
                 caller.set_deadline(&mut pair.store, Some(at)).unwrap();
             }
         }
-        let error = run(&mut pair.store, &caller, "next-echo").unwrap_err();
+        let error = run(&mut pair.store, &caller, echo).unwrap_err();
         assert_eq!(code(&error), Some(budget.code()), "{error}");
         budget.has_ended(&caller);
         assert!(callee.ended().is_none(), "{after}: {:?}", callee.ended());
