@@ -52,9 +52,9 @@ main() {
 }
 
 # Guests that are one Rust crate with one component of the same name.
-rust_commands=(hello cat wc grep timers exit7 env fs pump files basics sockets echo http-hello http-echo http-faults http-types http-proxy http-slow)
+rust_commands=(hello cat wc grep timers exit7 env fs pump files basics sockets echo http-faults http-types http-proxy http-slow)
 # The rest; each has its own function below.
-others=(trap tower sieve kernels pair bench-calls bench-hand)
+others=(trap tower sieve kernels pair bench-calls bench-hand http-hello http-echo)
 
 # C, with the bindings that wit-bindgen makes and as much of wasi-libc as imports nothing.
 build_sieve() {
@@ -69,6 +69,16 @@ build_sieve() {
 build_kernels() {
     profile=fast
     rust_component kernels "$out/kernels/kernels.wasm"
+}
+
+build_http_hello() {
+    profile=fast
+    rust_component http-hello "$out/http-hello/http-hello.wasm"
+}
+
+build_http_echo() {
+    profile=fast
+    rust_component http-echo "$out/http-echo/http-echo.wasm"
 }
 
 # Twice: as programs are shipped, and with what a debugger needs.

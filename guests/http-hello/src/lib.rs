@@ -11,11 +11,9 @@ struct Hello;
 impl wasip3::exports::http::handler::Guest for Hello {
     async fn handle(_: Request) -> Result<Response, ErrorCode> {
         let headers = Fields::new();
-        for (name, value) in [("content-type", "text/plain"), ("content-length", "14")] {
-            headers
-                .append(name, value.as_bytes())
-                .map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
-        }
+        headers
+            .append("content-type", b"text/plain")
+            .map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
         let (mut body, contents) = wit_stream::new();
         let (trailers, no_trailers) = wit_future::new(|| Ok(None));
         let (response, _) = Response::new(headers, Some(contents), no_trailers);
