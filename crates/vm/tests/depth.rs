@@ -187,22 +187,15 @@ fn the_stack_is_as_deep_as_before() {
     assert!(counts[0][0] == counts[0][1] && counts[0][0] > 10_000, "{counts:?}");
 }
 
-/// The bytes of memory that the stack takes up below an address.
-fn resident_below(sp: usize) -> usize {
+/// The bytes of memory that the stack of the fiber that runs takes up below an address.
+fn resident_below(store: &Store, sp: usize) -> usize {
     const PAGE: usize = 4096;
-    let end = sp & !(PAGE - 1);
-    let mut pages = Vec::new();
-    // Downwards, until the guard.
-    for page in (1..).map(|n| end - n * PAGE) {
-        let mut present = 0_u8;
-        let start = page as *mut libc::c_void;
-        // SAFETY: asks about a page, and writes one byte.
-        match unsafe { libc::mincore(start, PAGE, &mut present) } {
-            0 if pages.len() < 150 => pages.push(present & 1),
-            _ => break,
-        }
-    }
-    pages.iter().filter(|present| **present != 0).count() * PAGE
+    let (end, bottom) = (sp & !(PAGE - 1), store.stack_top().unwrap() - StoreConfig::default().fiber_stack);
+    let mut pages = vec![0_u8; (end - bottom) / PAGE];
+    // SAFETY: asks about pages of the stack, and writes a byte for each.
+    let asked = unsafe { libc::mincore(bottom as *mut libc::c_void, end - bottom, pages.as_mut_ptr()) };
+    assert_eq!(asked, 0);
+    pages.iter().filter(|present| **present & 1 != 0).count() * PAGE
 }
 
 #[inline(never)]
@@ -231,9 +224,9 @@ fn a_deep_fiber_gives_back_what_it_does_not_need() {
     let seen: Arc<Mutex<Vec<(usize, usize, usize)>>> = Arc::default();
     let seen_inside = seen.clone();
     let host = host_i32(&store, move |store, _| {
-        let before = resident_below(stack_pointer());
+        let before = resident_below(store, stack_pointer());
         let told = if store.is_shallow() { 0 } else { store.trim_stack() };
-        let after = resident_below(stack_pointer());
+        let after = resident_below(store, stack_pointer());
         seen_inside.lock().unwrap().push((before, told, after));
         // Asked again, it says the same.
         assert_eq!(if store.is_shallow() { 0 } else { store.trim_stack() }, told);
@@ -288,7 +281,7 @@ fn of_the_stacks_that_are_kept_one_is_deep() {
                 found[usize::from(deep != 0)].fetch_add(1, Ordering::Relaxed);
                 if deep == 0 {
                     // Something of the host's own frames may be there, but not of the guest's.
-                    assert!(resident_below(stack_pointer()) < 64 << 10);
+                    assert!(resident_below(store, stack_pointer()) < 64 << 10);
                 }
                 wait(store)
             };
@@ -315,8 +308,8 @@ fn a_fiber_that_another_store_makes_deep_is_deep() {
         // The other store has no fiber.
         assert_eq!(call_i32(&inner, diver, "host-after", &[20_000]).unwrap(), 20_000);
         assert!(!outer.is_shallow());
-        assert!(resident_below(stack_pointer()) > 200 << 10);
+        assert!(resident_below(outer, stack_pointer()) > 200 << 10);
         assert_eq!(outer.trim_stack(), 0);
-        assert!(outer.is_shallow() && resident_below(stack_pointer()) < 64 << 10);
+        assert!(outer.is_shallow() && resident_below(outer, stack_pointer()) < 64 << 10);
     });
 }
