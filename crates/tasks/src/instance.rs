@@ -5,6 +5,8 @@
 //! threads that wait to enter or were just resumed from it; `charged` is the sum of the costs of all that the
 //! instance holds, and a part of what is used of its budget.
 
+use std::collections::BTreeMap;
+
 use crate::budget::Budget;
 use crate::door::Door;
 use crate::embedder::Embedder;
@@ -48,6 +50,8 @@ pub struct Instance<E: Embedder> {
     /// Whether the instance may be left, and what else calls look at.
     pub(crate) door: Door,
     pub(crate) handles: Table<Handle<E>>,
+    /// The upper halves of representations of resources, by the index of the handle, where they are not 0. Few have any.
+    pub(crate) high_reps: BTreeMap<u32, u32>,
     pub(crate) threads: Table<ThreadId>,
     pub(crate) backpressure: u32,
     pub(crate) num_waiting_to_enter: u32,
@@ -197,6 +201,7 @@ impl<E: Embedder> Cost<E> {
     pub(crate) const END: u64 = size_of::<End<E>>() as u64 + Self::SLOT;
     pub(crate) const SET: u64 = size_of::<WaitableSet>() as u64 + Self::SLOT;
     pub(crate) const LEND: u64 = 8;
+    pub(crate) const HIGH_REP: u64 = 32;
 }
 
 impl<E: Embedder> Store<E> {
@@ -224,6 +229,7 @@ impl<E: Embedder> Store<E> {
             data,
             door: Door::default(),
             handles: Table::new(limits.handles),
+            high_reps: BTreeMap::new(),
             threads: Table::new(limits.threads),
             backpressure: 0,
             num_waiting_to_enter: 0,
@@ -274,6 +280,7 @@ impl<E: Embedder> Store<E> {
         let tasks = std::mem::take(&mut instance.tasks);
         let subtasks = std::mem::take(&mut instance.subtasks);
         let handles = std::mem::replace(&mut instance.handles, Table::new(0));
+        let high_reps = std::mem::take(&mut instance.high_reps);
 
         let mut removed_tasks = Vec::with_capacity(tasks.len());
         let mut removed_threads = Vec::new();
@@ -300,11 +307,11 @@ impl<E: Embedder> Store<E> {
 
         let mut resources = Vec::new();
         let mut sets = Vec::new();
-        for handle in handles.into_values() {
+        for (index, handle) in handles.into_iter() {
             match handle {
                 Handle::Resource(resource) if resource.is_own() => {
-                    let lent = resource.num_lends > 0;
-                    resources.push(RemovedResource { ty: resource.rt, rep: resource.rep, lent });
+                    let (lent, rep) = (resource.num_lends > 0, resource.rep(index, &high_reps));
+                    resources.push(RemovedResource { ty: resource.rt, rep, lent });
                 }
                 Handle::End(end) => self.tear_down_end(end),
                 Handle::Set(set) => sets.push(set),
@@ -401,7 +408,7 @@ pub struct RemovedResource<R> {
     /// Its type.
     pub ty: R,
     /// Its representation.
-    pub rep: u32,
+    pub rep: u64,
     /// Whether calls that the instance made have it as a borrow, and so its destructor must wait for their ends.
     pub lent: bool,
 }

@@ -305,7 +305,8 @@ impl<E: Embedder> Store<E> {
             let mut bytes = Cost::<E>::HANDLE * u64::from(instance.handles.len())
                 + Cost::<E>::TASK * instance.tasks.len() as u64
                 + Cost::<E>::THREAD * threads
-                + Cost::<E>::SUBTASK * instance.subtasks.len() as u64;
+                + Cost::<E>::SUBTASK * instance.subtasks.len() as u64
+                + Cost::<E>::HIGH_REP * instance.high_reps.len() as u64;
             for (_, handle) in instance.handles.iter() {
                 bytes += match handle {
                     Handle::End(_) => Cost::<E>::END,

@@ -4,6 +4,8 @@
 //! that is lent stays where it is, so lend scopes may name it by index; a borrow's scope counts it in
 //! `num_borrows` until it is dropped.
 
+use std::collections::BTreeMap;
+
 use smallvec::SmallVec;
 
 use crate::embedder::Embedder;
@@ -17,21 +19,52 @@ use crate::trap::{HandleKind, Trap};
 /// An owned or borrowed resource in an instance's handle table.
 pub(crate) struct ResourceHandle<E: Embedder> {
     pub(crate) rt: E::Resource,
-    pub(crate) rep: u32,
+    /// The lower half; see [`Instance::high_reps`].
+    rep: u32,
     /// The task whose call the borrow is limited to; `None` for an own.
     pub(crate) borrow_scope: Option<TaskId>,
     pub(crate) num_lends: u32,
 }
 
 impl<E: Embedder> ResourceHandle<E> {
-    /// The handle of an owner.
-    #[inline]
-    fn own(rt: E::Resource, rep: u32) -> Handle<E> {
-        Handle::Resource(ResourceHandle { rt, rep, borrow_scope: None, num_lends: 0 })
-    }
-
     pub(crate) fn is_own(&self) -> bool {
         self.borrow_scope.is_none()
+    }
+
+    /// What it stands for.
+    #[inline]
+    pub(crate) fn rep(&self, index: u32, high_reps: &BTreeMap<u32, u32>) -> u64 {
+        let high = if high_reps.is_empty() { None } else { high_reps.get(&index) };
+        u64::from(self.rep) | u64::from(high.copied().unwrap_or(0)) << 32
+    }
+}
+
+impl<E: Embedder> Instance<E> {
+    /// Adds a handle for a resource.
+    #[inline]
+    fn add_resource(&mut self, rt: E::Resource, rep: u64, scope: Option<TaskId>) -> Result<u32, Trap> {
+        let resource = ResourceHandle { rt, rep: rep as u32, borrow_scope: scope, num_lends: 0 };
+        let index = self.add_handle(Handle::Resource(resource))?;
+        if rep > u64::from(u32::MAX) {
+            self.add_high_rep(index, rep)?;
+        }
+        Ok(index)
+    }
+
+    #[cold]
+    fn add_high_rep(&mut self, index: u32, rep: u64) -> Result<(), Trap> {
+        self.charge(Cost::<E>::HIGH_REP).inspect_err(|_| self.discard_handle(index))?;
+        self.high_reps.insert(index, (rep >> 32) as u32);
+        Ok(())
+    }
+
+    /// Removes the handle of a resource.
+    #[inline]
+    fn discard_resource(&mut self, index: u32) {
+        self.discard_handle(index);
+        if !self.high_reps.is_empty() && self.high_reps.remove(&index).is_some() {
+            self.uncharge(Cost::<E>::HIGH_REP);
+        }
     }
 }
 
@@ -93,7 +126,7 @@ pub enum Dropped {
     /// An own: the runtime calls the resource type's destructor with the representation.
     Own {
         /// The resource's representation.
-        rep: u32,
+        rep: u64,
     },
     /// A borrow: there is nothing more to do.
     Borrow,
@@ -113,14 +146,14 @@ fn lend<E: Embedder>(
     inst: InstanceId,
     rt: E::Resource,
     index: u32,
-) -> Result<u32, NotLent> {
+) -> Result<u64, NotLent> {
     let instance = instances.get_mut(inst).map_err(NotLent::Trap)?;
     instance.charge(Cost::<E>::LEND).map_err(NotLent::Trap)?;
     let why = match instance.handles.get_mut(index) {
         Some(Handle::Resource(resource)) if resource.rt == rt => match resource.num_lends.checked_add(1) {
             Some(num_lends) => {
                 resource.num_lends = num_lends;
-                return Ok(resource.rep);
+                return Ok(resource.rep(index, &instance.high_reps));
             }
             None => NotLent::Trap(Trap::TooManyLends(index)),
         },
@@ -138,12 +171,12 @@ impl<E: Embedder> Store<E> {
     ///
     /// Traps when the instance cannot be left or holds too much.
     #[inline]
-    pub fn resource_new(&mut self, inst: InstanceId, rt: E::Resource, rep: u32) -> Result<u32, Trap> {
+    pub fn resource_new(&mut self, inst: InstanceId, rt: E::Resource, rep: u64) -> Result<u32, Trap> {
         let instance = self.instances.get_mut(inst)?;
         if !instance.door.may_leave() {
             return Err(Trap::CannotLeave);
         }
-        instance.add_handle(ResourceHandle::own(rt, rep))
+        instance.add_resource(rt, rep, None)
     }
 
     /// Returns the representation behind a handle (`canon_resource_rep`).
@@ -152,9 +185,11 @@ impl<E: Embedder> Store<E> {
     ///
     /// Traps when the index is unknown or the handle not of this type.
     #[inline]
-    pub fn resource_rep(&self, inst: InstanceId, rt: E::Resource, index: u32) -> Result<u32, Trap> {
+    pub fn resource_rep(&self, inst: InstanceId, rt: E::Resource, index: u32) -> Result<u64, Trap> {
         match self.handle(inst, index)? {
-            Handle::Resource(resource) if resource.rt == rt => Ok(resource.rep),
+            Handle::Resource(resource) if resource.rt == rt => {
+                Ok(resource.rep(index, &self.instances.get(inst)?.high_reps))
+            }
             Handle::Resource(_) => Err(Trap::WrongResource(index)),
             _ => Err(self.wrong_handle(inst, index, HandleKind::Resource)),
         }
@@ -186,7 +221,7 @@ impl<E: Embedder> Store<E> {
     ///
     /// Traps when the index is unknown, the handle not of this type, not owned, or lent.
     #[inline]
-    pub fn lift_own(&mut self, inst: InstanceId, rt: E::Resource, index: u32) -> Result<u32, Trap> {
+    pub fn lift_own(&mut self, inst: InstanceId, rt: E::Resource, index: u32) -> Result<u64, Trap> {
         let owned = |resource: &ResourceHandle<E>| match resource.is_own() {
             true => Ok(()),
             false => Err(Trap::NotOwned(index)),
@@ -206,7 +241,7 @@ impl<E: Embedder> Store<E> {
         rt: E::Resource,
         index: u32,
         scope: impl Into<LendScope<'a>>,
-    ) -> Result<u32, Trap> {
+    ) -> Result<u64, Trap> {
         let lenders = match scope.into() {
             LendScope::Subtask(subtask) => {
                 let subtask = self.subtasks.get_mut(subtask)?;
@@ -234,7 +269,7 @@ impl<E: Embedder> Store<E> {
     ///
     /// As there.
     #[inline]
-    pub fn lend(&mut self, inst: InstanceId, rt: E::Resource, index: u32) -> Result<u32, Trap> {
+    pub fn lend(&mut self, inst: InstanceId, rt: E::Resource, index: u32) -> Result<u64, Trap> {
         lend(&mut self.instances, inst, rt, index).map_err(|why| match why {
             NotLent::Trap(trap) => trap,
             NotLent::NoResource => self.wrong_handle(inst, index, HandleKind::Resource),
@@ -278,8 +313,8 @@ impl<E: Embedder> Store<E> {
     ///
     /// Traps when the instance holds too much.
     #[inline]
-    pub fn lower_own(&mut self, inst: InstanceId, rt: E::Resource, rep: u32) -> Result<u32, Trap> {
-        self.instances.get_mut(inst)?.add_handle(ResourceHandle::own(rt, rep))
+    pub fn lower_own(&mut self, inst: InstanceId, rt: E::Resource, rep: u64) -> Result<u32, Trap> {
+        self.instances.get_mut(inst)?.add_resource(rt, rep, None)
     }
 
     /// Puts a borrow handle into an instance, for the duration of a task (`lower_borrow`).
@@ -294,15 +329,14 @@ impl<E: Embedder> Store<E> {
         &mut self,
         inst: InstanceId,
         rt: E::Resource,
-        rep: u32,
+        rep: u64,
         task: TaskId,
     ) -> Result<u32, Trap> {
         let scope = self.tasks.get_mut(task)?;
         if scope.inst != inst {
             return Err(Trap::Misuse("a borrow was lowered for a task of another instance"));
         }
-        let resource = ResourceHandle { rt, rep, borrow_scope: Some(task), num_lends: 0 };
-        let index = self.instances.get_mut(inst)?.add_handle(Handle::Resource(resource))?;
+        let index = self.instances.get_mut(inst)?.add_resource(rt, rep, Some(task))?;
         scope.num_borrows = scope.num_borrows.saturating_add(1); // one per handle, so below 2^28
         Ok(index)
     }
@@ -315,7 +349,7 @@ impl<E: Embedder> Store<E> {
         rt: E::Resource,
         index: u32,
         check: impl FnOnce(&ResourceHandle<E>) -> Result<(), Trap>,
-    ) -> Result<(u32, Option<TaskId>), Trap> {
+    ) -> Result<(u64, Option<TaskId>), Trap> {
         let instance = self.instances.get_mut(inst)?;
         match instance.handles.get(index) {
             Some(Handle::Resource(resource)) if resource.rt != rt => Err(Trap::WrongResource(index)),
@@ -324,8 +358,8 @@ impl<E: Embedder> Store<E> {
             }
             Some(Handle::Resource(resource)) => {
                 check(resource)?;
-                let taken = (resource.rep, resource.borrow_scope);
-                instance.discard_handle(index);
+                let taken = (resource.rep(index, &instance.high_reps), resource.borrow_scope);
+                instance.discard_resource(index);
                 Ok(taken)
             }
             _ => Err(self.wrong_handle(inst, index, HandleKind::Resource)),

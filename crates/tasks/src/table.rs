@@ -126,9 +126,9 @@ impl<T> Table<T> {
             .collect()
     }
 
-    pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
-        self.entries.into_iter().filter_map(|entry| match entry {
-            Entry::Full(value) => Some(value),
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = (u32, T)> {
+        self.entries.into_iter().zip(1..).filter_map(|(entry, index)| match entry {
+            Entry::Full(value) => Some((index, value)),
             Entry::Free(_) => None,
         })
     }

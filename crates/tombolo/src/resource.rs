@@ -83,7 +83,7 @@ impl GuestType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceAny {
     pub(crate) ty: ResourceType,
-    pub(crate) rep: u32,
+    pub(crate) rep: u64,
     pub(crate) owned: bool,
 }
 
@@ -111,6 +111,11 @@ impl ResourceAny {
         destroyed
     }
 
+    /// What represents a resource that the host defined: those of guests may take 64 bits.
+    fn host_rep(&self) -> u32 {
+        self.rep as u32
+    }
+
     /// Whether this is a resource that the host defined and represents by `R`.
     pub fn is<R: 'static>(&self) -> bool {
         self.ty == ResourceType::host::<R>()
@@ -127,7 +132,7 @@ impl ResourceAny {
                 format!("expected a `{}`, found {self}", type_name::<R>()),
             ));
         }
-        Ok(Resource { rep: self.rep, owned: self.owned, marker: PhantomData })
+        Ok(Resource { rep: self.host_rep(), owned: self.owned, marker: PhantomData })
     }
 }
 
@@ -173,7 +178,7 @@ impl<R: 'static> Resource<R> {
 
     /// The same resource without its type.
     pub fn to_any(&self) -> ResourceAny {
-        ResourceAny { ty: ResourceType::host::<R>(), rep: self.rep, owned: self.owned }
+        ResourceAny { ty: ResourceType::host::<R>(), rep: self.rep.into(), owned: self.owned }
     }
 }
 

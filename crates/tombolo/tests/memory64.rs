@@ -1,6 +1,6 @@
 //! Components whose memories have 64-bit addresses, called by and calling those with 32-bit ones.
 
-use tombolo::{Component, Config, Engine, Feature, Instance, Linker, Store};
+use tombolo::{Component, Config, Engine, Feature, Instance, Linker, ResourceAny, Store};
 
 /// The fields of a core module that has a memory with addresses of type `ty`, and allocates in it.
 fn libc(ty: &str) -> String {
@@ -235,11 +235,112 @@ fn addresses_beyond_the_memory_trap() {
     assert!(error.to_string().contains("out of bounds"), "{error}");
 }
 
+/// A component that defines a resource represented by an `i64`, and one that uses it.
+const RESOURCE: &str = r#"(component
+    (component $definer
+        (core module $d
+            (global $dropped (export "dropped") (mut i64) (i64.const 0))
+            (func (export "drop") (param i64) (global.set $dropped (local.get 0))))
+        (core instance $d (instantiate $d))
+        (type $r (resource (rep i64) (dtor (core func $d "drop"))))
+        (core func $new (canon resource.new $r))
+        (core func $rep (canon resource.rep $r))
+        (core module $m
+            (import "" "new" (func $new (param i64) (result i32)))
+            (import "" "rep" (func $rep (param i32) (result i64)))
+            (import "" "dropped" (global $dropped (mut i64)))
+            (func (export "make") (param i64) (result i32) (call $new (local.get 0)))
+            (func (export "look") (param i32) (result i64) (call $rep (local.get 0)))
+            ;; A borrow is the representation itself here.
+            (func (export "peek") (param i32) (result i64) (i64.extend_i32_u (local.get 0)))
+            (func (export "last-dropped") (result i64) (global.get $dropped)))
+        (core instance $m (instantiate $m (with "" (instance
+            (export "new" (func $new)) (export "rep" (func $rep))
+            (export "dropped" (global $d "dropped"))))))
+        (export $r' "r" (type $r))
+        (func (export "make") (param "rep" u64) (result (own $r')) (canon lift (core func $m "make")))
+        (func (export "look") (param "r" (own $r')) (result u64) (canon lift (core func $m "look")))
+        (func (export "peek") (param "r" (borrow $r')) (result u64) (canon lift (core func $m "peek")))
+        (func (export "last-dropped") (result u64) (canon lift (core func $m "last-dropped"))))
+    (instance $definer (instantiate $definer))
+    (component $user
+        (import "definer" (instance $definer
+            (export "r" (type $r (sub resource)))
+            (export "make" (func (param "rep" u64) (result (own $r))))
+            (export "look" (func (param "r" (own $r)) (result u64)))
+            (export "peek" (func (param "r" (borrow $r)) (result u64)))
+            (export "last-dropped" (func (result u64)))))
+        (alias export $definer "r" (type $r))
+        (core func $make (canon lower (func $definer "make")))
+        (core func $look (canon lower (func $definer "look")))
+        (core func $peek (canon lower (func $definer "peek")))
+        (core func $last (canon lower (func $definer "last-dropped")))
+        (core func $drop (canon resource.drop $r))
+        (core module $m
+            (import "" "make" (func $make (param i64) (result i32)))
+            (import "" "look" (func $look (param i32) (result i64)))
+            (import "" "peek" (func $peek (param i32) (result i64)))
+            (import "" "last" (func $last (result i64)))
+            (import "" "drop" (func $drop (param i32)))
+            (func (export "there-and-back") (param i64) (result i64) (call $look (call $make (local.get 0))))
+            (func (export "dropped") (param i64) (result i64) (call $drop (call $make (local.get 0))) (call $last))
+            (func (export "peeked") (param i64) (result i64) (local $r i32) (local $peeked i64)
+                (local.set $r (call $make (local.get 0)))
+                (local.set $peeked (call $peek (local.get $r)))
+                (call $drop (local.get $r))
+                (local.get $peeked)))
+        (core instance $m (instantiate $m (with "" (instance
+            (export "make" (func $make)) (export "look" (func $look)) (export "peek" (func $peek))
+            (export "last" (func $last)) (export "drop" (func $drop))))))
+        (func (export "there-and-back") (param "rep" u64) (result u64) (canon lift (core func $m "there-and-back")))
+        (func (export "dropped") (param "rep" u64) (result u64) (canon lift (core func $m "dropped")))
+        (func (export "peeked") (param "rep" u64) (result u64) (canon lift (core func $m "peeked"))))
+    (instance $user (instantiate $user (with "definer" (instance $definer))))
+    (alias export $definer "r" (type $r))
+    (export $r' "r" (type $r))
+    (export "make" (func $definer "make") (func (param "rep" u64) (result (own $r'))))
+    (export "last-dropped" (func $definer "last-dropped"))
+    (export "there-and-back" (func $user "there-and-back"))
+    (export "dropped" (func $user "dropped"))
+    (export "peeked" (func $user "peeked")))"#;
+
 #[test]
-fn what_is_not_supported_or_not_switched_on_is_named() {
-    let resource = "(component (type (resource (rep i64))))";
-    let error = instantiate(&[Feature::Memory64], resource).err().unwrap().to_string();
-    assert!(error.contains("represented by an `i64`"), "{error}");
+fn resources_may_be_represented_by_64_bits() {
+    const WIDE: u64 = 0x1234_5678_9abc_def0;
+    for adapters_after in [u32::MAX, 0] {
+        let mut config = Config::new();
+        config.feature(Feature::Memory64, true).adapters_after(adapters_after);
+        let engine = Engine::new(&config).unwrap();
+        let component = Component::new(&engine, RESOURCE).unwrap();
+        let mut store = Store::new(&engine, ());
+        let instance = Linker::new(&engine).instantiate(&mut store, &component).unwrap();
+        let mut call = |name, rep: u64| {
+            let func = instance.typed_func::<(u64,), u64>(&mut store, name).unwrap();
+            func.call(&mut store, (rep,))
+        };
+        // The first calls are the interpreter's.
+        for rep in [WIDE, 7, WIDE, u64::MAX] {
+            assert_eq!(call("there-and-back", rep).unwrap(), rep);
+            assert_eq!(call("dropped", rep).unwrap(), rep);
+        }
+        for rep in [7, 8, u64::from(u32::MAX)] {
+            assert_eq!(call("peeked", rep).unwrap(), rep);
+        }
+        // The host destroys it.
+        let make = instance.typed_func::<(u64,), ResourceAny>(&mut store, "make").unwrap();
+        let resource = make.call(&mut store, (WIDE,)).unwrap();
+        resource.destroy(&mut store).unwrap();
+        let last = instance.typed_func::<(), u64>(&mut store, "last-dropped").unwrap();
+        assert_eq!(last.call(&mut store, ()).unwrap(), WIDE);
+        // A borrow is an `i32`, for its definer too.
+        let peeked = instance.typed_func::<(u64,), u64>(&mut store, "peeked").unwrap();
+        let error = peeked.call(&mut store, (WIDE,)).unwrap_err().to_string();
+        assert!(error.contains("0x123456789abcdef0 does not fit"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_not_switched_on_is_named() {
     let error = instantiate(&[], &echo("", "i64", "utf8")).err().unwrap().to_string();
     assert!(error.contains("cm64"), "{error}");
 }

@@ -129,3 +129,31 @@ fn error_contexts_are_shared() {
     assert!(matches!(store.lift_error_context(a, own), Err(Trap::WrongHandle { .. })));
     assert!(matches!(store.error_context_drop(a, own), Err(Trap::WrongHandle { .. })));
 }
+
+#[test]
+fn representations_may_take_64_bits() {
+    let (mut store, a, b) = store();
+    let wide = 0x1234_5678_9abc_def0;
+    let before = store.instance(a).unwrap().charged_bytes();
+    let narrow = store.resource_new(a, RT, 40).unwrap();
+    let own = store.resource_new(a, RT, wide).unwrap();
+    assert_eq!(store.resource_rep(a, RT, own), Ok(wide));
+    assert_eq!(store.resource_rep(a, RT, narrow), Ok(40));
+    store.check_invariants();
+    let rep = store.lift_own(a, RT, own).unwrap();
+    assert_eq!(rep, wide);
+    // The next handle at that index has nothing of it.
+    let next = store.resource_new(a, RT, 41).unwrap();
+    assert_eq!((next, store.resource_rep(a, RT, next)), (own, Ok(41)));
+    let own = store.lower_own(b, RT, wide).unwrap();
+    store.check_invariants();
+    assert_eq!(store.resource_drop(b, RT, own), Ok(Dropped::Own { rep: wide }));
+    for index in [narrow, next] {
+        store.resource_drop(a, RT, index).unwrap();
+    }
+    assert_eq!(store.instance(a).unwrap().charged_bytes(), before);
+    // What an instance leaves behind is whole.
+    store.resource_new(a, RT, wide).unwrap();
+    let removed = store.remove_instance(a).unwrap();
+    assert_eq!(removed.resources.iter().map(|resource| resource.rep).collect::<Vec<_>>(), [wide]);
+}

@@ -232,7 +232,7 @@ impl World {
         let from = caller.map(|(_, from, subtask)| (from, subtask));
         let argument = match (param, from) {
             (Param::None, _) => 0,
-            (Param::Own(rep), None) => self.store.lower_own(inst, RESOURCE, rep)?,
+            (Param::Own(rep), None) => self.store.lower_own(inst, RESOURCE, rep.into())?,
             (Param::Own(index), Some((from, _))) => {
                 let rep = self.store.lift_own(from, RESOURCE, index)?;
                 self.store.lower_own(inst, RESOURCE, rep)?
@@ -240,7 +240,10 @@ impl World {
             (Param::Borrow(_), None) => unreachable!("the host lends nothing"),
             (Param::Borrow(index), Some((from, subtask))) => {
                 let rep = self.store.lift_borrow(from, RESOURCE, index, subtask)?;
-                if self.name(inst) == 0 { rep } else { self.store.lower_borrow(inst, RESOURCE, rep, task)? }
+                match self.name(inst) {
+                    0 => rep as u32,
+                    _ => self.store.lower_borrow(inst, RESOURCE, rep, task)?,
+                }
             }
             (Param::End(index, kind, element), Some((from, _))) => {
                 let end = self.store.lift_readable(from, index, kind, &element)?;

@@ -121,7 +121,7 @@ impl Guest {
 }
 
 pub(super) fn resource(rep: u32, owned: bool) -> ResourceAny {
-    ResourceAny { ty: ResourceType::host::<()>(), rep, owned }
+    ResourceAny { ty: ResourceType::host::<()>(), rep: rep.into(), owned }
 }
 
 impl LiftSide for Guest {

@@ -258,10 +258,7 @@ impl Decoder<'_> {
         let types = types!(self);
         let first = types.component_type_count() - section.count();
         for (index, ty) in (first..).zip(section) {
-            if let wasmparser::ComponentType::Resource { dtor, rep } = ty.map_err(malformed)? {
-                if rep != wasmparser::ValType::I32 {
-                    return Err(Error::unsupported("a resource that is represented by an `i64`", None));
-                }
+            if let wasmparser::ComponentType::Resource { dtor, .. } = ty.map_err(malformed)? {
                 let types = types!(self);
                 if let Some(id) = self.translator.resource_at(types, index) {
                     self.plan.steps.push(Step::Resource { id, dtor });

@@ -395,7 +395,7 @@ impl StoreCore {
         }
     }
 
-    fn drop_resource(&self, ty: ResourceType, rep: u32) {
+    fn drop_resource(&self, ty: ResourceType, rep: u64) {
         let dropped = catch_unwind(AssertUnwindSafe(|| self.destroy_resource(ty, rep)));
         let dropped = dropped.unwrap_or_else(|payload| Err(Error::raised(tombolo_vm::Trap::panic(payload))));
         if let Err(error) = dropped {

@@ -275,7 +275,7 @@ impl LowerSide for GuestLower<'_> {
         let ty = self.guest.env.resource(resource)?;
         self.check(resource, ty, value)?;
         if self.core.implements(self.guest.instance, ty) {
-            return Ok(value.rep);
+            return rep_as_borrow(value.rep);
         }
         let task = match self.borrower {
             Borrower::Nobody => return Err(Error::abi("a borrow handle can only be passed as a parameter")),
@@ -320,6 +320,16 @@ impl GuestLower<'_> {
         let name = self.guest.env.types.resource_name(resource);
         Err(Error::mismatch(format!("resource `{name}`"), "the value is a resource of another type"))
     }
+}
+
+/// What the component that defines a resource gets for a borrow of it: its representation, in the `i32` that a borrow is.
+pub(super) fn rep_as_borrow(rep: u64) -> Result<u32> {
+    let too_wide = |_| {
+        Error::abi(format!(
+            "a borrow was passed to the component that defines the resource, whose representation {rep:#x} does not fit the `i32` of a borrow"
+        ))
+    };
+    u32::try_from(rep).map_err(too_wide)
 }
 
 /// Why values could not be carried over, and whose fault it was.

@@ -179,7 +179,7 @@ impl World {
 
     pub(super) fn resources(&mut self, inst: InstanceId) -> Step {
         if self.pick(2) == 0 && self.name(inst) == 0 {
-            let rep = self.pick(90) as u32;
+            let rep = self.pick(90) as u64;
             self.log(format!("resource.new {rep}"));
             let index = self.store.resource_new(inst, RESOURCE, rep)?;
             self.log(format!("= {index}"));

@@ -19,7 +19,7 @@ use crate::runtime::core::StoreCore;
 use crate::runtime::entry::trap_of;
 use crate::runtime::env::ElementOf;
 use crate::runtime::func::LoweredFunc;
-use crate::runtime::guest::{Fault, GuestBridge, Scope};
+use crate::runtime::guest::{Fault, GuestBridge, Scope, rep_as_borrow};
 
 /// The address of a function of any type.
 #[repr(transparent)]
@@ -182,7 +182,7 @@ unsafe extern "sysv64" fn lend(
                 core.tasks.borrow_mut().subtask_add_lenders(subtask, activation.take_lent())?;
             }
             if core.implements(callee, ty) {
-                return Ok(rep.into());
+                return Ok(rep_as_borrow(rep).inspect_err(|_| core.blame(callee))?.into());
             }
             let is_new = activation.thread().is_none();
             let thread = core.thread_of(activation)?;

@@ -99,9 +99,9 @@ impl StoreCore {
         let (instance, index) = (builtin.instance, args[0] as u32);
         Ok(match &builtin.kind {
             BuiltinKind::ResourceNew(ty) => {
-                self.tasks.borrow_mut().resource_new(instance, *ty, index)?.into()
+                self.tasks.borrow_mut().resource_new(instance, *ty, args[0])?.into()
             }
-            BuiltinKind::ResourceRep(ty) => self.tasks.borrow().resource_rep(instance, *ty, index)?.into(),
+            BuiltinKind::ResourceRep(ty) => self.tasks.borrow().resource_rep(instance, *ty, index)?,
             BuiltinKind::ResourceDrop(ty, definition) => {
                 self.resource_drop(instance, *ty, definition.as_deref(), index).map(|()| 0)?
             }

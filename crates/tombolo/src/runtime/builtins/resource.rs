@@ -29,7 +29,7 @@ impl StoreCore {
     }
 
     /// Runs the destructor of an owned resource that nobody holds any more.
-    pub fn destroy_resource(&self, ty: ResourceType, rep: u32) -> Result<()> {
+    pub fn destroy_resource(&self, ty: ResourceType, rep: u64) -> Result<()> {
         match ty {
             ResourceType::Guest(_) => {
                 let definition = self.resources.borrow().get(ty).cloned();
@@ -38,16 +38,17 @@ impl StoreCore {
             ResourceType::Host(_) => {
                 let drop = self.host_drops.borrow().get(&ty).cloned();
                 match drop {
-                    Some(drop) => drop(self, rep),
+                    // The host's are numbers of 32 bits.
+                    Some(drop) => drop(self, rep as u32),
                     None => Ok(()),
                 }
             }
         }
     }
 
-    fn destroy_guest_resource(&self, definition: &GuestResource, rep: u32) -> Result<()> {
+    fn destroy_guest_resource(&self, definition: &GuestResource, rep: u64) -> Result<()> {
         let Some(dtor) = &definition.dtor else { return Ok(()) };
-        let rep = RawVal::from_u32(rep);
+        let rep = RawVal::from_u64(rep);
         if !definition.code.blocks(self, &definition.known_to_block, [dtor.func]) {
             return self.run_on_stack(definition.instance, || self.call(dtor, &mut [rep]));
         }
