@@ -33,9 +33,20 @@ async fn a_guest_answers_every_method() {
     for method in ["GET", "HEAD", "POST", "STRANGE"] {
         let request = Request::builder().method(method).uri("/").body(Body::empty()).unwrap();
         let response = answer(&service, request).await.unwrap();
-        assert_eq!(response.headers()["content-length"], "14");
+        assert_eq!(response.headers()["content-type"], "text/plain");
         let body = collect(response).await.unwrap().to_bytes();
         assert_eq!(body, if method == "HEAD" { "" } else { "Hello, World!\n" });
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_head_keeps_the_length_that_a_guest_gave_it() {
+    let service = start("http-types");
+    for (method, body) in [("GET", "12345678"), ("HEAD", "")] {
+        let request = Request::builder().method(method).uri("/answer/promised/8");
+        let response = answer(&service, request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.headers()["content-length"], "8", "{method}");
+        assert_eq!(collect(response).await.unwrap().to_bytes(), body);
     }
 }
 
