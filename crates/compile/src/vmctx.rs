@@ -137,10 +137,10 @@ pub enum Helper {
     /// `(link, result: u32, def: u32, index: u32) -> u64`: likewise, the readable end of a stream or future, of type `def` of
     /// the caller's types.
     PassEnd,
-    /// `(link, resource: u32, index: u32, activation, lent: *mut u32) -> u64`: lends a handle and notes it in `lent`;
-    /// likewise.
+    /// `(link, resource: u32, index: u32, activation, lent: *mut u32) -> u64`: lends a handle and notes it in `lent`,
+    /// which may have noted others before; likewise.
     Lend,
-    /// `(link, lent: *const u32, count: u64)`: ends the lends; 0 is none.
+    /// `(link, lent: *const u32, count: u64)`: ends the lends noted in so many places; 0 is none.
     EndLends,
     /// `(link, activation, phase: u32) -> u64`: the callee has returned (1) or is done (2) or both (3), and somebody had
     /// asked for its thread; 0, or else there is a trap to raise.

@@ -18,7 +18,7 @@ use crate::trampoline::value_offset;
 use crate::translate::set_stack_limit;
 use crate::vmctx::{Failure, Helper, VALUE_SIZE, activation, host_context, link, store_context};
 
-/// Borrowed handles of one call at most.
+/// Places for borrowed handles in one call at most.
 const MOST_LENDS: u32 = 16;
 
 /// Bytes of a frame that is small beside [`HOST_STACK`](crate::vmctx::HOST_STACK).
@@ -144,7 +144,6 @@ impl<'a, 'b> Builder<'a, 'b> {
             lent: None,
             lends: 0,
             returning: false,
-            depth: 0,
             failing: None,
             bases: [None; 2],
         };
@@ -261,7 +260,8 @@ impl<'a, 'b> Builder<'a, 'b> {
         self.go_on_in(go_on);
     }
 
-    /// How many handles a call may lend: one for each `borrow` among the parameters.
+    /// How many places a call needs for handles that it lends: one for each `borrow` among the parameters. In a list, all
+    /// share one.
     fn borrows(&self) -> u32 {
         use tombolo_types::component::Def;
         fn count(types: &tombolo_types::component::Types, ty: TypeRef) -> u32 {

@@ -66,9 +66,7 @@ impl Builder<'_, '_> {
         let more = self.b.ins().icmp(IntCC::NotEqual, address, end);
         self.b.ins().brif(more, body, &[], done, &[]);
         self.go_on_in(body);
-        self.depth += 1;
         self.value(element, Source::Memory(address, 0), &mut Target::Memory(room, 0))?;
-        self.depth -= 1;
         let next = self.b.ins().iadd_imm_u(address, from.1 as i64);
         let next_room = self.b.ins().iadd_imm_u(room, to.1 as i64);
         self.b.ins().jump(head, &[next.into(), next_room.into()]);

@@ -99,8 +99,6 @@ struct Builder<'a, 'b> {
     lends: u32,
     /// Whether values go from the callee to the caller.
     returning: bool,
-    /// How deep in lists the value is.
-    depth: u32,
     /// Where to go with a trap that is set, if it is not to be raised at once.
     failing: Option<Block>,
     /// Where the memories begin, as long as nothing runs that may move them.

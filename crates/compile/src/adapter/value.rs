@@ -257,8 +257,7 @@ impl<'a> Builder<'a, '_> {
         let index = self.read(from, 4, false)?;
         let of = self.b.ins().iconst(types::I32, i64::from(of));
         let passed = if how == Helper::Lend {
-            // What is lent within a list would need room for each element.
-            if self.returning || self.depth > 0 {
+            if self.returning {
                 return Err(Unsupported);
             }
             let at = i32::try_from(self.lends).ok().and_then(|n| n.checked_mul(4)).ok_or(Unsupported)?;

@@ -22,7 +22,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use tombolo_compile::vmctx::activation;
-use tombolo_tasks::{InstanceId, Lenders, SubtaskId, SubtaskState, TaskId, ThreadId, Trap};
+use tombolo_tasks::{InstanceId, SubtaskId, SubtaskState, TaskId, ThreadId, Trap};
 use tombolo_vm::HostContext;
 
 use super::core::StoreCore;
@@ -178,15 +178,14 @@ impl<'a> Activation<'a> {
         self.subtask.set(subtask.map_or(0, SubtaskId::to_bits));
     }
 
-    /// Takes the handles that the call has lent.
-    pub(super) fn take_lent(&self) -> Lenders {
+    /// The places of the handles that the call has lent.
+    pub(super) fn lent(&self) -> &[Cell<u32>] {
         let (lent, lends) = (self.lent.get(), self.lends.get() as usize);
         if lent.is_null() || lends == 0 {
-            return Lenders::new();
+            return &[];
         }
         // SAFETY: the adapter keeps so many places, in a frame that is there as long as the call has no subtask.
-        let places = unsafe { std::slice::from_raw_parts_mut(lent, lends) };
-        places.iter_mut().map(std::mem::take).filter(|index| *index != 0).collect()
+        unsafe { std::slice::from_raw_parts(lent.cast(), lends) }
     }
 
     /// The component function, if it is a call of one that has no thread of its own.

@@ -12,6 +12,7 @@ use super::host_end::HostEnds;
 use super::host_task::HostTasks;
 use super::id_hash::IdMap;
 use super::island::Islands;
+use super::lent::LentLists;
 use super::resource_type::ResourceTypes;
 use super::{HostCaller, LiftedFunc, Runtime, TaskData};
 use crate::ended::EndCause;
@@ -36,6 +37,7 @@ pub(crate) struct StoreCore {
     pub host_ends: RefCell<HostEnds>,
     pub resources: RefCell<ResourceTypes>,
     pub islands: RefCell<Islands>,
+    pub lent_lists: RefCell<LentLists>,
     /// The error that a thread ended with, on its way from its fiber to whoever resumed it.
     pub failure: RefCell<Option<Error>>,
     pub endings: Endings,
@@ -133,6 +135,7 @@ impl StoreCore {
             host_ends: RefCell::default(),
             resources: RefCell::default(),
             islands: RefCell::default(),
+            lent_lists: RefCell::default(),
             failure: RefCell::default(),
             endings: Endings::default(),
             limits,

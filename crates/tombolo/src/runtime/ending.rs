@@ -116,6 +116,7 @@ impl StoreCore {
             for ty in resources {
                 self.resources.borrow_mut().remove(ty);
             }
+            self.lent_lists.borrow_mut().forget(&instances);
             let mut drops = Drops { resources: Vec::new(), after: Vec::new(), cut_off: lent_to };
             for instance in instances {
                 let removed = self.tasks.borrow_mut().remove_instance(instance);

@@ -54,7 +54,8 @@ impl StoreCore {
                     value: activation.value.get(),
                     callee: Callee::Starting,
                 };
-                Some(tasks.begin_started(lowered.guest.instance, data, activation.take_lent())?)
+                let lent = self.take_lent(activation, lowered.guest.instance);
+                Some(tasks.begin_started(lowered.guest.instance, data, lent)?)
             }
             false => None,
         };

@@ -24,6 +24,7 @@ mod id_hash;
 mod instantiate;
 mod island;
 mod lazy;
+mod lent;
 mod resource_type;
 mod thread;
 

@@ -176,10 +176,12 @@ unsafe extern "sysv64" fn lend(
             let ty = lowered.guest.env.resource(ResourceIdx(resource))?;
             let callee = callee(lowered)?;
             let rep = core.tasks.borrow_mut().lend(lowered.guest.instance, ty, index)?;
-            *lent = index;
+            core.lent_lists.borrow_mut().note(lowered.guest.instance, &mut *lent, index);
             let activation = &*activation;
             if let Some(subtask) = activation.subtask() {
-                core.tasks.borrow_mut().subtask_add_lenders(subtask, activation.take_lent())?;
+                core.tasks
+                    .borrow_mut()
+                    .subtask_add_lenders(subtask, core.take_lent(activation, lowered.guest.instance))?;
             }
             if core.implements(callee, ty) {
                 return Ok(rep_as_borrow(rep).inspect_err(|_| core.blame(callee))?.into());
@@ -199,12 +201,7 @@ unsafe extern "sysv64" fn end_lends(context: *mut HostContext, lent: *const u32,
     // SAFETY: an adapter calls; it has so many places for lent handles.
     unsafe {
         let (core, lowered) = link(context);
-        let mut tasks = core.tasks.borrow_mut();
-        for index in std::slice::from_raw_parts(lent, count as usize) {
-            if *index != 0 {
-                tasks.end_lend(lowered.guest.instance, *index);
-            }
-        }
+        core.end_lent(lowered.guest.instance, std::slice::from_raw_parts(lent, count as usize));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The same call by the interpreter and through an adapter: results, memories and errors are the same.
 
 mod async_calls;
+mod borrows;
 mod faults;
 mod strings;
 

@@ -1,0 +1,99 @@
+//! The handles that calls through adapters have lent.
+//!
+//! An adapter has a place in its frame for each `borrow` among its parameters (CanonicalABI.md, `lift_borrow`). The place
+//! holds the index of the handle that was lent there; 0 for none. Where the `borrow` stands in a list there may be several:
+//! from the second on they are kept here, and the place holds the number of their list with [`LIST`] set.
+
+use std::cell::Cell;
+
+use smallvec::{SmallVec, smallvec};
+use tombolo_tasks::{InstanceId, Lenders};
+
+use super::activation::Activation;
+use super::core::StoreCore;
+
+/// What distinguishes the number of a list from the index of a handle, which is smaller.
+const LIST: u32 = 1 << 31;
+
+/// The lists of a store.
+#[derive(Default)]
+pub(crate) struct LentLists {
+    lists: Vec<Option<LentList>>,
+    free: Vec<u32>,
+}
+
+struct LentList {
+    /// Whose handles they are.
+    instance: InstanceId,
+    handles: Vec<u32>,
+}
+
+impl LentLists {
+    /// Notes in its place a handle that an instance has lent.
+    pub(super) fn note(&mut self, instance: InstanceId, place: &mut u32, index: u32) {
+        if *place == 0 {
+            *place = index;
+            return;
+        }
+        if *place & LIST == 0 {
+            let list = LentList { instance, handles: vec![*place] };
+            let number = self.free.pop().unwrap_or(self.lists.len() as u32);
+            match self.lists.get_mut(number as usize) {
+                Some(slot) => *slot = Some(list),
+                None => self.lists.push(Some(list)),
+            }
+            *place = LIST | number;
+        }
+        let slot = self.lists.get_mut((*place & !LIST) as usize);
+        if let Some(list) = slot.and_then(Option::as_mut) {
+            list.handles.push(index);
+        }
+    }
+
+    /// Takes the handles that an instance has lent in a place. They are none if the instance has ended since.
+    fn take(&mut self, instance: InstanceId, place: u32) -> SmallVec<[u32; 1]> {
+        if place & LIST == 0 {
+            return smallvec![place];
+        }
+        let number = place & !LIST;
+        let slot = self.lists.get_mut(number as usize);
+        let Some(list) = slot.and_then(|slot| slot.take_if(|list| list.instance == instance)) else {
+            return SmallVec::new();
+        };
+        self.free.push(number);
+        SmallVec::from_vec(list.handles)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.lists.len() == self.free.len()
+    }
+
+    /// Forgets what instances have lent that are no more.
+    pub(super) fn forget(&mut self, instances: &[InstanceId]) {
+        for (number, slot) in self.lists.iter_mut().enumerate() {
+            if slot.take_if(|list| instances.contains(&list.instance)).is_some() {
+                self.free.push(number as u32);
+            }
+        }
+    }
+}
+
+impl StoreCore {
+    /// Takes the handles that a call of an instance has lent.
+    pub(super) fn take_lent(&self, activation: &Activation<'_>, instance: InstanceId) -> Lenders {
+        let mut lists = self.lent_lists.borrow_mut();
+        let places = activation.lent().iter().map(Cell::take).filter(|place| *place != 0);
+        places.flat_map(|place| lists.take(instance, place)).collect()
+    }
+
+    /// Ends what an instance has lent in these places.
+    pub(super) fn end_lent(&self, instance: InstanceId, places: &[u32]) {
+        let (mut lists, mut tasks) = (self.lent_lists.borrow_mut(), self.tasks.borrow_mut());
+        for place in places.iter().filter(|place| **place != 0) {
+            for index in lists.take(instance, *place) {
+                tasks.end_lend(instance, index);
+            }
+        }
+    }
+}
