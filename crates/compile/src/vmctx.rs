@@ -164,11 +164,13 @@ pub enum Helper {
     /// `(link, activation) -> u64`: a trap is set because the result of an `async` function could not be carried. If that is the
     /// caller's fault, its island ends, and the callee goes on: 0. Else there is a trap to raise.
     CallerFailed,
+    /// `(link, result: u32, index: u32) -> u64`: passes on an error context, as [`Helper::PassOwn`] does a handle.
+    PassErrorContext,
 }
 
 impl Helper {
     /// How many there are.
-    pub const COUNT: usize = Helper::CallerFailed as usize + 1;
+    pub const COUNT: usize = Helper::PassErrorContext as usize + 1;
 }
 
 /// Why an adapter fails, with what the four values are.

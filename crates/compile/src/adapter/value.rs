@@ -151,7 +151,13 @@ impl<'a> Builder<'a, '_> {
                 self.write(to, 4, value)
             }
             TypeRef::String => self.string(from, to),
-            TypeRef::ErrorContext | TypeRef::Def(_) => Err(Unsupported),
+            TypeRef::ErrorContext => {
+                let index = self.read(from, 4, false)?;
+                let result = self.b.ins().iconst(types::I32, i64::from(self.returning));
+                let passed = self.helper(Helper::PassErrorContext, &[result, index], true);
+                self.passed(passed, to)
+            }
+            TypeRef::Def(_) => Err(Unsupported),
         }
     }
 
@@ -269,6 +275,11 @@ impl<'a> Builder<'a, '_> {
             let result = self.b.ins().iconst(types::I32, i64::from(self.returning));
             self.helper(how, &[result, of, index], true)
         };
+        self.passed(passed, to)
+    }
+
+    /// Writes the new index of what a helper has passed on, if it has.
+    fn passed(&mut self, passed: Value, to: &mut Target<'_>) -> Result<()> {
         let failed = self.b.ins().icmp_imm_s(IntCC::Equal, passed, -1);
         self.raise_if(failed);
         let passed = self.b.ins().ireduce(types::I32, passed);

@@ -45,6 +45,7 @@ pub(super) static HELPERS: [Address; Helper::COUNT] = [
     Address(transcode as *const ()),
     Address(realloc as *const ()),
     Address(caller_failed as *const ()),
+    Address(pass_error_context as *const ()),
 ];
 
 /// What a helper that fails returns in place of an index.
@@ -155,6 +156,23 @@ unsafe extern "sysv64" fn pass_end(context: *mut HostContext, result: u32, def: 
                 let mut tasks = core.tasks.borrow_mut();
                 match tasks.lift_readable(from, index, kind, &ElementOf::new(env, def)) {
                     Ok(end) => (tasks.lower_readable(to, end), to),
+                    Err(trap) => (Err(trap), from),
+                }
+            };
+            Ok(passed.inspect_err(|_| core.blame(at_fault))?.into())
+        })
+    }
+}
+
+unsafe extern "sysv64" fn pass_error_context(context: *mut HostContext, result: u32, index: u32) -> u64 {
+    // SAFETY: an adapter calls.
+    unsafe {
+        run(context, |core, lowered| {
+            let (from, to) = sides(lowered, result)?;
+            let (passed, at_fault) = {
+                let mut tasks = core.tasks.borrow_mut();
+                match tasks.lift_error_context(from, index) {
+                    Ok(context) => (tasks.lower_error_context(to, context), to),
                     Err(trap) => (Err(trap), from),
                 }
             };

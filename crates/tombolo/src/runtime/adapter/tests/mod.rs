@@ -2,6 +2,7 @@
 
 mod async_calls;
 mod borrows;
+mod error_contexts;
 mod faults;
 mod strings;
 
