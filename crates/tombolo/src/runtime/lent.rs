@@ -29,12 +29,9 @@ struct LentList {
 }
 
 impl LentLists {
-    /// Notes in its place a handle that an instance has lent.
-    pub(super) fn note(&mut self, instance: InstanceId, place: &mut u32, index: u32) {
-        if *place == 0 {
-            *place = index;
-            return;
-        }
+    /// Notes another handle that an instance has lent, in a place that holds one or more.
+    #[cold]
+    fn add(&mut self, instance: InstanceId, place: &mut u32, index: u32) {
         if *place & LIST == 0 {
             let list = LentList { instance, handles: vec![*place] };
             let number = self.free.pop().unwrap_or(self.lists.len() as u32);
@@ -80,6 +77,15 @@ impl LentLists {
 }
 
 impl StoreCore {
+    /// Notes in its place a handle that an instance has lent.
+    #[inline]
+    pub(super) fn note_lent(&self, instance: InstanceId, place: &mut u32, index: u32) {
+        match *place {
+            0 => *place = index,
+            _ => self.lent_lists.borrow_mut().add(instance, place, index),
+        }
+    }
+
     /// Takes the handles that a call of an instance has lent.
     pub(super) fn take_lent(&self, activation: &Activation<'_>, instance: InstanceId) -> Lenders {
         let mut lists = self.lent_lists.borrow_mut();
@@ -89,9 +95,13 @@ impl StoreCore {
 
     /// Ends what an instance has lent in these places.
     pub(super) fn end_lent(&self, instance: InstanceId, places: &[u32]) {
-        let (mut lists, mut tasks) = (self.lent_lists.borrow_mut(), self.tasks.borrow_mut());
-        for place in places.iter().filter(|place| **place != 0) {
-            for index in lists.take(instance, *place) {
+        let mut tasks = self.tasks.borrow_mut();
+        for &place in places.iter().filter(|place| **place != 0) {
+            if place & LIST == 0 {
+                tasks.end_lend(instance, place);
+                continue;
+            }
+            for index in self.lent_lists.borrow_mut().take(instance, place) {
                 tasks.end_lend(instance, index);
             }
         }

@@ -194,7 +194,7 @@ unsafe extern "sysv64" fn lend(
             let ty = lowered.guest.env.resource(ResourceIdx(resource))?;
             let callee = callee(lowered)?;
             let rep = core.tasks.borrow_mut().lend(lowered.guest.instance, ty, index)?;
-            core.lent_lists.borrow_mut().note(lowered.guest.instance, &mut *lent, index);
+            core.note_lent(lowered.guest.instance, &mut *lent, index);
             let activation = &*activation;
             if let Some(subtask) = activation.subtask() {
                 core.tasks
