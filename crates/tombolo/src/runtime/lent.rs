@@ -4,9 +4,7 @@
 //! holds the index of the handle that was lent there; 0 for none. Where the `borrow` stands in a list there may be several:
 //! from the second on they are kept here, and the place holds the number of their list with [`LIST`] set.
 
-use std::cell::Cell;
-
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 use tombolo_tasks::{InstanceId, Lenders};
 
 use super::activation::Activation;
@@ -47,18 +45,15 @@ impl LentLists {
         }
     }
 
-    /// Takes the handles that an instance has lent in a place. They are none if the instance has ended since.
-    fn take(&mut self, instance: InstanceId, place: u32) -> SmallVec<[u32; 1]> {
-        if place & LIST == 0 {
-            return smallvec![place];
-        }
+    /// Takes the handles that an instance has lent in a place that holds a list. They are none if the instance has ended since.
+    fn take(&mut self, instance: InstanceId, place: u32) -> Vec<u32> {
         let number = place & !LIST;
         let slot = self.lists.get_mut(number as usize);
         let Some(list) = slot.and_then(|slot| slot.take_if(|list| list.instance == instance)) else {
-            return SmallVec::new();
+            return Vec::new();
         };
         self.free.push(number);
-        SmallVec::from_vec(list.handles)
+        list.handles
     }
 
     #[cfg(test)]
@@ -88,22 +83,30 @@ impl StoreCore {
 
     /// Takes the handles that a call of an instance has lent.
     pub(super) fn take_lent(&self, activation: &Activation<'_>, instance: InstanceId) -> Lenders {
-        let mut lists = self.lent_lists.borrow_mut();
-        let places = activation.lent().iter().map(Cell::take).filter(|place| *place != 0);
-        places.flat_map(|place| lists.take(instance, place)).collect()
+        let mut handles = SmallVec::<[u32; 4]>::new();
+        for place in activation.lent() {
+            self.each_lent(instance, place.take(), |index| handles.push(index));
+        }
+        handles.into_iter().collect()
     }
 
     /// Ends what an instance has lent in these places.
     pub(super) fn end_lent(&self, instance: InstanceId, places: &[u32]) {
         let mut tasks = self.tasks.borrow_mut();
-        for &place in places.iter().filter(|place| **place != 0) {
-            if place & LIST == 0 {
-                tasks.end_lend(instance, place);
-                continue;
+        for place in places {
+            self.each_lent(instance, *place, |index| tasks.end_lend(instance, index));
+        }
+    }
+
+    /// Takes what an instance has lent out of a place.
+    #[inline]
+    fn each_lent(&self, instance: InstanceId, place: u32, mut each: impl FnMut(u32)) {
+        match place {
+            0 => {}
+            list if list & LIST != 0 => {
+                self.lent_lists.borrow_mut().take(instance, list).into_iter().for_each(each);
             }
-            for index in self.lent_lists.borrow_mut().take(instance, place) {
-                tasks.end_lend(instance, index);
-            }
+            index => each(index),
         }
     }
 }

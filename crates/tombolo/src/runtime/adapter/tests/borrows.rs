@@ -23,6 +23,8 @@ fn world(callee: &str, lower: &str, count: &str) -> String {
         )
     };
     let (owner, borrower) = (with(&[]), with(&["drop", "return"]));
+    // The first handle is in the list twice.
+    let (keep, drop) = (KEEP + 1, DROP + 1);
     let user = with(&["new", "drop", "sum", "count", "set", "join", "wait", "end"]);
     format!(
         r#"(component
@@ -58,7 +60,7 @@ fn world(callee: &str, lower: &str, count: &str) -> String {
             (global $n (mut i32) (i32.const 0))
             (func $drop-all (param $at i32) (param $n i32) (result i32) (local $left i32)
                 (local.set $left (local.get $n))
-                (if (i32.eq (local.get $n) (i32.const {KEEP} + 1)) (then (local.set $left (i32.const {KEEP}))))
+                (if (i32.eq (local.get $n) (i32.const {keep})) (then (local.set $left (i32.const {KEEP}))))
                 (loop $next
                     (if (local.get $left) (then
                         (call $drop (i32.load (local.get $at)))
@@ -105,7 +107,7 @@ fn world(callee: &str, lower: &str, count: &str) -> String {
             (import "" "end" (func $end (param i32)))
             (func $count-async (param $at i32) (param $n i32) (result i32) (local $status i32) (local $set i32)
                 (local.set $status (call $count (local.get $at) (local.get $n) CALL))
-                (if (i32.eq (local.get $n) (i32.const {DROP} + 1)) (then (call $drop (i32.load (local.get $at)))))
+                (if (i32.eq (local.get $n) (i32.const {drop})) (then (call $drop (i32.load (local.get $at)))))
                 WAIT)
             (func (export "go") (param $n i32) (result i32) (local $got i32) (local $i i32)
                 (loop $next
@@ -133,8 +135,6 @@ fn world(callee: &str, lower: &str, count: &str) -> String {
     (instance $user (instantiate $User (with "owner" (instance $owner)) (with "borrower" (instance $borrower))))
     (export "go" (func $user "go")))"#
     )
-    .replace(&format!("{KEEP} + 1"), &(KEEP + 1).to_string())
-    .replace(&format!("{DROP} + 1"), &(DROP + 1).to_string())
 }
 
 /// The caller's world for a sync or an `async` lowering.
