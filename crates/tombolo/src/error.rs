@@ -133,23 +133,28 @@ pub use tombolo_vm::{LimitExceeded, LimitKind};
 
 impl Error {
     /// Makes an error of its cause.
+    #[cold]
     pub fn new(kind: ErrorKind) -> Self {
         Error(Arc::new(kind))
     }
 
     /// Wraps an error of a host function.
+    #[cold]
     pub fn host(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Error::new(ErrorKind::Host(error.into()))
     }
 
+    #[cold]
     pub(crate) fn abi(message: impl Into<String>) -> Self {
         TrapReason::CanonicalAbi(message.into()).into()
     }
 
+    #[cold]
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Error::new(ErrorKind::Usage(message.into()))
     }
 
+    #[cold]
     pub(crate) fn mismatch(what: impl Into<String>, message: impl Into<String>) -> Self {
         Error::new(ErrorKind::TypeMismatch { what: what.into(), message: message.into() })
     }
@@ -287,6 +292,7 @@ impl From<TrapReason> for Error {
 }
 
 impl From<tombolo_tasks::Trap> for Error {
+    #[cold]
     fn from(trap: tombolo_tasks::Trap) -> Self {
         TrapReason::Concurrency(trap).into()
     }

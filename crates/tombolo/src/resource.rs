@@ -117,6 +117,7 @@ impl ResourceAny {
     }
 
     /// Whether this is a resource that the host defined and represents by `R`.
+    #[inline]
     pub fn is<R: 'static>(&self) -> bool {
         self.ty == ResourceType::host::<R>()
     }
@@ -125,14 +126,19 @@ impl ResourceAny {
     ///
     /// # Errors
     /// If it is another resource.
+    #[inline]
     pub fn downcast<R: 'static>(self) -> Result<Resource<R>> {
         if !self.is::<R>() {
-            return Err(Error::mismatch(
-                "resource",
-                format!("expected a `{}`, found {self}", type_name::<R>()),
-            ));
+            return Err(self.is_no(type_name::<R>()));
         }
         Ok(Resource { rep: self.host_rep(), owned: self.owned, marker: PhantomData })
+    }
+}
+
+impl ResourceAny {
+    #[cold]
+    fn is_no(self, expected: &str) -> Error {
+        Error::mismatch("resource", format!("expected a `{expected}`, found {self}"))
     }
 }
 

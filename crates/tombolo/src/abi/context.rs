@@ -90,6 +90,7 @@ impl<'a> LiftContext<'a> {
 
     /// The fields of a record or tuple.
     #[doc(hidden)]
+    #[inline]
     pub fn fields(&self, ty: TypeRef) -> Result<Fields<'a>> {
         Fields::new(self.types, ty, self.width)
     }
@@ -236,6 +237,7 @@ impl<'a> LowerContext<'a> {
 
     /// The fields of a record or tuple.
     #[doc(hidden)]
+    #[inline]
     pub fn fields(&self, ty: TypeRef) -> Result<Fields<'a>> {
         Fields::new(self.types, ty, self.width)
     }

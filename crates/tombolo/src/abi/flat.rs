@@ -33,7 +33,7 @@ impl<'a> FlatSource<'a> {
     pub fn next_u64(&mut self) -> Result<u64> {
         let value = self.values.get(self.at).copied();
         self.at += 1;
-        value.ok_or_else(|| Error::usage("a core function passed too few values"))
+        value.ok_or_else(too_few)
     }
 
     /// The next value's low half.
@@ -64,11 +64,16 @@ impl<'a> FlatSource<'a> {
     }
 }
 
+#[cold]
+fn too_few() -> Error {
+    Error::usage("a core function passed too few values")
+}
+
 /// Most flat values of one call: the parameters and a pointer to room for the result.
 const CAPACITY: usize = MAX_FLAT_PARAMS + 1;
 
 /// The flat values that something was lowered to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlatSink {
     values: [u64; CAPACITY],
     len: usize,
@@ -77,7 +82,7 @@ pub struct FlatSink {
 impl FlatSink {
     #[inline]
     pub(crate) fn new() -> Self {
-        FlatSink::default()
+        FlatSink { values: [0; CAPACITY], len: 0 }
     }
 
     /// Adds a value of 64 bits.
@@ -85,7 +90,7 @@ impl FlatSink {
     #[inline]
     pub fn push_u64(&mut self, value: u64) -> Result<()> {
         let place = self.values.get_mut(self.len);
-        *place.ok_or_else(|| Error::usage("more flat values than a core function takes"))? = value;
+        *place.ok_or_else(too_many)? = value;
         self.len += 1;
         Ok(())
     }
@@ -116,4 +121,9 @@ impl FlatSink {
     pub(crate) fn values(&self) -> &[u64] {
         self.values.get(..self.len).unwrap_or(&self.values)
     }
+}
+
+#[cold]
+fn too_many() -> Error {
+    Error::usage("more flat values than a core function takes")
 }

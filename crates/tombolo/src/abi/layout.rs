@@ -56,7 +56,7 @@ impl<'a> Fields<'a> {
             Parts::Tuple(list) => list.get(index).copied(),
             Parts::One(ty) => Some(ty).filter(|_| index == 0),
         };
-        ty.ok_or_else(|| Error::mismatch("value", format!("the type has no field {index}")))
+        ty.ok_or_else(|| no_field(index))
     }
 
     /// The type of a field and where it lies in a value that lies at `base`.
@@ -65,6 +65,11 @@ impl<'a> Fields<'a> {
     pub fn at(&self, index: usize, base: u64) -> Result<(TypeRef, u64)> {
         Ok((self.ty(index)?, offset(base, self.offsets.get(index).copied().unwrap_or(0))))
     }
+}
+
+#[cold]
+fn no_field(index: usize) -> Error {
+    Error::mismatch("value", format!("the type has no field {index}"))
 }
 
 /// A list of types that are passed together: the parameters or the result of a function.
@@ -82,9 +87,9 @@ impl TypeList {
     pub(crate) fn layout(self, types: &Types, width: PtrWidth) -> Option<(Fields<'_>, &Abi)> {
         match self {
             TypeList::Params(func) => {
-                let abi = types.params_abi(func, width);
-                let parts = Parts::Record(&types.func(func).params);
-                Some((Fields { parts, offsets: &abi.offsets }, abi)).filter(|(fields, _)| fields.len() > 0)
+                let (params, abi) = (&types.func(func).params, types.params_abi(func, width));
+                let fields = Fields { parts: Parts::Record(params), offsets: &abi.offsets };
+                if params.is_empty() { None } else { Some((fields, abi)) }
             }
             TypeList::Result(ty) => {
                 ty.map(|ty| (Fields { parts: Parts::One(ty), offsets: &[0] }, types.abi(ty, width)))
@@ -195,7 +200,12 @@ fn payload(types: &Types, ty: TypeRef, index: u32) -> Result<Option<TypeRef>> {
         Some(Def::Result { ok, err }) => [*ok, *err].get(index as usize).copied(),
         _ => return Err(wrong(types, ty, "variant, enum, option or result")),
     };
-    payload.ok_or_else(|| unknown_case(index, case_count(types, ty).unwrap_or(0)))
+    payload.ok_or_else(|| case_unknown(types, ty, index))
+}
+
+#[cold]
+fn case_unknown(types: &Types, ty: TypeRef, index: u32) -> Error {
+    unknown_case(index, case_count(types, ty).unwrap_or(0))
 }
 
 /// What is reported for a discriminant that no case has.
@@ -204,6 +214,7 @@ pub(super) fn unknown_case(index: u32, count: usize) -> Error {
 }
 
 /// The element type of a list or map, and its length if the type fixes it.
+#[inline]
 pub(super) fn element(types: &Types, ty: TypeRef) -> Result<(TypeRef, Option<u32>)> {
     match types.get(ty) {
         Some(Def::List { element, length }) => Ok((*element, *length)),
@@ -229,6 +240,7 @@ pub(super) fn char_of(bits: u32) -> Result<char> {
 }
 
 /// What is reported for a value of another type than it was bound to: the embedder's mistake, or ours.
+#[cold]
 pub(super) fn wrong(types: &Types, ty: TypeRef, expected: &str) -> Error {
     Error::mismatch("value", format!("expected {expected}, found {}", types.display(ty)))
 }

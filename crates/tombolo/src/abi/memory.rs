@@ -30,23 +30,35 @@ pub(super) enum Range {
 }
 
 /// Checks that `len` bytes at `ptr` are aligned and within a memory of `size` bytes.
+#[inline]
 pub(super) fn check_range(size: usize, ptr: u64, len: u64, align: u32, what: Range) -> Result<()> {
-    if !ptr.is_multiple_of(u64::from(align.max(1))) {
-        return Err(Error::abi(match what {
-            Range::Realloc => format!("realloc return: result not aligned: {ptr:#x} to {align}"),
-            _ => format!("unaligned pointer: {ptr:#x} is not a multiple of {align}"),
-        }));
+    // Alignments are powers of two.
+    if ptr & u64::from(align.saturating_sub(1)) != 0 {
+        return Err(unaligned(ptr, align, what));
     }
     if ptr.checked_add(len).is_none_or(|end| end > size as u64) {
-        let what = match what {
-            Range::Value => "pointer out of bounds of memory",
-            Range::List => "list content out-of-bounds",
-            Range::String => "string content out-of-bounds: string pointer/length out of bounds of memory",
-            Range::Realloc => "realloc return: beyond end of memory",
-        };
-        return Err(Error::abi(format!("{what}: {len} bytes at {ptr:#x} in a memory of {size:#x}")));
+        return Err(out_of_range(size, ptr, len, what));
     }
     Ok(())
+}
+
+#[cold]
+fn unaligned(ptr: u64, align: u32, what: Range) -> Error {
+    Error::abi(match what {
+        Range::Realloc => format!("realloc return: result not aligned: {ptr:#x} to {align}"),
+        _ => format!("unaligned pointer: {ptr:#x} is not a multiple of {align}"),
+    })
+}
+
+#[cold]
+fn out_of_range(size: usize, ptr: u64, len: u64, what: Range) -> Error {
+    let what = match what {
+        Range::Value => "pointer out of bounds of memory",
+        Range::List => "list content out-of-bounds",
+        Range::String => "string content out-of-bounds: string pointer/length out of bounds of memory",
+        Range::Realloc => "realloc return: beyond end of memory",
+    };
+    Error::abi(format!("{what}: {len} bytes at {ptr:#x} in a memory of {size:#x}"))
 }
 
 /// Calls the guest's `realloc` and checks what it returns against the memory as it is afterwards.
@@ -69,34 +81,42 @@ pub(super) fn realloc(
 ///
 /// Validation refuses types without a size; should one get here all the same, its elements count as one byte, so
 /// that a length is always bounded.
+#[inline]
 pub(super) fn list_bytes(count: u64, size: u64, max: u64) -> Result<u64> {
-    count.checked_mul(size.max(1)).filter(|bytes| *bytes <= max).ok_or_else(|| {
-        Error::abi(format!(
-            "list byte length too large: {count} elements of {size} bytes are more than {max}"
-        ))
-    })
+    let bytes = count.checked_mul(size.max(1)).filter(|bytes| *bytes <= max);
+    bytes.ok_or_else(|| too_many_bytes(count, size, max))
+}
+
+#[cold]
+fn too_many_bytes(count: u64, size: u64, max: u64) -> Error {
+    Error::abi(format!("list byte length too large: {count} elements of {size} bytes are more than {max}"))
 }
 
 /// `base + offset`; saturates, so that what is beyond every memory stays there.
+#[inline]
 pub(super) fn offset(base: u64, offset: u64) -> u64 {
     base.saturating_add(offset)
 }
 
+#[inline]
 fn range(ptr: u64, len: u64) -> Option<std::ops::Range<usize>> {
     let start = usize::try_from(ptr).ok()?;
     Some(start..start.checked_add(usize::try_from(len).ok()?)?)
 }
 
+#[cold]
 fn out_of_bounds(ptr: u64, len: u64) -> Error {
     Error::abi(format!("pointer out of bounds of memory: {len} bytes at {ptr:#x}"))
 }
 
 /// `len` bytes of memory.
+#[inline]
 pub(super) fn bytes(memory: &[u8], ptr: u64, len: u64) -> Result<&[u8]> {
     range(ptr, len).and_then(|range| memory.get(range)).ok_or_else(|| out_of_bounds(ptr, len))
 }
 
 /// `len` bytes of memory, to write to.
+#[inline]
 pub(super) fn bytes_mut(memory: &mut [u8], ptr: u64, len: u64) -> Result<&mut [u8]> {
     range(ptr, len).and_then(|range| memory.get_mut(range)).ok_or_else(|| out_of_bounds(ptr, len))
 }
@@ -115,12 +135,14 @@ pub(super) fn write(side: &mut dyn LowerSide, ptr: u64, from: &[u8]) -> Result<(
 }
 
 /// `N` bytes of memory.
+#[inline]
 pub(super) fn load<const N: usize>(memory: &[u8], ptr: u64) -> Result<[u8; N]> {
     let value = usize::try_from(ptr).ok().and_then(|ptr| memory.get(ptr..)?.first_chunk::<N>());
     value.copied().ok_or_else(|| out_of_bounds(ptr, N as u64))
 }
 
 /// Writes `N` bytes.
+#[inline]
 pub(super) fn store<const N: usize>(memory: &mut [u8], ptr: u64, value: [u8; N]) -> Result<()> {
     let place = usize::try_from(ptr).ok().and_then(|ptr| memory.get_mut(ptr..)?.first_chunk_mut::<N>());
     *place.ok_or_else(|| out_of_bounds(ptr, N as u64))? = value;
@@ -128,6 +150,7 @@ pub(super) fn store<const N: usize>(memory: &mut [u8], ptr: u64, value: [u8; N])
 }
 
 /// An unsigned integer of 1, 2 or 4 bytes.
+#[inline]
 pub(super) fn load_uint(memory: &[u8], ptr: u64, size: u32) -> Result<u32> {
     match size {
         1 => load::<1>(memory, ptr).map(|b| u8::from_le_bytes(b).into()),
@@ -137,6 +160,7 @@ pub(super) fn load_uint(memory: &[u8], ptr: u64, size: u32) -> Result<u32> {
 }
 
 /// Writes the low 1, 2 or 4 bytes of an integer.
+#[inline]
 pub(super) fn store_uint(memory: &mut [u8], ptr: u64, size: u32, value: u32) -> Result<()> {
     match size {
         1 => store(memory, ptr, (value as u8).to_le_bytes()),
@@ -146,6 +170,7 @@ pub(super) fn store_uint(memory: &mut [u8], ptr: u64, size: u32, value: u32) -> 
 }
 
 /// A pointer or length.
+#[inline]
 pub(super) fn load_ptr(memory: &[u8], ptr: u64, width: PtrWidth) -> Result<u64> {
     match width {
         PtrWidth::Bits32 => load::<4>(memory, ptr).map(|b| u32::from_le_bytes(b).into()),
@@ -154,6 +179,7 @@ pub(super) fn load_ptr(memory: &[u8], ptr: u64, width: PtrWidth) -> Result<u64> 
 }
 
 /// Writes a pointer or length, which fits because `realloc` returned or allowed it.
+#[inline]
 pub(super) fn store_ptr(memory: &mut [u8], ptr: u64, width: PtrWidth, value: u64) -> Result<()> {
     match width {
         PtrWidth::Bits32 => store(memory, ptr, (value as u32).to_le_bytes()),

@@ -5,6 +5,8 @@
 //! never trusted between two passes. What bounds each pass is the number of code units, which is read once, and every
 //! write is checked against the memory as it is then; a source that changes under a pass can at most end in a trap.
 
+use std::str::Utf8Error;
+
 use tombolo_types::component::PtrWidth;
 
 use super::context::{LiftContext, LowerContext};
@@ -43,6 +45,7 @@ pub(super) struct StringRange {
 
 impl StringRange {
     /// The range that a pointer and a length with its tag stand for.
+    #[inline]
     pub(super) fn new(
         memory: &[u8],
         width: PtrWidth,
@@ -110,12 +113,16 @@ impl StringRange {
 
     /// The bytes from `at` on, about `most` of them, without a code point that they would cut. At least one, unless the
     /// string ends there.
+    #[inline]
     fn piece<'m>(&self, memory: &'m [u8], at: u64, most: u64) -> Result<&'m [u8]> {
         let rest = self.bytes.saturating_sub(at);
         let bytes = memory::bytes(memory, memory::offset(self.ptr, at), rest.min(most))?;
-        if rest <= most {
-            return Ok(bytes);
-        }
+        Ok(if rest <= most { bytes } else { self.uncut(bytes) })
+    }
+
+    /// The bytes without a code point that goes on behind them.
+    #[cold]
+    fn uncut<'m>(&self, bytes: &'m [u8]) -> &'m [u8] {
         let cut = match self.units {
             Units::Latin1 => 0,
             // The code point that begins last may go on.
@@ -128,21 +135,24 @@ impl StringRange {
                 if ends_in_pair { 2 } else { 0 }
             }
         };
-        Ok(bytes.get(..bytes.len().saturating_sub(cut)).unwrap_or(bytes))
+        bytes.get(..bytes.len().saturating_sub(cut)).unwrap_or(bytes)
     }
 }
 
 /// What is reported for a string of too many bytes.
+#[cold]
 pub(super) fn too_long(bytes: u64) -> Error {
     Error::abi(format!("string byte length too large: {bytes} is more than {MAX_BYTE_LENGTH}"))
 }
 
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let what =
-            if error.error_len().is_none() { "incomplete utf-8 byte sequence" } else { "invalid utf-8" };
-        Error::abi(format!("{what}: {error}"))
-    })
+    std::str::from_utf8(bytes).map_err(not_utf8)
+}
+
+#[cold]
+fn not_utf8(error: Utf8Error) -> Error {
+    let what = if error.error_len().is_none() { "incomplete utf-8 byte sequence" } else { "invalid utf-8" };
+    Error::abi(format!("{what}: {error}"))
 }
 
 fn is_high_surrogate(unit: [u8; 2]) -> bool {
@@ -182,13 +192,13 @@ pub(crate) fn load_string(cx: &mut LiftContext<'_>, ptr: u64, length: u64) -> Re
 fn load_utf8(cx: &mut LiftContext<'_>, range: StringRange) -> Result<String> {
     cx.charge(range.bytes as usize, 1)?;
     let mut text = String::with_capacity(range.bytes as usize);
-    while (text.len() as u64) < range.bytes {
-        if !text.is_empty() {
-            cx.side().check_interrupt()?;
-        }
+    loop {
         text.push_str(utf8(range.piece(cx.memory(), text.len() as u64, PIECE as u64)?)?);
+        if text.len() as u64 >= range.bytes {
+            return Ok(text);
+        }
+        cx.side().check_interrupt()?;
     }
-    Ok(text)
 }
 
 /// Stores text of the host and returns its pointer and length.

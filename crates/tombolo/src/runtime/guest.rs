@@ -313,12 +313,15 @@ impl LowerSide for GuestLower<'_> {
 }
 
 impl GuestLower<'_> {
+    #[inline]
     fn check(&self, resource: ResourceIdx, ty: ResourceType, value: &ResourceAny) -> Result<()> {
-        if ty == value.ty {
-            return Ok(());
-        }
+        if ty == value.ty { Ok(()) } else { Err(self.wrong_resource(resource)) }
+    }
+
+    #[cold]
+    fn wrong_resource(&self, resource: ResourceIdx) -> Error {
         let name = self.guest.env.types.resource_name(resource);
-        Err(Error::mismatch(format!("resource `{name}`"), "the value is a resource of another type"))
+        Error::mismatch(format!("resource `{name}`"), "the value is a resource of another type")
     }
 }
 
