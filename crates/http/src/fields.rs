@@ -46,23 +46,47 @@ impl FieldBudget {
         FieldBudget(Arc::new(Budget { limits, held: AtomicUsize::new(0) }))
     }
 
-    fn take(&self, bytes: usize) -> Result<(), FieldError> {
-        let held = self.0.held.load(Ordering::Relaxed).saturating_add(bytes);
-        if held > self.0.limits.total_bytes {
-            return Err(FieldError::SizeExceeded);
-        }
-        self.0.held.store(held, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn give_back(&self, bytes: usize) {
-        let held = self.0.held.load(Ordering::Relaxed);
-        self.0.held.store(held.saturating_sub(bytes), Ordering::Relaxed);
+    /// So many bytes of it.
+    fn share(&self, bytes: usize) -> Result<Share, FieldError> {
+        let mut share = Share { bytes: 0, budget: self.clone() };
+        share.grow(bytes)?;
+        Ok(share)
     }
 
     /// One with the same limits, for another store.
     pub fn another(&self) -> Self {
         FieldBudget::new(self.0.limits)
+    }
+}
+
+/// What one set of fields takes of the budget, until it is dropped.
+struct Share {
+    bytes: usize,
+    budget: FieldBudget,
+}
+
+impl Share {
+    fn grow(&mut self, bytes: usize) -> Result<(), FieldError> {
+        let Budget { limits, held } = &*self.budget.0;
+        let all = held.load(Ordering::Relaxed).saturating_add(bytes);
+        if all > limits.total_bytes {
+            return Err(FieldError::SizeExceeded);
+        }
+        held.store(all, Ordering::Relaxed);
+        self.bytes = self.bytes.saturating_add(bytes);
+        Ok(())
+    }
+
+    fn shrink(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        let held = &self.budget.0.held;
+        held.store(held.load(Ordering::Relaxed).saturating_sub(bytes), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.shrink(self.bytes);
     }
 }
 
@@ -86,7 +110,7 @@ impl Headers {
         let shared = match self {
             Headers::Shared(map) => map.clone(),
             Headers::Own(map) => {
-                let none = FieldMap::new(&map.budget);
+                let none = FieldMap::new(&map.share.budget);
                 Arc::new(std::mem::replace(map, none))
             }
         };
@@ -124,14 +148,13 @@ type Spelling = Option<Box<HeaderMap<Box<str>>>>;
 pub(crate) struct FieldMap {
     headers: HeaderMap,
     spelling: Spelling,
-    /// What it takes of the budget.
-    bytes: usize,
-    budget: FieldBudget,
+    share: Share,
 }
 
 impl FieldMap {
     pub fn new(budget: &FieldBudget) -> Self {
-        FieldMap { headers: HeaderMap::new(), spelling: None, bytes: 0, budget: budget.clone() }
+        let share = Share { bytes: 0, budget: budget.clone() };
+        FieldMap { headers: HeaderMap::new(), spelling: None, share }
     }
 
     /// Fields that came from elsewhere, without those that are between two ends of a connection only.
@@ -144,10 +167,12 @@ impl FieldMap {
         }
         let bytes = headers.iter().map(|(name, value)| cost(name, value)).sum();
         let limits = &budget.0.limits;
-        if bytes > limits.bytes || headers.len() > limits.count || budget.take(bytes).is_err() {
-            return Err(bytes);
+        match budget.share(bytes) {
+            Ok(share) if bytes <= limits.bytes && headers.len() <= limits.count => {
+                Ok(FieldMap { headers, spelling: None, share })
+            }
+            _ => Err(bytes),
         }
-        Ok(FieldMap { headers, spelling: None, bytes, budget: budget.clone() })
     }
 
     pub fn headers(&self) -> &HeaderMap {
@@ -155,8 +180,8 @@ impl FieldMap {
     }
 
     /// The fields, to be sent.
-    pub fn into_headers(mut self) -> HeaderMap {
-        std::mem::take(&mut self.headers)
+    pub fn into_headers(self) -> HeaderMap {
+        self.headers
     }
 
     /// The values under a name, none if the name is no name.
@@ -187,10 +212,10 @@ impl FieldMap {
         let (old, new) =
             (self.cost_of(&field), values.iter().map(|value| cost(&field, value)).sum::<usize>());
         let count = self.headers.len().saturating_sub(self.headers.get_all(&field).iter().count());
-        self.check(self.bytes.saturating_sub(old).saturating_add(new), count.saturating_add(values.len()))?;
-        self.budget.take(new)?;
+        let bytes = self.share.bytes.saturating_sub(old).saturating_add(new);
+        self.check(bytes, count.saturating_add(values.len()))?;
+        self.share.grow(new)?;
         self.remove(&field);
-        self.bytes = self.bytes.saturating_add(new);
         spell(&mut self.spelling, &field, name);
         for value in values {
             self.headers.append(field.clone(), value);
@@ -207,9 +232,8 @@ impl FieldMap {
 
     fn add(&mut self, field: HeaderName, name: &str, value: HeaderValue) -> Result<(), FieldError> {
         let cost = cost(&field, &value);
-        self.check(self.bytes.saturating_add(cost), self.headers.len().saturating_add(1))?;
-        self.budget.take(cost)?;
-        self.bytes = self.bytes.saturating_add(cost);
+        self.check(self.share.bytes.saturating_add(cost), self.headers.len().saturating_add(1))?;
+        self.share.grow(cost)?;
         match self.headers.entry(field) {
             Entry::Occupied(mut values) => values.append(value),
             Entry::Vacant(place) => {
@@ -221,7 +245,7 @@ impl FieldMap {
     }
 
     fn check(&self, bytes: usize, count: usize) -> Result<(), FieldError> {
-        let limits = &self.budget.0.limits;
+        let limits = &self.share.budget.0.limits;
         match bytes > limits.bytes || count > limits.count.min(MOST_FIELDS) {
             true => Err(FieldError::SizeExceeded),
             false => Ok(()),
@@ -238,8 +262,7 @@ impl FieldMap {
         if let Some(spelling) = &mut self.spelling {
             spelling.remove(field);
         }
-        self.bytes = self.bytes.saturating_sub(freed);
-        self.budget.give_back(freed);
+        self.share.shrink(freed);
     }
 
     fn spelled<'a>(&'a self, field: &'a HeaderName) -> &'a str {
@@ -249,15 +272,8 @@ impl FieldMap {
 
     /// The same once more.
     pub fn try_clone(&self) -> Result<Self, FieldError> {
-        self.budget.take(self.bytes)?;
-        let (headers, spelling) = (self.headers.clone(), self.spelling.clone());
-        Ok(FieldMap { headers, spelling, bytes: self.bytes, budget: self.budget.clone() })
-    }
-}
-
-impl Drop for FieldMap {
-    fn drop(&mut self) {
-        self.budget.give_back(self.bytes);
+        let share = self.share.budget.share(self.share.bytes)?;
+        Ok(FieldMap { headers: self.headers.clone(), spelling: self.spelling.clone(), share })
     }
 }
 
