@@ -504,7 +504,7 @@ impl Instantiator<'_> {
             Builtin::ResourceRep(id) => BuiltinKind::ResourceRep(self.env.resource(*id)?),
             Builtin::ResourceDrop(id) => {
                 let ty = self.env.resource(*id)?;
-                BuiltinKind::ResourceDrop(ty, self.core.resources.borrow().get(ty).cloned())
+                BuiltinKind::ResourceDrop(ty, self.core.destructor(ty))
             }
             Builtin::BackpressureInc => BuiltinKind::BackpressureInc,
             Builtin::BackpressureDec => BuiltinKind::BackpressureDec,

@@ -16,10 +16,10 @@ use tombolo_types::TypeId;
 use tombolo_types::component::TypeRef;
 use tombolo_vm::{RawVal, TableHandle};
 
+pub(super) use self::resource::Destructor;
 use super::core::StoreCore;
 use super::env::Element;
 use super::guest::Guest;
-use super::resource_type::GuestResource;
 use crate::component::Switch;
 use crate::error::{Error, Result};
 use crate::resource::ResourceType;
@@ -36,8 +36,7 @@ pub(crate) struct BuiltinFunc {
 pub(crate) enum BuiltinKind {
     ResourceNew(ResourceType),
     ResourceRep(ResourceType),
-    /// With the type's definition, if a guest defines it.
-    ResourceDrop(ResourceType, Option<Arc<GuestResource>>),
+    ResourceDrop(ResourceType, Option<Destructor>),
     BackpressureInc,
     BackpressureDec,
     TaskReturn {
@@ -102,8 +101,8 @@ impl StoreCore {
                 self.tasks.borrow_mut().resource_new(instance, *ty, args[0])?.into()
             }
             BuiltinKind::ResourceRep(ty) => self.tasks.borrow().resource_rep(instance, *ty, index)?,
-            BuiltinKind::ResourceDrop(ty, definition) => {
-                self.resource_drop(instance, *ty, definition.as_deref(), index).map(|()| 0)?
+            BuiltinKind::ResourceDrop(ty, destructor) => {
+                self.resource_drop(instance, *ty, destructor.as_ref(), index).map(|()| 0)?
             }
             _ => self.call_other_builtin(builtin, args)?,
         })
