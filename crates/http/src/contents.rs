@@ -146,7 +146,7 @@ fn taken<T: HttpView + 'static>(store: &mut StoreMut<'_, T>, trailers: Trailers)
     let fields = match trailers {
         Err(error) => return Ok(Err(error)),
         Ok(None) => return Ok(Ok(None)),
-        Ok(Some(fields)) => store.data_mut().http().table.delete(fields).map_err(Error::host)?,
+        Ok(Some(fields)) => store.data_mut().http().table.take(fields).map_err(Error::host)?,
     };
     let trailers = fields.into_inner().into_headers();
     Ok(match trailers.keys().find(|name| is_forbidden_in_trailers(name)) {

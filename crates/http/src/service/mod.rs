@@ -151,7 +151,7 @@ fn outgoing<T: HttpView + 'static>(
     method: &http::Method,
 ) -> Result<http::Response<Body>, Error> {
     let table = store.data_mut().http().table;
-    let Response { status, headers, contents } = table.delete(response).map_err(tombolo::Error::host)?;
+    let Response { status, headers, contents } = *table.take(response).map_err(tombolo::Error::host)?;
     if status.is_informational() {
         // More would have to follow, and there is nothing that it could be.
         contents.close(store, Err(ErrorCode::HttpProtocolError))?;

@@ -5,7 +5,7 @@ use tombolo::{ComponentType, Error, Lift, LinkerInstance, Lower, Resource, Resul
 use crate::HttpView;
 use crate::fields::{FieldError, FieldMap, Headers};
 
-use super::{find, push};
+use super::{find, push, take};
 
 /// Headers or trailers, as guests have them (`fields`).
 pub struct Fields {
@@ -22,6 +22,7 @@ impl Fields {
         Fields { headers: Headers::Own(map), mutable: true }
     }
 
+    #[inline]
     pub(crate) fn into_inner(self) -> Headers {
         self.headers
     }
@@ -66,7 +67,7 @@ type This = Resource<Fields>;
 
 pub(super) fn add<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
     types.resource::<Fields>("fields", |mut store, fields| {
-        store.data_mut().http().table.delete(fields).map(drop).map_err(Error::host)
+        take(store.data_mut().http().table, fields).map(drop)
     })?;
     add_making(types)?;
     add_reading(types)?;

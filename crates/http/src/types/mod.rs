@@ -111,6 +111,7 @@ impl TryFrom<Scheme> for http::uri::Scheme {
 }
 
 /// What a resource stands for.
+#[inline]
 fn find<'a, T: HttpView + 'static, R: Send + 'static>(
     store: &'a mut StoreMut<'_, T>,
     this: &Resource<R>,
@@ -118,6 +119,13 @@ fn find<'a, T: HttpView + 'static, R: Send + 'static>(
     store.data_mut().http().table.get_mut(this).map_err(Error::host)
 }
 
+#[inline]
 fn push<R: Send + 'static>(table: &mut ResourceTable, value: R) -> Result<Resource<R>> {
     table.push(value).map_err(Error::host)
+}
+
+/// Takes what a resource stands for out of the table.
+#[inline]
+fn take<R: Send + 'static>(table: &mut ResourceTable, this: Resource<R>) -> Result<Box<R>> {
+    table.take(this).map_err(Error::host)
 }

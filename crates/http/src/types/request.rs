@@ -10,7 +10,7 @@ use crate::contents::{Contents, Trailers};
 use crate::message::Request;
 
 use super::request_options::Options;
-use super::{Fields, Method, Scheme, find, push};
+use super::{Fields, Method, Scheme, find, push, take};
 
 /// What a guest is answered that sets something.
 type Answer = Result<std::result::Result<(), ()>>;
@@ -22,14 +22,14 @@ const LONGEST: usize = u16::MAX as usize - 1;
 
 pub(super) fn add<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
     types.resource::<Request>("request", |mut store, request| {
-        let request = store.data_mut().http().table.delete(request).map_err(Error::host)?;
+        let request = take(store.data_mut().http().table, request)?;
         request.contents.drop(store)
     })?;
     types.func("[static]request.new", new)?;
     types.func(
         "[static]request.consume-body",
         |mut store, (this, handled): (This, FutureReader<Sent>)| {
-            let request = store.data_mut().http().table.delete(this).map_err(Error::host)?;
+            let request = take(store.data_mut().http().table, this)?;
             request.contents.consume(store, handled)
         },
     )?;
@@ -56,8 +56,8 @@ fn new<T: HttpView + 'static>(
     (headers, stream, trailers, options): Parameters,
 ) -> Result<(This, FutureReader<Sent>)> {
     let table = store.data_mut().http().table;
-    let headers = table.delete(headers).map_err(Error::host)?.into_inner();
-    let options = options.map(|options| table.delete(options)).transpose().map_err(Error::host)?;
+    let headers = take(table, headers)?.into_inner();
+    let options = options.map(|options| take(table, options)).transpose()?;
     let (contents, fate) = Contents::of_guest(store.as_mut(), stream, trailers)?;
     let request = Request {
         method: http::Method::GET,

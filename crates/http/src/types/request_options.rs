@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use tombolo::{ComponentType, Error, Lift, LinkerInstance, Lower, Resource, Result};
+use tombolo::{ComponentType, Lift, LinkerInstance, Lower, Resource, Result};
 
 use crate::{HttpView, RequestOptions};
 
-use super::{find, push};
+use super::{find, push, take};
 
 /// Options as guests have them.
 pub(super) struct Options {
@@ -30,7 +30,7 @@ type This = Resource<Options>;
 
 pub(super) fn add<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
     types.resource::<Options>("request-options", |mut store, options| {
-        store.data_mut().http().table.delete(options).map(drop).map_err(Error::host)
+        take(store.data_mut().http().table, options).map(drop)
     })?;
     types.func("[constructor]request-options", |mut store, ()| {
         push(store.data_mut().http().table, Options { values: RequestOptions::default(), mutable: true })

@@ -1,20 +1,20 @@
 //! `response`.
 
 use http::StatusCode;
-use tombolo::{Error, FutureReader, LinkerInstance, Resource, Result, StreamReader};
+use tombolo::{FutureReader, LinkerInstance, Resource, Result, StreamReader};
 
 use crate::HttpView;
 use crate::body::Sent;
 use crate::contents::{Contents, Trailers};
 use crate::message::Response;
 
-use super::{Fields, find, push};
+use super::{Fields, find, push, take};
 
 type This = Resource<Response>;
 
 pub(super) fn add<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
     types.resource::<Response>("response", |mut store, response| {
-        let response = store.data_mut().http().table.delete(response).map_err(Error::host)?;
+        let response = take(store.data_mut().http().table, response)?;
         response.contents.drop(store)
     })?;
     types.func(
@@ -25,7 +25,7 @@ pub(super) fn add<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> R
             Option<StreamReader<u8>>,
             FutureReader<Trailers>,
         )| {
-            let headers = store.data_mut().http().table.delete(headers).map_err(Error::host)?.into_inner();
+            let headers = take(store.data_mut().http().table, headers)?.into_inner();
             let (contents, fate) = Contents::of_guest(store.as_mut(), stream, trailers)?;
             let response = Response { status: StatusCode::OK, headers, contents };
             Ok((push(store.data_mut().http().table, response)?, fate))
@@ -34,7 +34,7 @@ pub(super) fn add<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> R
     types.func(
         "[static]response.consume-body",
         |mut store, (this, handled): (This, FutureReader<Sent>)| {
-            let response = store.data_mut().http().table.delete(this).map_err(Error::host)?;
+            let response = take(store.data_mut().http().table, this)?;
             response.contents.consume(store, handled)
         },
     )?;

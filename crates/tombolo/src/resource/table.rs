@@ -73,12 +73,17 @@ impl ResourceTable {
     ///
     /// # Errors
     /// [`ResourceTableError::Full`] if the table is at its limit.
+    #[inline]
     pub fn push<R: Any + Send>(&mut self, value: R) -> Result<Resource<R>, ResourceTableError> {
+        self.add(Box::new(value)).map(Resource::new_own)
+    }
+
+    fn add(&mut self, value: Box<dyn Any + Send>) -> Result<u32, ResourceTableError> {
         let limit = self.limit.unwrap_or(Self::DEFAULT_LIMIT);
         if self.len >= limit {
             return Err(ResourceTableError::Full(limit));
         }
-        let value = Slot::Used(Box::new(value));
+        let value = Slot::Used(value);
         let free = self.free;
         let rep = match self.slot_mut(free) {
             Some(slot) => {
@@ -94,7 +99,7 @@ impl ResourceTable {
             }
         };
         self.len += 1;
-        Ok(Resource::new_own(rep))
+        Ok(rep)
     }
 
     /// The object that a resource stands for.
@@ -125,7 +130,17 @@ impl ResourceTable {
     ///
     /// # Errors
     /// If there is none, or one of another type, or if the resource is a `borrow`; the table is unchanged then.
+    #[inline]
     pub fn delete<R: Any + Send>(&mut self, resource: Resource<R>) -> Result<R, ResourceTableError> {
+        self.take(resource).map(|value| *value)
+    }
+
+    /// Takes the object of an owned resource out of the table in the box that it lies in, as [`delete`](Self::delete) does
+    /// without.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take<R: Any + Send>(&mut self, resource: Resource<R>) -> Result<Box<R>, ResourceTableError> {
         let rep = resource.rep();
         if !resource.is_owned() {
             return Err(ResourceTableError::NotOwned(rep));
@@ -137,7 +152,7 @@ impl ResourceTable {
                 Ok(value) => {
                     self.free = rep;
                     self.len -= 1;
-                    Ok(*value)
+                    Ok(value)
                 }
                 Err(value) => {
                     *slot = Slot::Used(value);
