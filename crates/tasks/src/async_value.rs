@@ -4,7 +4,7 @@
 //! between it has no owner, as an end of the host's. A pending event (the peer was dropped) travels along.
 
 use crate::embedder::Embedder;
-use crate::end::{EndKind, EndState};
+use crate::end::{End, EndKind, EndState};
 use crate::handle_table::Handle;
 use crate::id::{EndId, InstanceId};
 use crate::instance::Cost;
@@ -34,8 +34,7 @@ impl<E: Embedder> Store<E> {
         }
         let id = self.end_handle(inst, index, kind, element)?;
         self.check_transfer(id, EndAction::Lift)?;
-        self.disown_end(id)?;
-        if self.ends.get(id)?.waitable.pending {
+        if self.disown_end(id)?.waitable.pending {
             self.tell_host(id);
         }
         Ok(id)
@@ -67,32 +66,23 @@ impl<E: Embedder> Store<E> {
     }
 
     /// Gives an end a handle in an instance.
+    #[inline]
     pub(crate) fn own_end(&mut self, inst: InstanceId, id: EndId) -> Result<u32, Trap> {
         let end = self.ends.get_mut(id)?;
-        let instance = self.instances.get_mut(inst)?;
-        instance.charge(Cost::<E>::END)?;
-        match instance.add_handle(Handle::End(id)) {
-            Ok(index) => {
-                end.owner = Some(inst);
-                end.index = index;
-                Ok(index)
-            }
-            Err(trap) => {
-                instance.uncharge(Cost::<E>::END);
-                Err(trap)
-            }
-        }
+        let index = self.instances.get_mut(inst)?.add_handle_of(Handle::End(id), Cost::<E>::END)?;
+        end.owner = Some(inst);
+        end.index = index;
+        Ok(index)
     }
 
     /// Takes an end's handle away.
-    pub(crate) fn disown_end(&mut self, id: EndId) -> Result<(), Trap> {
+    #[inline]
+    pub(crate) fn disown_end(&mut self, id: EndId) -> Result<&mut End<E>, Trap> {
         let end = self.ends.get_mut(id)?;
         if let Some(inst) = end.owner.take() {
             let index = std::mem::take(&mut end.index);
-            let instance = self.instances.get_mut(inst)?;
-            instance.remove_handle(index)?;
-            instance.uncharge(Cost::<E>::END);
+            self.instances.get_mut(inst)?.discard_handle_of(index, Cost::<E>::END);
         }
-        Ok(())
+        Ok(end)
     }
 }

@@ -89,7 +89,9 @@ impl<E: Embedder> Store<E> {
         let progress = theirs.progress();
         other.active = theirs.remain() > 0;
         let event = end.conclude(count);
-        self.notify(peer, progress);
+        if other.set_pending(progress) {
+            self.announce(peer.into());
+        }
         Ok(event)
     }
 
@@ -215,7 +217,9 @@ impl<E: Embedder> Store<E> {
         theirs.advance(count.min(theirs.remain()));
         let (mine, progress) = (mine.progress(), theirs.progress());
         other.active = theirs.remain() > 0;
-        self.notify(peer, progress);
+        if other.set_pending(progress) {
+            self.announce(peer.into());
+        }
         self.conclude(id, mine, eager)
     }
 
@@ -287,8 +291,7 @@ impl<E: Embedder> Store<E> {
             (Some(writer), Some(reader)) if writer != dst => (writer, reader),
             _ => {
                 for end in [src, dst] {
-                    self.disown_end(end)?;
-                    self.release_end(end)?;
+                    self.remove_end(end)?;
                 }
                 return Ok(None);
             }
@@ -298,7 +301,7 @@ impl<E: Embedder> Store<E> {
         for end in [src, dst] {
             self.disown_end(end)?;
             self.leave_queues(end.into());
-            self.ends.remove(end)?;
+            self.ends.discard(end)?;
         }
         let (writer_end, reader_end) = self.ends.get_two_mut(writer, reader)?;
         writer_end.other = Some(reader);

@@ -120,35 +120,34 @@ pub enum CancelStep<E: Embedder> {
 }
 
 impl<E: Embedder> Store<E> {
-    /// Creates a pair of ends, readable and writable, owned by an instance or by the host.
+    /// Creates a pair of the host's ends, readable and writable.
+    #[inline]
     pub(crate) fn new_pair(
         &mut self,
-        owner: Option<InstanceId>,
-        kinds: [EndKind; 2],
+        [readable, writable]: [EndKind; 2],
         element: E::Element,
     ) -> Result<(EndId, EndId), Trap> {
-        if let Some(inst) = owner {
-            self.check_may_leave(inst)?;
-        }
-        let [readable, writable] = kinds;
-        let reader = self.ends.insert(End::new(readable, element.clone()))?;
-        let writer = self.ends.insert(End::new(writable, element))?;
+        let reader = self.ends.insert(End::new(readable, element.clone(), None))?;
+        let writer = self.ends.insert(End::new(writable, element, Some(reader)))?;
         self.ends.get_mut(reader)?.other = Some(writer);
-        self.ends.get_mut(writer)?.other = Some(reader);
-        if let Some(inst) = owner {
-            let added = match self.own_end(inst, reader) {
-                Ok(_) => self.own_end(inst, writer),
-                Err(trap) => Err(trap),
-            };
-            if let Err(trap) = added {
-                for end in [reader, writer] {
-                    self.disown_end(end)?;
-                    self.ends.remove(end)?;
-                }
-                return Err(trap);
-            }
-        }
         Ok((reader, writer))
+    }
+
+    /// Creates a pair of an instance's ends and returns their handles.
+    pub(crate) fn new_owned_pair(
+        &mut self,
+        inst: InstanceId,
+        kinds: [EndKind; 2],
+        element: E::Element,
+    ) -> Result<(u32, u32), Trap> {
+        self.check_may_leave(inst)?;
+        let (reader, writer) = self.new_pair(kinds, element)?;
+        let owned = self.own_end(inst, reader).and_then(|index| Ok((index, self.own_end(inst, writer)?)));
+        if owned.is_err() {
+            self.remove_end(reader)?;
+            self.remove_end(writer)?;
+        }
+        owned
     }
 
     /// Finds an end by its handle, which must be of this kind and carry this element type.
@@ -295,11 +294,11 @@ impl<E: Embedder> Store<E> {
     /// Delivers an end's event (`stream_event`, `future_event`).
     #[inline]
     pub(crate) fn deliver_end(&mut self, id: EndId) -> Result<Delivered<E>, Trap> {
-        let end = self.ends.get_mut(id)?;
+        let mut end = self.ends.get_mut(id)?;
         if std::mem::take(&mut end.waitable.pending) && end.waitable.link.linked() {
             self.unlink_waitable(id.into());
+            end = self.ends.get_mut(id)?;
         }
-        let end = self.ends.get_mut(id)?;
         let progress = std::mem::take(&mut end.progress);
         let event = end.conclude(progress);
         Ok(Delivered { event, buffer: end.buffer.take() })
@@ -308,10 +307,10 @@ impl<E: Embedder> Store<E> {
     /// Sets an end's event pending (`End.notify`).
     #[inline]
     pub(crate) fn notify(&mut self, id: EndId, progress: u32) {
-        let Some(end) = self.ends.find_mut(id) else { return };
-        end.progress = progress;
-        if !end.waitable.pending {
-            self.set_pending(id.into());
+        if let Some(end) = self.ends.find_mut(id)
+            && end.set_pending(progress)
+        {
+            self.announce(id.into());
         }
     }
 
@@ -328,8 +327,7 @@ impl<E: Embedder> Store<E> {
         kind: EndKind,
         element: &E::Element,
     ) -> Result<(), Trap> {
-        self.check_may_leave(inst)?;
-        let id = self.end_handle(inst, index, kind, element)?;
+        let (id, _) = self.guest_end(inst, index, kind, element)?;
         self.drop_end(id)
     }
 
@@ -358,21 +356,27 @@ impl<E: Embedder> Store<E> {
             }
             EndState::Idle | EndState::Copying | EndState::CancellingCopy => {}
         }
+        self.remove_end(id)
+    }
+
+    /// Removes an end in whatever state it is, with its handle, and tells its peer.
+    pub(crate) fn remove_end(&mut self, id: EndId) -> Result<(), Trap> {
         self.disown_end(id)?;
         self.release_end(id)
     }
 
     /// Removes an end without owner and tells its peer (`End.drop`).
-    pub(crate) fn release_end(&mut self, id: EndId) -> Result<(), Trap> {
+    fn release_end(&mut self, id: EndId) -> Result<(), Trap> {
         self.leave_queues(id.into());
-        let end = self.ends.remove(id)?;
-        if let Some(other_id) = end.other
-            && let Some(other) = self.ends.find_mut(other_id)
+        let peer = self.ends.get(id)?.other;
+        self.ends.discard(id)?;
+        if let Some(peer) = peer
+            && let Some(other) = self.ends.find_mut(peer)
         {
             other.other = None;
             other.direct = false;
-            if other.state != EndState::Done && !other.waitable.pending {
-                self.notify(other_id, 0);
+            if other.state != EndState::Done && !other.waitable.pending && other.set_pending(0) {
+                self.announce(peer.into());
             }
         }
         Ok(())
@@ -382,16 +386,6 @@ impl<E: Embedder> Store<E> {
     pub(crate) fn tear_down_end(&mut self, id: EndId) {
         // The only failure is that the end is gone already.
         let _ = self.release_end(id);
-    }
-
-    /// Returns the handle of an end; 0 if it has no owner.
-    ///
-    /// # Errors
-    ///
-    /// [`Trap::Gone`] when the end was dropped.
-    #[inline]
-    pub fn end_index(&self, end: EndId) -> Result<u32, Trap> {
-        Ok(self.ends.get(end)?.index)
     }
 
     /// Returns the instance that owns an end; `None` for the host.
@@ -457,13 +451,14 @@ impl<E: Embedder> Store<E> {
 }
 
 impl<E: Embedder> End<E> {
-    fn new(kind: EndKind, element: E::Element) -> Self {
+    #[inline(always)]
+    fn new(kind: EndKind, element: E::Element, other: Option<EndId>) -> Self {
         End {
             waitable: Waitable::new(),
             kind,
             element,
             state: EndState::Idle,
-            other: None,
+            other,
             owner: None,
             index: 0,
             buffer: None,
@@ -509,6 +504,13 @@ impl<E: Embedder> End<E> {
             EndState::Copying | EndState::CancellingCopy => Err(Trap::EndBusy { index, action, kind }),
             EndState::Done => Err(Trap::EndDone { index, action, kind }),
         }
+    }
+
+    /// Sets the event pending. Says whether this is to be announced.
+    #[inline]
+    pub(crate) fn set_pending(&mut self, progress: u32) -> bool {
+        self.progress = progress;
+        self.waitable.set_pending() && (self.waitable.is_awaited() || self.owner.is_none())
     }
 
     /// Ends a copy, and returns its event.

@@ -8,18 +8,25 @@ use crate::id::{EndId, InstanceId};
 use crate::store::Store;
 use crate::trap::Trap;
 
+const KINDS: [EndKind; 2] = [EndKind::FutureReadable, EndKind::FutureWritable];
+
 impl<E: Embedder> Store<E> {
-    /// Creates a future and returns its readable and its writable end (`canon_future_new` for an instance,
-    /// whose handles [`Store::end_index`] tells; `new_future` for the host).
+    /// Creates a future of an instance's and returns the handles of its readable and its writable end
+    /// (`canon_future_new`).
     ///
     /// # Errors
     ///
     /// Traps when the instance cannot be left or holds too much.
-    pub fn future_new(
-        &mut self,
-        owner: Option<InstanceId>,
-        element: E::Element,
-    ) -> Result<(EndId, EndId), Trap> {
-        self.new_pair(owner, [EndKind::FutureReadable, EndKind::FutureWritable], element)
+    pub fn future_new(&mut self, inst: InstanceId, element: E::Element) -> Result<(u32, u32), Trap> {
+        self.new_owned_pair(inst, KINDS, element)
+    }
+
+    /// Creates a future of the host's and returns its readable and its writable end (`new_future`).
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::StoreFull`] when the store holds 2³² - 1 ends.
+    pub fn new_future(&mut self, element: E::Element) -> Result<(EndId, EndId), Trap> {
+        self.new_pair(KINDS, element)
     }
 }

@@ -38,9 +38,7 @@ impl<E: Embedder> Store<E> {
     /// A peer that was already waiting when the host received the end is not notified of: see
     /// [`Store::catch_up`].
     pub fn next_host_notification(&mut self) -> Option<HostNotification<E>> {
-        while let Some(id) = self.host.front() {
-            self.unlink_host(id);
-            let WaitableId::End(end) = id else { continue };
+        while let Some(end) = self.next_host_end() {
             let Some(state) = self.ends.find(end) else { continue };
             let delivered = match state.copying() {
                 true => self.take_end_event(end).ok().flatten(),
@@ -75,8 +73,8 @@ impl<E: Embedder> Store<E> {
     /// Takes the next notification, for a host that looks at its end's peer itself and never copies.
     #[inline]
     pub fn next_host_end(&mut self) -> Option<EndId> {
-        while let Some(id) = self.host.front() {
-            self.unlink_host(id);
+        let links = &mut WaitableLinks { subtasks: &mut self.subtasks, ends: &mut self.ends };
+        while let Some(id) = self.host.pop_front(links) {
             if let WaitableId::End(end) = id {
                 return Some(end);
             }
@@ -96,11 +94,6 @@ impl<E: Embedder> Store<E> {
             let links = &mut WaitableLinks { subtasks: &mut self.subtasks, ends: &mut self.ends };
             self.host.push_back(links, end.into());
         }
-    }
-
-    fn unlink_host(&mut self, id: WaitableId) {
-        let links = &mut WaitableLinks { subtasks: &mut self.subtasks, ends: &mut self.ends };
-        self.host.unlink(links, id);
     }
 
     /// Says how many elements the peer's pending copy can still take or give; `None` if it has none.
@@ -135,9 +128,8 @@ impl<E: Embedder> Store<E> {
     /// [`Trap::Misuse`] when the end is not the host's or not idle, or the peer has no such buffer;
     /// [`Trap::Gone`] when the end was dropped.
     pub fn advance_peer(&mut self, id: EndId, count: u32) -> Result<(), Trap> {
-        let peer = self.host_peer(id)?;
-        let Some(peer) = peer else { return Err(Trap::Misuse("the peer was dropped")) };
-        let other = self.ends.get_mut(peer)?;
+        let Some(peer) = self.host_peer(id)? else { return Err(Trap::Misuse("the peer was dropped")) };
+        let (end, other) = self.ends.get_two_mut(id, peer)?;
         let (Some(remain), Some(buffer)) = (other.remain(), other.buffer.as_mut()) else {
             return Err(Trap::Misuse("the peer has no copy in progress"));
         };
@@ -150,11 +142,12 @@ impl<E: Embedder> Store<E> {
         buffer.advance(count);
         let progress = buffer.progress();
         other.active = count < remain;
-        let end = self.ends.get_mut(id)?;
         if !end.kind.is_stream() {
             end.state = EndState::Done;
         }
-        self.notify(peer, progress);
+        if other.set_pending(progress) {
+            self.announce(peer.into());
+        }
         Ok(())
     }
 

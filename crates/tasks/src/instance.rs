@@ -162,11 +162,18 @@ impl<E: Embedder> Instance<E> {
     /// Adds a handle, charging for it (`inst.handles.add`).
     #[inline(always)]
     pub(crate) fn add_handle(&mut self, handle: Handle<E>) -> Result<u32, Trap> {
-        self.charge(Cost::<E>::HANDLE)?;
+        self.add_handle_of(handle, 0)
+    }
+
+    /// Adds a handle, charging for it and for what it names.
+    #[inline(always)]
+    pub(crate) fn add_handle_of(&mut self, handle: Handle<E>, cost: u64) -> Result<u32, Trap> {
+        let cost = Cost::<E>::HANDLE.saturating_add(cost);
+        self.charge(cost)?;
         match self.handles.add(handle) {
             Some(index) => Ok(index),
             None => {
-                self.uncharge(Cost::<E>::HANDLE);
+                self.uncharge(cost);
                 Err(Trap::HandleLimit(self.handles.limit()))
             }
         }
@@ -175,8 +182,14 @@ impl<E: Embedder> Instance<E> {
     /// Removes a handle that nobody needs any more.
     #[inline]
     pub(crate) fn discard_handle(&mut self, index: u32) {
+        self.discard_handle_of(index, 0);
+    }
+
+    /// Removes a handle that nobody needs any more, and no longer charges for what it named.
+    #[inline]
+    pub(crate) fn discard_handle_of(&mut self, index: u32, cost: u64) {
         if self.handles.discard(index) {
-            self.uncharge(Cost::<E>::HANDLE);
+            self.uncharge(Cost::<E>::HANDLE.saturating_add(cost));
         }
     }
 

@@ -77,6 +77,19 @@ impl<I: Copy> List<I> {
         self.head = Some(id);
     }
 
+    /// Takes the first member out.
+    #[inline]
+    pub(crate) fn pop_front(&mut self, links: &mut impl Links<I>) -> Option<I> {
+        let id = self.head?;
+        let next = links.link(id).and_then(|link| std::mem::replace(link, Link::new()).next);
+        match next.and_then(|next| links.link(next)) {
+            Some(link) => link.prev = None,
+            None => self.tail = None,
+        }
+        self.head = next;
+        Some(id)
+    }
+
     /// Takes `id` out, if it is in; it must not be in another list of the same links.
     #[inline]
     pub(crate) fn unlink(&mut self, links: &mut impl Links<I>, id: I) {
@@ -145,7 +158,11 @@ mod tests {
         list.unlink(&mut links, 3);
         list.unlink(&mut links, 0);
         assert_eq!(list.collect(&mut links), [1]);
-        list.unlink(&mut links, 1);
+        list.push_back(&mut links, 4);
+        assert_eq!(list.pop_front(&mut links), Some(1));
+        assert_eq!(list.collect(&mut links), [4]);
+        assert_eq!(list.pop_front(&mut links), Some(4));
+        assert_eq!(list.pop_front(&mut links), None);
         assert!(list.is_empty());
         assert_eq!(list.collect(&mut links), []);
     }

@@ -34,7 +34,8 @@ impl<I: Id, T> Slab<I, T> {
     }
 
     /// Adds a value. Fails only when 2³² - 1 slots are in use.
-    #[inline]
+    // Always inlined: a value is made in its slot then, instead of moved there.
+    #[inline(always)]
     pub(crate) fn insert(&mut self, value: T) -> Result<I, Trap> {
         if let Some(slot) = self.slots.get_mut(self.free as usize) {
             let index = self.free;
@@ -124,6 +125,21 @@ impl<I: Id, T> Slab<I, T> {
         }
     }
 
+    /// Removes a value and drops it where it is.
+    #[inline]
+    pub(crate) fn discard(&mut self, id: I) -> Result<(), Trap> {
+        match self.slots.get_mut(id.slot() as usize) {
+            Some(Slot { generation, entry: entry @ Entry::Full(_) }) if generation.get() == id.generation() => {
+                *generation = generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
+                *entry = Entry::Free(self.free);
+                self.free = id.slot();
+                self.len = self.len.saturating_sub(1);
+                Ok(())
+            }
+            _ => Err(Trap::Gone(I::ENTITY)),
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len as usize
     }
@@ -154,6 +170,10 @@ mod tests {
         assert_eq!(slab.remove(a), Err(Trap::Gone(Entity::Task)));
         assert_eq!(slab.get_mut(b), Ok(&mut "b"));
         assert_eq!(slab.len(), 1);
+        assert_eq!(slab.discard(a), Err(Trap::Gone(Entity::Task)));
+        assert_eq!(slab.discard(b), Ok(()));
+        assert_eq!(slab.discard(b), Err(Trap::Gone(Entity::Task)));
+        assert_eq!(slab.len(), 0);
     }
 
     #[test]

@@ -28,6 +28,18 @@ impl Waitable {
     pub(crate) const fn new() -> Self {
         Waitable { pending: false, set: None, has_sync_waiter: false, sync_waiter: None, link: Link::new() }
     }
+
+    /// Sets the event pending. Says whether it was not before.
+    #[inline]
+    pub(crate) fn set_pending(&mut self) -> bool {
+        !std::mem::replace(&mut self.pending, true)
+    }
+
+    /// Says whether a thread or a set waits for the event.
+    #[inline]
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.sync_waiter.is_some() || self.set.is_some()
+    }
 }
 
 /// Names a waitable of either kind.
@@ -84,11 +96,14 @@ impl<E: Embedder> Store<E> {
 
     /// Sets a waitable's event pending and pokes whoever waits for it (`Waitable.set_pending_event`).
     pub(crate) fn set_pending(&mut self, id: WaitableId) {
-        let Some(waitable) = self.waitable_mut(id) else { return };
-        if waitable.pending {
-            return;
+        if self.waitable_mut(id).is_some_and(Waitable::set_pending) {
+            self.announce(id);
         }
-        waitable.pending = true;
+    }
+
+    /// Pokes whoever waits for a waitable's event, which has become pending.
+    pub(crate) fn announce(&mut self, id: WaitableId) {
+        let Some(waitable) = self.waitable(id) else { return };
         let (set, waiter) = (waitable.set, waitable.sync_waiter);
         if let Some(thread) = waiter {
             self.poke(thread);
@@ -157,8 +172,11 @@ impl<E: Embedder> Store<E> {
     }
 
     /// Takes a waitable out of its set and every list, before it is removed (`Waitable.drop`).
+    #[inline]
     pub(crate) fn leave_queues(&mut self, id: WaitableId) {
-        self.join(id, None);
+        if self.waitable(id).is_some_and(|waitable| waitable.set.is_some() || waitable.link.linked()) {
+            self.join(id, None);
+        }
     }
 
     /// Makes a thread a waitable's synchronous waiter (`Waitable.wait_for_pending_event`).

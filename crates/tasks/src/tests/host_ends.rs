@@ -8,7 +8,7 @@ const T: Type = Type::Number;
 
 /// A stream whose readable end is in A and whose writable end is the host's.
 fn from_host(store: &mut TestStore, a: InstanceId) -> (EndId, u32) {
-    let (reader, writer) = store.stream_new(None, T).unwrap();
+    let (reader, writer) = store.new_stream(T).unwrap();
     (writer, store.lower_readable(a, reader).unwrap())
 }
 
@@ -62,7 +62,7 @@ fn the_host_learns_that_its_peer_is_gone() {
 #[test]
 fn an_end_whose_peer_is_gone_can_still_be_passed_on() {
     let (mut store, a, _) = store();
-    let (reader, writer) = store.stream_new(None, T).unwrap();
+    let (reader, writer) = store.new_stream(T).unwrap();
     store.drop_end(writer).unwrap();
     assert!(store.next_host_notification().unwrap().peer_dropped);
     let r = store.lower_readable(a, reader).unwrap();
@@ -133,7 +133,7 @@ fn work_in_the_background_outlives_the_peer() {
 #[test]
 fn a_future_of_the_hosts_is_done_after_its_value() {
     let (mut store, a, _) = store();
-    let (reader, writer) = store.future_new(None, T).unwrap();
+    let (reader, writer) = store.new_future(T).unwrap();
     let r = store.lower_readable(a, reader).unwrap();
     store.guest_copy(a, r, EndKind::FutureReadable, T, 1).unwrap();
     store.advance_peer(writer, 1).unwrap();
@@ -148,7 +148,7 @@ fn a_future_of_the_hosts_is_done_after_its_value() {
 #[test]
 fn the_host_may_break_a_future() {
     let (mut store, a, _) = store();
-    let (reader, writer) = store.future_new(None, T).unwrap();
+    let (reader, writer) = store.new_future(T).unwrap();
     let r = store.lower_readable(a, reader).unwrap();
     store.drop_end(writer).unwrap();
     let read = store.guest_copy(a, r, EndKind::FutureReadable, T, 1);
@@ -185,7 +185,7 @@ fn the_host_receives_an_end_with_its_news() {
 #[test]
 fn the_host_decides_a_type_only_while_it_has_both_ends() {
     let (mut store, a, b) = store();
-    let (reader, _) = store.stream_new(None, T).unwrap();
+    let (reader, _) = store.new_stream(T).unwrap();
     store.set_element(reader, Type::Text).unwrap();
     let r = store.lower_readable(a, reader).unwrap();
     assert_eq!(store.end_handle(a, r, READ, &T), Err(Trap::WrongElement(r)));
@@ -194,7 +194,7 @@ fn the_host_decides_a_type_only_while_it_has_both_ends() {
     // Nor does forwarding join what does not fit.
     let (_, r) = store.stream(a, b, T);
     let source = store.lift_readable(b, r, READ, &T).unwrap();
-    let (sink_reader, sink) = store.stream_new(None, Type::Text).unwrap();
+    let (sink_reader, sink) = store.new_stream(Type::Text).unwrap();
     assert!(matches!(store.forward(source, sink), Err(Trap::Misuse(_))));
     store.set_element(sink, T).unwrap();
     assert_eq!(store.forward(source, sink), Ok(None));

@@ -84,7 +84,7 @@ fn tables_are_limited() {
     let inst = store.new_instance("A", limits).unwrap();
     assert_eq!(store.instance(inst).unwrap().limits(), limits);
     store.resource_new(inst, 1, 1).unwrap();
-    assert_eq!(store.stream_new(Some(inst), Type::Number), Err(Trap::HandleLimit(2)));
+    assert_eq!(store.stream_new(inst, Type::Number), Err(Trap::HandleLimit(2)));
     assert_eq!(store.census().ends, 0, "half a stream is none");
     store.waitable_set_new(inst).unwrap();
     assert_eq!(store.waitable_set_new(inst), Err(Trap::HandleLimit(2)));

@@ -107,7 +107,7 @@ fn built_ins_trap_inside_realloc_and_post_return() {
     assert_eq!(store.resource_drop(a, RT, index), Err(Trap::CannotLeave));
     assert_eq!(store.resource_rep(a, RT, index), Ok(40), "resource.rep may be called there");
     assert_eq!(store.waitable_set_new(a), Err(Trap::CannotLeave));
-    assert_eq!(store.stream_new(Some(a), Type::Number), Err(Trap::CannotLeave));
+    assert_eq!(store.stream_new(a, Type::Number), Err(Trap::CannotLeave));
     assert_eq!(store.error_context_new(a, sunk()), Err(Trap::CannotLeave));
     assert_eq!(store.subtask_drop(a, index), Err(Trap::CannotLeave));
     assert_eq!(store.waitable_join(a, index, 0), Err(Trap::CannotLeave));

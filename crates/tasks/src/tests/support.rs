@@ -122,16 +122,14 @@ impl TestStore {
 
     /// A stream from instance `a`, which keeps the writable end, to `b`: the two handles.
     pub(super) fn stream(&mut self, a: InstanceId, b: InstanceId, element: Type) -> (u32, u32) {
-        let (reader, writer) = self.stream_new(Some(a), element).unwrap();
-        let (reader, writer) = (self.end_index(reader).unwrap(), self.end_index(writer).unwrap());
+        let (reader, writer) = self.stream_new(a, element).unwrap();
         let end = self.lift_readable(a, reader, READ, &element).unwrap();
         (writer, self.lower_readable(b, end).unwrap())
     }
 
     /// As [`TestStore::stream`], a future.
     pub(super) fn future(&mut self, a: InstanceId, b: InstanceId, element: Type) -> (u32, u32) {
-        let (reader, writer) = self.future_new(Some(a), element).unwrap();
-        let (reader, writer) = (self.end_index(reader).unwrap(), self.end_index(writer).unwrap());
+        let (reader, writer) = self.future_new(a, element).unwrap();
         let end = self.lift_readable(a, reader, EndKind::FutureReadable, &element).unwrap();
         (writer, self.lower_readable(b, end).unwrap())
     }

@@ -62,7 +62,7 @@ impl<V: Send + 'static> FutureReader<V> {
     {
         let store = store.as_store_mut();
         let core = store.core();
-        let (readable, writable) = core.tasks.borrow_mut().future_new(None, Element::open())?;
+        let (readable, writable) = core.tasks.borrow_mut().new_future(Element::open())?;
         let task = WriteTask { end: writable, value: Written::Making(Box::pin(future)) };
         core.attach_task(writable, task)?;
         Ok(FutureReader { handle: handle_of(readable), element: PhantomData })
@@ -81,7 +81,7 @@ impl<V: Send + 'static> FutureReader<V> {
     {
         let store = store.as_store_mut();
         let core = store.core();
-        let (readable, writable) = core.tasks.borrow_mut().future_new(None, Element::open())?;
+        let (readable, writable) = core.tasks.borrow_mut().new_future(Element::open())?;
         core.attach(writable, ProduceTask { end: writable, producer: Box::pin(producer), idle: true });
         Ok(FutureReader { handle: handle_of(readable), element: PhantomData })
     }

@@ -56,7 +56,7 @@ impl<I: 'static> StreamReader<I> {
     {
         let store = store.as_store_mut();
         let core = store.core();
-        let (readable, writable) = core.tasks.borrow_mut().stream_new(None, Element::open())?;
+        let (readable, writable) = core.tasks.borrow_mut().new_stream(Element::open())?;
         core.attach(writable, ProducerTask::new(writable, Box::pin(producer)));
         Ok(StreamReader::of(readable))
     }

@@ -289,10 +289,9 @@ impl World {
         let (stream, element) = (self.pick(2) == 0, self.pick_type());
         self.log(format!("{}.new {element:?}", if stream { "stream" } else { "future" }));
         let (reader, writer) = match stream {
-            true => self.store.stream_new(Some(inst), element)?,
-            false => self.store.future_new(Some(inst), element)?,
+            true => self.store.stream_new(inst, element)?,
+            false => self.store.future_new(inst, element)?,
         };
-        let (reader, writer) = (self.store.end_index(reader)?, self.store.end_index(writer)?);
         self.log(format!("= {reader} {writer}"));
         Ok(())
     }

@@ -91,8 +91,8 @@ impl World {
     pub(super) fn host_new(&mut self) -> Step {
         let (stream, element) = (self.pick(2) == 0, self.pick_type());
         let (reader, writer) = match stream {
-            true => self.store.stream_new(None, element)?,
-            false => self.store.future_new(None, element)?,
+            true => self.store.new_stream(element)?,
+            false => self.store.new_future(element)?,
         };
         self.host_ends.extend([reader, writer]);
         self.host_names.extend([reader, writer]);

@@ -12,18 +12,11 @@ use crate::runtime::guest::{Guest, copy_between};
 
 impl StoreCore {
     pub(super) fn stream_new(&self, instance: InstanceId, element: &Element) -> Result<u64> {
-        let ends = self.tasks.borrow_mut().stream_new(Some(instance), element.clone())?;
-        self.pack_ends(ends)
+        Ok(pack(self.tasks.borrow_mut().stream_new(instance, element.clone())?))
     }
 
     pub(super) fn future_new(&self, instance: InstanceId, element: &Element) -> Result<u64> {
-        let ends = self.tasks.borrow_mut().future_new(Some(instance), element.clone())?;
-        self.pack_ends(ends)
-    }
-
-    fn pack_ends(&self, (readable, writable): (EndId, EndId)) -> Result<u64> {
-        let tasks = self.tasks.borrow();
-        Ok(u64::from(tasks.end_index(readable)?) | u64::from(tasks.end_index(writable)?) << 32)
+        Ok(pack(self.tasks.borrow_mut().future_new(instance, element.clone())?))
     }
 
     /// `stream.read`, `stream.write`, `future.read` and `future.write`, of an end's index and a buffer's address and
@@ -136,4 +129,9 @@ impl StoreCore {
         self.serve_host_ends();
         Ok(())
     }
+}
+
+/// The handles of a new pair as the guest gets them.
+fn pack((readable, writable): (u32, u32)) -> u64 {
+    u64::from(readable) | u64::from(writable) << 32
 }
