@@ -50,8 +50,11 @@ impl<E: Embedder> Store<E> {
         if end.owner.is_some() || !end.kind.is_readable() || end.state != EndState::Idle || end.direct {
             return Err(Trap::Misuse("only an idle readable end without owner can be passed on"));
         }
+        let linked = end.waitable.link.linked();
         let index = self.own_end(inst, id)?;
-        self.unlink_waitable(id.into());
+        if linked {
+            self.unlink_waitable(id.into());
+        }
         Ok(index)
     }
 

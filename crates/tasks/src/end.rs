@@ -426,16 +426,18 @@ impl<E: Embedder> Store<E> {
     /// [`Trap::Misuse`] when a guest has one of the ends, and relies on its type; [`Trap::Gone`] when the end
     /// was dropped.
     pub fn set_element(&mut self, id: EndId, element: E::Element) -> Result<(), Trap> {
-        let other = self.ends.get(id)?.other;
-        for id in [Some(id), other].into_iter().flatten() {
-            if self.ends.get(id)?.owner.is_some() {
-                return Err(Trap::Misuse("the element type of a guest's stream or future is fixed"));
-            }
+        let end = self.ends.get_mut(id)?;
+        let (end, other) = match end.other {
+            Some(other) => self.ends.get_two_mut(id, other).map(|(end, other)| (end, Some(other)))?,
+            None => (end, None),
+        };
+        if end.owner.is_some() || other.as_ref().is_some_and(|other| other.owner.is_some()) {
+            return Err(Trap::Misuse("the element type of a guest's stream or future is fixed"));
         }
         if let Some(other) = other {
-            self.ends.get_mut(other)?.element = element.clone();
+            other.element = element.clone();
         }
-        self.ends.get_mut(id)?.element = element;
+        end.element = element;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Ends that the host owns (`End.owner is None`).
 //!
 //! The host copies like a guest ([`Store::copy`]), or works on its peer's buffer itself: at once
-//! ([`Store::peer_buffer_mut`], [`Store::advance_peer`]) or in the background ([`Store::begin_direct`],
+//! ([`Store::peer`], [`Store::advance_peer`]) or in the background ([`Store::begin_direct`],
 //! [`Store::end_direct`]), while the peer's owner must leave the buffer alone. What the host must look at
 //! comes from [`Store::next_host_notification`] instead of a waitable set.
 //!
@@ -30,6 +30,17 @@ pub struct HostNotification<E: Embedder> {
     pub peer_cancelling: bool,
     /// Whether the peer was dropped.
     pub peer_dropped: bool,
+}
+
+/// What the peer of an end that the host owns is doing.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Peer<B> {
+    /// It was dropped.
+    Dropped,
+    /// Nothing that the host could take part in.
+    Idle,
+    /// It reads into this buffer, or writes from it.
+    Copying(B),
 }
 
 impl<E: Embedder> Store<E> {
@@ -106,15 +117,19 @@ impl<E: Embedder> Store<E> {
         Ok(peer.and_then(|peer| self.ends.find(peer)).and_then(|peer| peer.remain()))
     }
 
-    /// Returns the buffer of the peer's pending copy, for the host to fill or empty.
+    /// Says what the peer is doing, with the buffer of its pending copy for the host to fill or empty.
     ///
     /// # Errors
     ///
     /// [`Trap::Misuse`] when the end is not the host's or not idle, [`Trap::Gone`] when it was dropped.
-    pub fn peer_buffer_mut(&mut self, id: EndId) -> Result<Option<&mut E::Buffer>, Trap> {
-        let Some(peer) = self.host_peer(id)? else { return Ok(None) };
+    #[inline]
+    pub fn peer(&mut self, id: EndId) -> Result<Peer<&mut E::Buffer>, Trap> {
+        let Some(peer) = self.host_peer(id)? else { return Ok(Peer::Dropped) };
         let peer = self.ends.get_mut(peer)?;
-        Ok(if peer.active { peer.buffer.as_mut() } else { None })
+        Ok(match &mut peer.buffer {
+            Some(buffer) if peer.active => Peer::Copying(buffer),
+            _ => Peer::Idle,
+        })
     }
 
     /// Accounts for `count` elements that the host has copied from or to the peer's buffer, and notifies the
@@ -201,6 +216,7 @@ impl<E: Embedder> Store<E> {
     }
 
     /// Returns the peer of an idle end that the host owns.
+    #[inline]
     fn host_peer(&self, id: EndId) -> Result<Option<EndId>, Trap> {
         let end = self.ends.get(id)?;
         if end.owner.is_some() || end.direct {

@@ -125,7 +125,7 @@ pub use embedder::{Buffer, Element, Embedder, MAX_BUFFER_LENGTH};
 pub use end::{CancelStep, Delivered, EndKind, EndState};
 pub use error_context::ErrorContext;
 pub use event::{BLOCKED, CopyEvent, CopyResult, Event, EventCode};
-pub use host_end::HostNotification;
+pub use host_end::{HostNotification, Peer};
 pub use id::{EndId, Entity, InstanceId, SetId, SubtaskId, TaskId, ThreadId};
 pub use instance::{Instance, Limits, RemovedInstance, RemovedResource};
 pub use resource::{Dropped, LendScope, Lenders};

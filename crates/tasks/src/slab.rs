@@ -129,7 +129,9 @@ impl<I: Id, T> Slab<I, T> {
     #[inline]
     pub(crate) fn discard(&mut self, id: I) -> Result<(), Trap> {
         match self.slots.get_mut(id.slot() as usize) {
-            Some(Slot { generation, entry: entry @ Entry::Full(_) }) if generation.get() == id.generation() => {
+            Some(Slot { generation, entry: entry @ Entry::Full(_) })
+                if generation.get() == id.generation() =>
+            {
                 *generation = generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
                 *entry = Entry::Free(self.free);
                 self.free = id.slot();

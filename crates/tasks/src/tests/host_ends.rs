@@ -22,12 +22,12 @@ fn the_host_is_told_of_a_waiting_peer_once() {
     assert_eq!((notification.end, notification.peer_remain), (writer, Some(8)));
     assert!(notification.delivered.is_none() && !notification.peer_dropped);
     assert!(store.next_host_notification().is_none());
-    assert_eq!(store.peer_buffer_mut(writer).unwrap(), Some(&mut elements(8)));
+    assert_eq!(store.peer(writer), Ok(Peer::Copying(&mut elements(8))));
     store.advance_peer(writer, 3).unwrap();
     store.advance_peer(writer, 2).unwrap();
     store.check_invariants();
     assert_eq!(store.guest_cancel(a, r, READ), Ok(Copied::Done(Cancelled, 5)));
-    assert_eq!(store.peer_buffer_mut(writer).unwrap(), None);
+    assert_eq!(store.peer(writer), Ok(Peer::Idle));
     assert!(matches!(store.advance_peer(writer, 1), Err(Trap::Misuse(_))));
 }
 

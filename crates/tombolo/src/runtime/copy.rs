@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tombolo_tasks::{Buffer, CopyStep, Delivered, Transfer};
+use tombolo_tasks::{Buffer, CopyEvent, CopyStep, Transfer};
 use tombolo_types::component::TypeRef;
 
 use super::Runtime;
@@ -40,19 +40,12 @@ impl Buffer for CopyBuffer {
 }
 
 impl CopyBuffer {
-    /// Checks a buffer that a guest names (`GuestBuffer.__init__`).
-    pub fn new(
-        core: &StoreCore,
-        guest: &Arc<Guest>,
-        ty: Option<TypeRef>,
-        ptr: u64,
-        length: u32,
-    ) -> Result<Self> {
-        let size = CopyBuffer::check(core, guest, ty, ptr, length)?;
-        Ok(CopyBuffer { guest: guest.clone(), ty, ptr, size, length, progress: 0 })
+    /// A buffer that was [checked](CopyBuffer::check), with elements of this size.
+    pub fn new(guest: &Arc<Guest>, ty: Option<TypeRef>, size: u64, ptr: u64, length: u32) -> Self {
+        CopyBuffer { guest: guest.clone(), ty, ptr, size, length, progress: 0 }
     }
 
-    /// The checks of that; returns the size of an element.
+    /// Checks a buffer that a guest names (`GuestBuffer.__init__`), and returns the size of an element.
     #[inline]
     pub fn check(core: &StoreCore, guest: &Guest, ty: Option<TypeRef>, ptr: u64, length: u32) -> Result<u64> {
         if length > tombolo_tasks::MAX_BUFFER_LENGTH {
@@ -92,28 +85,27 @@ impl CopyBuffer {
 
 impl StoreCore {
     /// Carries a copy to its end, or to where it has to wait.
-    pub(super) fn finish_copy(&self, step: CopyStep<Runtime>) -> Result<Option<Delivered<Runtime>>> {
-        let mut step = step;
-        loop {
-            match step {
-                CopyStep::Pending => return Ok(None),
-                CopyStep::Done(delivered) => return Ok(Some(delivered)),
-                CopyStep::Transfer(transfer) => {
-                    step = match self.transfer(&transfer) {
-                        Ok(()) => self.tasks.borrow_mut().finish_transfer(transfer)?,
-                        Err(Fault { error, instance }) if self.running() == Some(instance) => {
-                            return Err(error);
-                        }
-                        Err(Fault { error, instance }) => {
-                            self.end_instance(instance, &error);
-                            // If it was the other end's guest, this one sees that it is gone.
-                            let abandoned = self.tasks.borrow_mut().abandon_transfer(transfer);
-                            abandoned.map_err(|_| error)?
-                        }
-                    };
-                }
-            }
+    #[inline]
+    pub(super) fn finish_copy(&self, step: CopyStep<Runtime>) -> Result<Option<CopyEvent>> {
+        match step {
+            CopyStep::Pending => Ok(None),
+            CopyStep::Done(delivered) => Ok(Some(delivered.event)),
+            CopyStep::Transfer(transfer) => self.finish_transfer(transfer),
         }
+    }
+
+    pub(super) fn finish_transfer(&self, transfer: Transfer) -> Result<Option<CopyEvent>> {
+        let step = match self.transfer(&transfer) {
+            Ok(()) => self.tasks.borrow_mut().finish_transfer(transfer)?,
+            Err(Fault { error, instance }) if self.running() == Some(instance) => return Err(error),
+            Err(Fault { error, instance }) => {
+                self.end_instance(instance, &error);
+                // If it was the other end's guest, this one sees that it is gone.
+                let abandoned = self.tasks.borrow_mut().abandon_transfer(transfer);
+                abandoned.map_err(|_| error)?
+            }
+        };
+        self.finish_copy(step)
     }
 
     fn transfer(&self, transfer: &Transfer) -> Result<(), Fault> {

@@ -79,6 +79,7 @@ impl From<ElementOf<'_>> for Element {
 }
 
 impl PartialEq<ElementOf<'_>> for Element {
+    #[inline]
     fn eq(&self, other: &ElementOf<'_>) -> bool {
         self.env.as_ref().is_none_or(|env| same_optional(env, self.ty, other.env, other.ty))
     }
@@ -104,6 +105,7 @@ impl tombolo_tasks::Element for Element {
 }
 
 impl PartialEq for Element {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
         match (&self.env, &other.env) {
             (Some(a), Some(b)) => same_optional(a, self.ty, b, other.ty),
@@ -121,6 +123,7 @@ pub(crate) fn same_func(a: &Env, a_id: FuncTypeId, b: &Env, b_id: FuncTypeId) ->
         && same_optional(a, x.result, b, y.result)
 }
 
+#[inline]
 fn same_optional(a: &Env, a_ty: Option<TypeRef>, b: &Env, b_ty: Option<TypeRef>) -> bool {
     match (a_ty, b_ty) {
         (None, None) => true,
@@ -130,11 +133,13 @@ fn same_optional(a: &Env, a_ty: Option<TypeRef>, b: &Env, b_ty: Option<TypeRef>)
 }
 
 /// Whether two types of possibly different files are equal, resource types included.
+#[inline]
 pub(crate) fn same_type(a: &Env, a_ty: TypeRef, b: &Env, b_ty: TypeRef) -> bool {
     // Mostly the ends of a stream are looked at by who made it; a variant has many names to compare.
-    if a_ty == b_ty && std::ptr::eq(a, b) {
-        return true;
-    }
+    a_ty == b_ty && std::ptr::eq(a, b) || same_structure(a, a_ty, b, b_ty)
+}
+
+fn same_structure(a: &Env, a_ty: TypeRef, b: &Env, b_ty: TypeRef) -> bool {
     let (Some(a_def), Some(b_def)) = (a.types.get(a_ty), b.types.get(b_ty)) else { return a_ty == b_ty };
     let same = |x: TypeRef, y: TypeRef| same_type(a, x, b, y);
     match (a_def, b_def) {

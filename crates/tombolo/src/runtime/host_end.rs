@@ -34,12 +34,6 @@ enum Worker {
     Task(HostTaskId),
 }
 
-/// What is to be polled.
-enum Due {
-    Waiting(Box<dyn HostTask>),
-    Task(HostTaskId),
-}
-
 impl HostEnds {
     fn slot(end: EndId) -> usize {
         // The lower half is the slot.
@@ -65,20 +59,17 @@ impl HostEnds {
     }
 
     fn remove(&mut self, end: EndId) -> Option<Worker> {
-        self.entry(end)?;
-        Some(self.slots.get_mut(HostEnds::slot(end))?.take()?.worker)
+        let entry = self.slots.get_mut(HostEnds::slot(end))?.take_if(|entry| entry.end == end)?;
+        Some(entry.worker)
     }
 
-    fn due(&mut self, end: EndId) -> Option<Due> {
+    /// What is to be polled.
+    fn due(&mut self, end: EndId) -> Option<Worker> {
         let worker = self.worker(end)?;
-        match std::mem::replace(worker, Worker::Polled) {
-            Worker::Waiting(task) => Some(Due::Waiting(task)),
-            Worker::Task(id) => {
-                *worker = Worker::Task(id);
-                Some(Due::Task(id))
-            }
-            Worker::Polled => None,
-        }
+        Some(match worker {
+            Worker::Task(id) => Worker::Task(*id),
+            Worker::Waiting(_) | Worker::Polled => std::mem::replace(worker, Worker::Polled),
+        })
     }
 }
 
@@ -143,9 +134,9 @@ impl StoreCore {
             let Some(end) = next else { return any };
             let due = self.host_ends.borrow_mut().due(end);
             match due {
-                Some(Due::Waiting(task)) => self.poll_waiting(end, task),
-                Some(Due::Task(id)) => self.host_tasks.poll_now(self, id),
-                None => continue,
+                Some(Worker::Waiting(task)) => self.poll_waiting(end, task),
+                Some(Worker::Task(id)) => self.host_tasks.poll_now(self, id),
+                Some(Worker::Polled) | None => continue,
             }
             any = true;
         }
@@ -168,7 +159,6 @@ impl StoreCore {
             Ok(First::Ready(result)) => result,
             Err(error) => Err(error),
         };
-        self.forget_end(end);
         self.task_is_done(task, result);
     }
 }

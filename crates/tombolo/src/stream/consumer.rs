@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tombolo_tasks::{EndId, InstanceId};
+use tombolo_tasks::{Buffer, EndId, InstanceId, Peer};
 
 use super::{StreamState, misbehaved, store_of};
 use crate::Lift;
@@ -181,18 +181,15 @@ impl<T: Send + 'static, I: Lift + Send + 'static> HostTask for ConsumerTask<T, I
         let end = self.end;
         loop {
             self.idle = true;
-            let (closed, buffer) = {
-                let mut tasks = core.tasks.borrow_mut();
-                let closed = tasks.other_end(end)?.is_none();
-                (closed, if closed { None } else { tasks.peer_buffer_mut(end)?.map(|buffer| buffer.clone()) })
+            let (stock, remaining, closed) = match core.peer(end)? {
+                Peer::Idle => return Poll::Pending,
+                Peer::Dropped => (Stock::Nothing, 0, true),
+                Peer::Copying(buffer) => {
+                    let remaining = buffer.remain() as usize;
+                    (Stock::Guest(buffer), remaining, false)
+                }
             };
-            if buffer.is_none() && !closed {
-                return Poll::Pending;
-            }
             self.idle = false;
-            let remaining =
-                buffer.as_ref().map_or(0, |buffer| tombolo_tasks::Buffer::remain(buffer) as usize);
-            let stock = buffer.map_or(Stock::Nothing, Stock::Guest);
             let mut source = Source { core, stock, remaining, taken: 0, closed, data: PhantomData };
             let poll = enter(core, || self.consumer.as_mut().poll_consume(cx, &mut source));
             let taken = source.taken();

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tombolo_tasks::{EndId, InstanceId};
+use tombolo_tasks::{EndId, InstanceId, Peer};
 
 use super::{close, store_of};
 use crate::abi::{Handle, LiftContext, LowerContext};
@@ -254,11 +254,11 @@ impl<T: Send + 'static, V: Lower + Send + 'static> HostTask for ProduceTask<T, V
     fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let end = self.end;
         self.idle = true;
-        if core.tasks.borrow().other_end(end)?.is_none() {
-            return Poll::Ready(core.release_end(end));
-        }
-        let buffer = core.tasks.borrow_mut().peer_buffer_mut(end)?.map(|buffer| buffer.clone());
-        let Some(buffer) = buffer else { return Poll::Pending };
+        let buffer = match core.peer(end)? {
+            Peer::Idle => return Poll::Pending,
+            Peer::Dropped => return Poll::Ready(core.release_end(end)),
+            Peer::Copying(buffer) => buffer,
+        };
         self.idle = false;
         let value = ready!(enter(core, || self.producer.as_mut().poll_produce(cx, store_of(core))))?;
         store_value(core, &buffer, &value)?;
@@ -305,8 +305,9 @@ impl<V: Lower + Send + 'static> HostTask for WriteTask<V> {
                 Poll::Ready(Ok(value)) => self.value = Written::Made(value),
             }
         }
-        let buffer = core.tasks.borrow_mut().peer_buffer_mut(end)?.map(|buffer| buffer.clone());
-        let (Some(buffer), Written::Made(value)) = (buffer, &self.value) else { return Poll::Pending };
+        let (Peer::Copying(buffer), Written::Made(value)) = (core.peer(end)?, &self.value) else {
+            return Poll::Pending;
+        };
         store_value(core, &buffer, value)?;
         self.value = Written::Gone;
         core.tasks.borrow_mut().advance_peer(end, 1)?;
@@ -345,14 +346,14 @@ where
     fn poll(&mut self, core: &StoreCore, _: &mut Context<'_>) -> Poll<Result<()>> {
         let end = self.end;
         self.idle = true;
-        let value = if core.tasks.borrow().other_end(end)?.is_none() {
-            Ok(None)
-        } else {
-            let buffer = core.tasks.borrow_mut().peer_buffer_mut(end)?.map(|buffer| buffer.clone());
-            let Some(buffer) = buffer else { return Poll::Pending };
-            let value = load_value(core, &buffer);
-            core.tasks.borrow_mut().advance_peer(end, 1)?;
-            value.map(Some)
+        let value = match core.peer(end)? {
+            Peer::Idle => return Poll::Pending,
+            Peer::Dropped => Ok(None),
+            Peer::Copying(buffer) => {
+                let value = load_value(core, &buffer);
+                core.tasks.borrow_mut().advance_peer(end, 1)?;
+                value.map(Some)
+            }
         };
         core.release_end(end)?;
         Poll::Ready(self.consumer.take().map_or(Ok(()), |consumer| consumer(core, value)))

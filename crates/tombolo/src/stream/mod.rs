@@ -20,11 +20,11 @@ pub use producer::{Destination, StreamProducer};
 use consumer::ConsumerTask;
 use producer::ProducerTask;
 use relay::RelayTask;
-use tombolo_tasks::{EndId, InstanceId};
+use tombolo_tasks::{EndId, Entity, InstanceId, Peer, Trap};
 
 use crate::abi::Handle;
 use crate::error::{Error, Result};
-use crate::runtime::{Element, StoreCore, end_of, handle_of};
+use crate::runtime::{CopyBuffer, Element, StoreCore, end_of, handle_of};
 use crate::store::{AsStoreMut, StoreMut};
 use crate::{Lift, Lower};
 
@@ -125,13 +125,21 @@ pub(crate) fn close(core: &StoreCore, handle: Handle) -> Result<()> {
 }
 
 impl StoreCore {
+    /// What the guest at the other end of one of the host's does.
+    fn peer(&self, end: EndId) -> Result<Peer<CopyBuffer>> {
+        Ok(match self.tasks.borrow_mut().peer(end)? {
+            Peer::Dropped => Peer::Dropped,
+            Peer::Idle => Peer::Idle,
+            Peer::Copying(buffer) => Peer::Copying(buffer.clone()),
+        })
+    }
+
     /// Drops an end of the host's after its task is done.
     fn release_end(&self, end: EndId) -> Result<()> {
         self.forget_end(end);
-        let mut tasks = self.tasks.borrow_mut();
-        match tasks.end_state(end) {
-            Ok(_) => Ok(tasks.drop_end(end)?),
-            Err(_) => Ok(()),
+        match self.tasks.borrow_mut().drop_end(end) {
+            Ok(()) | Err(Trap::Gone(Entity::End)) => Ok(()),
+            Err(trap) => Err(trap.into()),
         }
     }
 

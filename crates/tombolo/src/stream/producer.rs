@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tombolo_tasks::{EndId, InstanceId};
+use tombolo_tasks::{Buffer, EndId, InstanceId, Peer};
 
 use super::{StreamState, misbehaved, store_of};
 use crate::Lower;
@@ -178,17 +178,13 @@ impl<T: Send + 'static, I: Lower + Send + 'static> HostTask for ProducerTask<T, 
         let end = self.end;
         loop {
             self.idle = true;
-            let (gone, buffer) = {
-                let mut tasks = core.tasks.borrow_mut();
-                let gone = tasks.other_end(end)?.is_none();
-                (gone, if gone { None } else { tasks.peer_buffer_mut(end)?.map(|buffer| buffer.clone()) })
+            let buffer = match core.peer(end)? {
+                Peer::Idle => return Poll::Pending,
+                Peer::Dropped => return Poll::Ready(core.release_end(end)),
+                Peer::Copying(buffer) => buffer,
             };
-            if gone {
-                return Poll::Ready(core.release_end(end));
-            }
-            let Some(buffer) = buffer else { return Poll::Pending };
             self.idle = false;
-            let remaining = tombolo_tasks::Buffer::remain(&buffer) as usize;
+            let remaining = buffer.remain() as usize;
             let mut destination =
                 Destination { core, room: Room::Guest(buffer), remaining, written: 0, data: PhantomData };
             let poll = enter(core, || self.producer.as_mut().poll_produce(cx, &mut destination));

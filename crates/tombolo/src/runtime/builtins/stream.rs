@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tombolo_tasks::{BLOCKED, CancelStep, CopyStep, EndId, EndKind, InstanceId, WaitFor};
+use tombolo_tasks::{BLOCKED, CancelStep, CopyEvent, EndId, EndKind, InstanceId, WaitFor};
 
 use crate::error::{Error, Result};
 use crate::runtime::copy::CopyBuffer;
@@ -33,32 +33,30 @@ impl StoreCore {
         let length = u32::try_from(length)
             .map_err(|_| Error::abi(format!("a stream buffer of {length} elements is too long")))?;
         let end = self.tasks.borrow().end_to_copy(guest.instance, index, kind, element, is_async)?;
+        let size = CopyBuffer::check(self, guest, element.ty, ptr, length)?;
         // Where a copy may be interrupted, nothing may be borrowed meanwhile.
         if element.ty.is_none_or(|ty| ty.is_plain() && !self.engine.has_deadlines())
-            && let Some(payload) = self.copy_at_once(guest, element, (end, kind), ptr, length)?
+            && let Some(event) = self.copy_at_once(guest, (end, kind), (ptr, size, length))?
         {
-            return Ok(payload);
+            return Ok(event.payload());
         }
-        let buffer = CopyBuffer::new(self, guest, element.ty, ptr, length)?;
+        let buffer = CopyBuffer::new(guest, element.ty, size, ptr, length);
         let step = self.tasks.borrow_mut().copy(end, buffer)?;
-        if let Some(delivered) = self.finish_copy(step)? {
-            return Ok(delivered.event.payload());
+        if let Some(event) = self.finish_copy(step)? {
+            return Ok(event.payload());
         }
         self.serve_host_ends();
         self.take_or_wait(end, is_async)
     }
 
-    /// Copies plain elements if the other end waits for them; the payload of the event.
+    /// Copies plain elements from or to this address, of this size and so many, if the other end waits for them.
     #[inline]
     fn copy_at_once(
         &self,
         guest: &Guest,
-        element: &Element,
         (end, kind): (EndId, EndKind),
-        ptr: u64,
-        length: u32,
-    ) -> Result<Option<u32>> {
-        let size = CopyBuffer::check(self, guest, element.ty, ptr, length)?;
+        (ptr, size, length): (u64, u64, u32),
+    ) -> Result<Option<CopyEvent>> {
         let mut tasks = self.tasks.borrow_mut();
         let Some((copy, other)) = tasks.immediate_copy(end, length)? else { return Ok(None) };
         let bytes = size.saturating_mul(copy.count.into());
@@ -68,17 +66,23 @@ impl StoreCore {
             true => copy_between(self, &other.guest, other.position(), guest, ptr, bytes)?,
             false => copy_between(self, guest, ptr, &other.guest, other.position(), bytes)?,
         }
-        Ok(Some(tasks.finish_immediate(copy)?.payload()))
+        Ok(Some(tasks.finish_immediate(copy)?))
     }
 
     /// The payload of an end's event, if it has one; else waits for it or says that the built-in is blocked.
     fn take_or_wait(&self, end: EndId, is_async: bool) -> Result<u32> {
-        let mut delivered = self.tasks.borrow_mut().take_end_event(end)?;
-        if delivered.is_none() && !is_async {
-            self.block(WaitFor::End(end))?;
-            delivered = self.tasks.borrow_mut().take_end_event(end)?;
+        let take = || {
+            let delivered = self.tasks.borrow_mut().take_end_event(end)?;
+            Ok::<_, Error>(delivered.map(|delivered| delivered.event.payload()))
+        };
+        match take()? {
+            Some(payload) => Ok(payload),
+            None if is_async => Ok(BLOCKED),
+            None => {
+                self.block(WaitFor::End(end))?;
+                Ok(take()?.unwrap_or(BLOCKED))
+            }
         }
-        Ok(delivered.map_or(BLOCKED, |delivered| delivered.event.payload()))
     }
 
     /// `{stream,future}.cancel-{read,write}`.
@@ -111,7 +115,7 @@ impl StoreCore {
     ) -> Result<()> {
         let transfer = self.tasks.borrow_mut().end_forward(instance, readable, writable, element)?;
         if let Some(transfer) = transfer {
-            self.finish_copy(CopyStep::Transfer(transfer))?;
+            self.finish_transfer(transfer)?;
         }
         self.serve_host_ends();
         Ok(())
