@@ -59,6 +59,7 @@ impl<E: Embedder> Store<E> {
     }
 
     /// The checks that precede lifting and forwarding.
+    #[inline]
     pub(crate) fn check_transfer(&self, id: EndId, action: EndAction) -> Result<(), Trap> {
         let end = self.ends.get(id)?;
         end.check_idle(action)?;

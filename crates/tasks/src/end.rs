@@ -76,6 +76,7 @@ impl EndKind {
         }
     }
 
+    #[inline]
     pub(crate) fn handle_kind(self) -> HandleKind {
         match self {
             EndKind::StreamReadable => HandleKind::StreamReadable,
@@ -85,6 +86,7 @@ impl EndKind {
         }
     }
 
+    #[inline]
     fn copy_action(self) -> EndAction {
         if self.is_readable() { EndAction::Read } else { EndAction::Write }
     }
@@ -204,8 +206,15 @@ impl<E: Embedder> Store<E> {
                 return if end.element == *element { Ok((*id, end)) } else { Err(Trap::WrongElement(index)) };
             }
         }
-        let (expected, found) = (kind.handle_kind(), self.kind_of(handle)?);
-        Err(Trap::WrongHandle { index, expected, found })
+        Err(self.wrong_kind(handle, index, kind))
+    }
+
+    #[cold]
+    fn wrong_kind(&self, handle: &Handle<E>, index: u32, kind: EndKind) -> Trap {
+        match self.kind_of(handle) {
+            Ok(found) => Trap::WrongHandle { index, expected: kind.handle_kind(), found },
+            Err(trap) => trap,
+        }
     }
 
     /// Finds the end that a guest reads from or writes to, with the checks that precede the buffer's (the
@@ -340,35 +349,17 @@ impl<E: Embedder> Store<E> {
     ///
     /// Traps when a guest's copy is in progress, or a guest's future was not written. [`Trap::Misuse`] while
     /// the host works in the background: [`Store::end_direct`] comes first.
+    #[inline]
     pub fn drop_end(&mut self, id: EndId) -> Result<(), Trap> {
-        let end = self.ends.get(id)?;
-        let index = end.index;
-        if end.direct {
-            return Err(Trap::Misuse("the host drops an end while it works on the other end's buffer"));
-        }
-        match end.state {
-            EndState::Copying | EndState::CancellingCopy if end.owner.is_some() => {
-                return Err(Trap::EndBusy { index, action: EndAction::Drop, kind: end.kind.handle_kind() });
-            }
-            EndState::Done => {}
-            EndState::Idle if end.kind == EndKind::FutureWritable && end.owner.is_some() => {
-                return Err(Trap::FutureNotWritten(index));
-            }
-            EndState::Idle | EndState::Copying | EndState::CancellingCopy => {}
-        }
+        self.ends.get(id)?.check_drop()?;
         self.remove_end(id)
     }
 
     /// Removes an end in whatever state it is, with its handle, and tells its peer.
+    #[inline]
     pub(crate) fn remove_end(&mut self, id: EndId) -> Result<(), Trap> {
-        self.disown_end(id)?;
-        self.release_end(id)
-    }
-
-    /// Removes an end without owner and tells its peer (`End.drop`).
-    fn release_end(&mut self, id: EndId) -> Result<(), Trap> {
         self.leave_queues(id.into());
-        let peer = self.ends.get(id)?.other;
+        let peer = self.disown_end(id)?.other;
         self.ends.discard(id)?;
         if let Some(peer) = peer
             && let Some(other) = self.ends.find_mut(peer)
@@ -380,12 +371,6 @@ impl<E: Embedder> Store<E> {
             }
         }
         Ok(())
-    }
-
-    /// Removes an end whose instance ends, in whatever state it is.
-    pub(crate) fn tear_down_end(&mut self, id: EndId) {
-        // The only failure is that the end is gone already.
-        let _ = self.release_end(id);
     }
 
     /// Returns the instance that owns an end; `None` for the host.
@@ -494,6 +479,7 @@ impl<E: Embedder> End<E> {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn copying(&self) -> bool {
         matches!(self.state, EndState::Copying | EndState::CancellingCopy)
     }
@@ -505,6 +491,25 @@ impl<E: Embedder> End<E> {
             EndState::Idle => Ok(()),
             EndState::Copying | EndState::CancellingCopy => Err(Trap::EndBusy { index, action, kind }),
             EndState::Done => Err(Trap::EndDone { index, action, kind }),
+        }
+    }
+
+    /// The checks that precede dropping.
+    #[inline]
+    fn check_drop(&self) -> Result<(), Trap> {
+        let index = self.index;
+        if self.direct {
+            return Err(Trap::Misuse("the host drops an end while it works on the other end's buffer"));
+        }
+        if self.owner.is_none() {
+            return Ok(());
+        }
+        match self.state {
+            EndState::Copying | EndState::CancellingCopy => {
+                Err(Trap::EndBusy { index, action: EndAction::Drop, kind: self.kind.handle_kind() })
+            }
+            EndState::Idle if self.kind == EndKind::FutureWritable => Err(Trap::FutureNotWritten(index)),
+            EndState::Idle | EndState::Done => Ok(()),
         }
     }
 

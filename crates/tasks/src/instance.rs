@@ -326,7 +326,8 @@ impl<E: Embedder> Store<E> {
                     let (lent, rep) = (resource.num_lends > 0, resource.rep(index, &high_reps));
                     resources.push(RemovedResource { ty: resource.rt, rep, lent });
                 }
-                Handle::End(end) => self.tear_down_end(end),
+                // The only failure is that the end is gone already.
+                Handle::End(end) => drop(self.remove_end(end)),
                 Handle::Set(set) => sets.push(set),
                 Handle::Resource(_) | Handle::Subtask(_) | Handle::ErrorContext(_) => {}
             }

@@ -12,6 +12,7 @@ pub(crate) struct Link<I> {
 }
 
 impl<I> Link<I> {
+    #[inline]
     pub(crate) const fn new() -> Self {
         Link { prev: None, next: None, linked: false }
     }

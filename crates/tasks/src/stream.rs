@@ -17,6 +17,7 @@ impl<E: Embedder> Store<E> {
     /// # Errors
     ///
     /// Traps when the instance cannot be left or holds too much.
+    #[inline]
     pub fn stream_new(&mut self, inst: InstanceId, element: E::Element) -> Result<(u32, u32), Trap> {
         self.new_owned_pair(inst, KINDS, element)
     }
@@ -26,6 +27,7 @@ impl<E: Embedder> Store<E> {
     /// # Errors
     ///
     /// [`Trap::StoreFull`] when the store holds 2³² - 1 ends.
+    #[inline]
     pub fn new_stream(&mut self, element: E::Element) -> Result<(EndId, EndId), Trap> {
         self.new_pair(KINDS, element)
     }

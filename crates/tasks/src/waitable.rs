@@ -25,6 +25,7 @@ pub(crate) struct Waitable {
 }
 
 impl Waitable {
+    #[inline]
     pub(crate) const fn new() -> Self {
         Waitable { pending: false, set: None, has_sync_waiter: false, sync_waiter: None, link: Link::new() }
     }
@@ -50,12 +51,14 @@ pub(crate) enum WaitableId {
 }
 
 impl From<SubtaskId> for WaitableId {
+    #[inline]
     fn from(subtask: SubtaskId) -> Self {
         WaitableId::Subtask(subtask)
     }
 }
 
 impl From<EndId> for WaitableId {
+    #[inline]
     fn from(end: EndId) -> Self {
         WaitableId::End(end)
     }

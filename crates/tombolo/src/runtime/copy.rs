@@ -41,6 +41,7 @@ impl Buffer for CopyBuffer {
 
 impl CopyBuffer {
     /// A buffer that was [checked](CopyBuffer::check), with elements of this size.
+    #[inline]
     pub fn new(guest: &Arc<Guest>, ty: Option<TypeRef>, size: u64, ptr: u64, length: u32) -> Self {
         CopyBuffer { guest: guest.clone(), ty, ptr, size, length, progress: 0 }
     }

@@ -35,19 +35,23 @@ enum Worker {
 }
 
 impl HostEnds {
+    #[inline]
     fn slot(end: EndId) -> usize {
         // The lower half is the slot.
         end.to_bits() as u32 as usize
     }
 
+    #[inline]
     fn entry(&mut self, end: EndId) -> Option<&mut Entry> {
         self.slots.get_mut(HostEnds::slot(end))?.as_mut().filter(|entry| entry.end == end)
     }
 
+    #[inline]
     fn worker(&mut self, end: EndId) -> Option<&mut Worker> {
         self.entry(end).map(|entry| &mut entry.worker)
     }
 
+    #[inline]
     fn insert(&mut self, end: EndId, worker: Worker) {
         let slot = HostEnds::slot(end);
         if self.slots.len() <= slot {
@@ -58,12 +62,14 @@ impl HostEnds {
         }
     }
 
+    #[inline]
     fn remove(&mut self, end: EndId) -> Option<Worker> {
         let entry = self.slots.get_mut(HostEnds::slot(end))?.take_if(|entry| entry.end == end)?;
         Some(entry.worker)
     }
 
     /// What is to be polled.
+    #[inline]
     fn due(&mut self, end: EndId) -> Option<Worker> {
         let worker = self.worker(end)?;
         Some(match worker {
@@ -121,6 +127,7 @@ impl StoreCore {
     }
 
     /// Nothing works on the end any more.
+    #[inline]
     pub(crate) fn forget_end(&self, end: EndId) {
         let worker = self.host_ends.borrow_mut().remove(end);
         drop(worker);

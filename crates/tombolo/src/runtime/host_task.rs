@@ -136,6 +136,7 @@ impl HostTasks {
     }
 
     /// Polls what may become a task, once. If it is not ready, it becomes one by [`HostTasks::go_on`].
+    #[inline]
     pub fn poll_first<R>(&self, poll: impl FnOnce(&mut Context<'_>) -> Poll<R>) -> Result<First<R>> {
         let place = match self.spare.take() {
             Some(place) => place,
@@ -153,6 +154,7 @@ impl HostTasks {
     }
 
     /// Keeps a place for the next, if nobody but itself and its slot has the waker; else gives it back.
+    #[inline]
     pub fn keep(&self, place: Place) -> Result<(), Place> {
         if Arc::strong_count(&place.waker) > 3 || place.waker.queued.load(Ordering::Acquire) {
             return Err(place);
@@ -315,6 +317,7 @@ impl HostTasks {
 
 impl StoreCore {
     /// Deals with what came of a task.
+    #[inline]
     pub(super) fn task_is_done(&self, mut task: Box<dyn HostTask>, result: Result<()>) {
         if let Err(error) = result {
             match task.failed(self) {
@@ -326,6 +329,7 @@ impl StoreCore {
 }
 
 /// Polls a task; a panic is an error.
+#[inline]
 pub(super) fn poll_caught(
     task: &mut dyn HostTask,
     core: &StoreCore,

@@ -66,7 +66,7 @@ pub struct Source<'a, T: 'static, I> {
 
 enum Stock<'a, I> {
     Nothing,
-    Guest(CopyBuffer),
+    Guest(&'a CopyBuffer),
     /// Elements that came from a producer of the host; those taken are gone.
     Host(&'a mut Vec<I>),
 }
@@ -181,13 +181,11 @@ impl<T: Send + 'static, I: Lift + Send + 'static> HostTask for ConsumerTask<T, I
         let end = self.end;
         loop {
             self.idle = true;
-            let (stock, remaining, closed) = match core.peer(end)? {
+            let peer = core.peer(end)?;
+            let (stock, remaining, closed) = match &peer {
                 Peer::Idle => return Poll::Pending,
                 Peer::Dropped => (Stock::Nothing, 0, true),
-                Peer::Copying(buffer) => {
-                    let remaining = buffer.remain() as usize;
-                    (Stock::Guest(buffer), remaining, false)
-                }
+                Peer::Copying(buffer) => (Stock::Guest(buffer), buffer.remain() as usize, false),
             };
             self.idle = false;
             let mut source = Source { core, stock, remaining, taken: 0, closed, data: PhantomData };

@@ -126,6 +126,7 @@ pub(crate) fn close(core: &StoreCore, handle: Handle) -> Result<()> {
 
 impl StoreCore {
     /// What the guest at the other end of one of the host's does.
+    #[inline]
     fn peer(&self, end: EndId) -> Result<Peer<CopyBuffer>> {
         Ok(match self.tasks.borrow_mut().peer(end)? {
             Peer::Dropped => Peer::Dropped,

@@ -53,7 +53,7 @@ pub struct Destination<'a, T: 'static, I> {
 }
 
 enum Room<'a, I> {
-    Guest(CopyBuffer),
+    Guest(&'a CopyBuffer),
     /// The elements on their way to a consumer of the host.
     Host(&'a mut Vec<I>),
 }
@@ -186,7 +186,7 @@ impl<T: Send + 'static, I: Lower + Send + 'static> HostTask for ProducerTask<T, 
             self.idle = false;
             let remaining = buffer.remain() as usize;
             let mut destination =
-                Destination { core, room: Room::Guest(buffer), remaining, written: 0, data: PhantomData };
+                Destination { core, room: Room::Guest(&buffer), remaining, written: 0, data: PhantomData };
             let poll = enter(core, || self.producer.as_mut().poll_produce(cx, &mut destination));
             let written = destination.written();
             if written > 0 || matches!(poll, Poll::Ready(Ok(_))) {

@@ -11,10 +11,12 @@ use crate::runtime::env::Element;
 use crate::runtime::guest::{Guest, copy_between};
 
 impl StoreCore {
+    #[inline]
     pub(super) fn stream_new(&self, instance: InstanceId, element: &Element) -> Result<u64> {
         Ok(pack(self.tasks.borrow_mut().stream_new(instance, element.clone())?))
     }
 
+    #[inline]
     pub(super) fn future_new(&self, instance: InstanceId, element: &Element) -> Result<u64> {
         Ok(pack(self.tasks.borrow_mut().future_new(instance, element.clone())?))
     }
@@ -71,18 +73,12 @@ impl StoreCore {
 
     /// The payload of an end's event, if it has one; else waits for it or says that the built-in is blocked.
     fn take_or_wait(&self, end: EndId, is_async: bool) -> Result<u32> {
-        let take = || {
-            let delivered = self.tasks.borrow_mut().take_end_event(end)?;
-            Ok::<_, Error>(delivered.map(|delivered| delivered.event.payload()))
-        };
-        match take()? {
-            Some(payload) => Ok(payload),
-            None if is_async => Ok(BLOCKED),
-            None => {
-                self.block(WaitFor::End(end))?;
-                Ok(take()?.unwrap_or(BLOCKED))
-            }
+        let mut delivered = self.tasks.borrow_mut().take_end_event(end)?;
+        if delivered.is_none() && !is_async {
+            self.block(WaitFor::End(end))?;
+            delivered = self.tasks.borrow_mut().take_end_event(end)?;
         }
+        Ok(delivered.map_or(BLOCKED, |delivered| delivered.event.payload()))
     }
 
     /// `{stream,future}.cancel-{read,write}`.
@@ -136,6 +132,7 @@ impl StoreCore {
 }
 
 /// The handles of a new pair as the guest gets them.
+#[inline]
 fn pack((readable, writable): (u32, u32)) -> u64 {
     u64::from(readable) | u64::from(writable) << 32
 }
