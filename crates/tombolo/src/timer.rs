@@ -1,8 +1,7 @@
 //! The process's timer: a thread that rings alarms when their time has come.
 //!
-//! It is started with the first alarm that is set. Setting an alarm to a later time, which is what a store does at the
-//! beginning of each time slice, takes no lock: an alarm's entry in the queue may be earlier than its time, and the
-//! thread moves it when it gets there.
+//! It is started with the first alarm that is set. Setting an alarm to a later time takes no lock: an alarm's entry in the
+//! queue may be earlier than its time, and the thread moves it when it gets there.
 //!
 //! An alarm's `queued` changes under the queue's lock only. Who sets `at` looks at `queued` afterwards; the thread, who
 //! takes an entry out, clears `queued` before it looks at `at`. So one of the two sees what the other did.

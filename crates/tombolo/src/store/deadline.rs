@@ -1,7 +1,7 @@
 //! How long a store's guests may run: fuel, a deadline, and time slices.
 //!
 //! Compiled code checks a word of its store where it enters functions and at the head of loops, and so do the host's own
-//! loops over a guest's data. An [`Alarm`] sets the word when the deadline or the time slice has passed; what is to be
+//! loops over a guest's data. [`Alarm`]s set the word when the deadline or the time slice has passed; what is to be
 //! done about it is decided by who finds it set, in [`StoreCore::interrupted`].
 //!
 //! While a store has time slices, its event loop runs on a fiber ([`StoreCore::turn_on_fiber`]). At the end of a slice
@@ -23,9 +23,7 @@ use crate::timer::Alarm;
 #[derive(Default)]
 pub(crate) struct Deadlines {
     deadline: Cell<Option<Instant>>,
-    slice: Cell<Option<Duration>>,
-    /// When the slice ends that the event loop is in.
-    slice_end: Cell<Option<Instant>>,
+    slices: OnceCell<Slices>,
     /// Whether the event loop runs on its fiber now.
     on_fiber: Cell<bool>,
     /// How many of the embedder's functions are running, each called by a guest that the next one called.
@@ -35,37 +33,80 @@ pub(crate) struct Deadlines {
     /// Whether the slice ended when nothing could be suspended.
     overrun: Cell<bool>,
     alarm: OnceCell<Arc<Alarm>>,
-    /// Whether the alarm has rung since the slice began. Before it has, the slice is not over.
+}
+
+/// A store's time slices.
+///
+/// Most are over long before their time, so that none looks at the clock when it begins. An alarm goes on from slice to
+/// slice and rings after half the time of one: a slice that hears it has begun since then, and may last as long again.
+struct Slices {
+    length: Cell<Option<Duration>>,
+    alarm: Arc<Alarm>,
+    /// Whether the alarm is to be set: it has rung, or was never set.
     rang: Arc<AtomicBool>,
+    /// Whether the event loop is in a slice.
+    within: Cell<bool>,
+    /// When that ends, once it has heard the alarm.
+    end: Cell<Option<Instant>>,
+}
+
+impl Slices {
+    /// Has the alarm ring after half the time of a slice, and returns when that is.
+    fn set_alarm(&self, length: Duration) -> Option<Instant> {
+        let at = Instant::now().checked_add(length / 2);
+        self.rang.store(false, Ordering::Relaxed);
+        self.alarm.set(at);
+        at
+    }
+
+    fn begin(&self) {
+        let Some(length) = self.length.get() else { return };
+        self.within.set(true);
+        self.end.set(None);
+        if self.rang.load(Ordering::Relaxed) {
+            self.set_alarm(length);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        if !self.within.get() || !self.rang.load(Ordering::Relaxed) {
+            return false;
+        }
+        match (self.end.get(), self.length.get()) {
+            (Some(end), _) => end <= Instant::now(),
+            (None, Some(length)) => {
+                self.end.set(self.set_alarm(length));
+                false
+            }
+            (None, None) => false,
+        }
+    }
 }
 
 impl Deadlines {
     /// Whether guests run in time slices.
     pub fn sliced(&self) -> bool {
-        self.slice.get().is_some()
+        self.slices.get().is_some_and(|slices| slices.length.get().is_some())
     }
 
     /// Begins a time slice, if there are any.
     pub fn begin_slice(&self) {
-        if let Some(slice) = self.slice.get() {
-            let end = Instant::now().checked_add(slice);
-            self.slice_end.set(end);
-            self.rang.store(false, Ordering::Relaxed);
+        if let Some(slices) = self.slices.get() {
             self.overrun.set(false);
-            self.set_alarm(end);
+            slices.begin();
         }
     }
 
     /// Ends the time slice.
     pub fn end_slice(&self) {
-        if self.slice_end.take().is_some() {
-            self.set_alarm(None);
+        if let Some(slices) = self.slices.get() {
+            slices.within.set(false);
         }
     }
 
     /// Whether the slice is over.
     pub fn slice_is_over(&self) -> bool {
-        self.rang.load(Ordering::Relaxed) && self.slice_end.get().is_some_and(|end| end <= Instant::now())
+        self.slices.get().is_some_and(Slices::is_over)
     }
 
     fn has_passed(&self) -> bool {
@@ -91,19 +132,11 @@ impl Deadlines {
         self.on_fiber.get() && self.host_calls.get() == 0
     }
 
-    /// Has the alarm ring at the deadline, at the end of the slice or when something is due: at the first of them.
-    fn set_alarm(&self, slice_end: Option<Instant>) {
+    /// Has the alarm ring at the deadline or when something is due: at the first of them.
+    pub(super) fn set_alarm(&self) {
         if let Some(alarm) = self.alarm.get() {
-            alarm.set(self.deadline.get().into_iter().chain(self.due.next()).chain(slice_end).min());
+            alarm.set(self.deadline.get().into_iter().chain(self.due.next()).min());
         }
-    }
-}
-
-impl Deadlines {
-    /// Has the alarm ring for the slice that it is in, unless that was found to be over. (Its end may have passed since
-    /// somebody last looked at the time, and nobody have heard of it.)
-    pub(super) fn set_alarm_again(&self) {
-        self.set_alarm(if self.overrun.get() { None } else { self.slice_end.get() });
     }
 }
 
@@ -128,13 +161,13 @@ impl StoreCore {
             }
             self.end_overdue();
             if let Err(error) = self.check_current() {
-                self.deadlines.set_alarm_again();
+                self.deadlines.set_alarm();
                 return Err(trap_of(error));
             }
             let slice_is_over = self.deadlines.slice_is_over();
             if !slice_is_over || !self.deadlines.can_suspend() {
                 self.deadlines.overrun.set(slice_is_over);
-                self.deadlines.set_alarm_again();
+                self.deadlines.set_alarm();
                 return Ok(());
             }
             self.suspend_slice()?;
@@ -160,7 +193,7 @@ impl StoreCore {
     fn set_deadline(&self, deadline: Option<Instant>) -> Result<()> {
         self.need_alarm()?;
         self.deadlines.deadline.set(deadline);
-        self.deadlines.set_alarm_again();
+        self.deadlines.set_alarm();
         if self.deadlines.has_passed() {
             self.vm.interrupt_handle().interrupt();
         }
@@ -168,26 +201,49 @@ impl StoreCore {
     }
 
     pub fn need_alarm(&self) -> Result<()> {
-        if !self.engine.has_deadlines() {
-            return Err(Error::usage(
-                "the engine's code has no checks for deadlines: see `Config::deadlines`",
-            ));
-        }
+        self.need_checks()?;
         self.make_alarm()
+    }
+
+    fn need_checks(&self) -> Result<()> {
+        if self.engine.has_deadlines() {
+            return Ok(());
+        }
+        Err(Error::usage("the engine's code has no checks for deadlines: see `Config::deadlines`"))
     }
 
     pub(super) fn make_alarm(&self) -> Result<()> {
         if self.deadlines.alarm.get().is_none() {
             let (interrupt, wake) = (self.vm.interrupt_handle(), self.host_tasks.driver());
-            let rang = self.deadlines.rang.clone();
-            let alarm = Alarm::new(move || {
-                rang.store(true, Ordering::Relaxed);
+            let alarm = new_alarm(move || {
                 interrupt.interrupt();
                 wake.wake();
-            });
-            let alarm =
-                alarm.map_err(|source| Error::system("starting the thread that keeps time", source))?;
+            })?;
             let _ = self.deadlines.alarm.set(alarm);
+        }
+        Ok(())
+    }
+
+    fn set_time_slice(&self, length: Option<Duration>) -> Result<()> {
+        self.need_checks()?;
+        if self.deadlines.slices.get().is_none() {
+            let (interrupt, rang) = (self.vm.interrupt_handle(), Arc::new(AtomicBool::new(true)));
+            let rings = rang.clone();
+            let alarm = new_alarm(move || {
+                rings.store(true, Ordering::Relaxed);
+                interrupt.interrupt();
+            })?;
+            let slices = Slices {
+                length: Cell::new(None),
+                alarm,
+                rang,
+                within: Cell::new(false),
+                end: Cell::new(None),
+            };
+            let _ = self.deadlines.slices.set(slices);
+        }
+        if let Some(slices) = self.deadlines.slices.get() {
+            slices.length.set(length);
         }
         Ok(())
     }
@@ -225,6 +281,10 @@ impl StoreCore {
         }
         Err(Error::usage("the engine's code does not count fuel: see `Config::fuel`"))
     }
+}
+
+fn new_alarm(ring: impl Fn() + Send + Sync + 'static) -> Result<Arc<Alarm>> {
+    Alarm::new(ring).map_err(|source| Error::system("starting the thread that keeps time", source))
 }
 
 fn from_counter(left: i64) -> u64 {
@@ -295,8 +355,8 @@ impl<T: Send + 'static> Store<T> {
         self.core().set_deadline(deadline)
     }
 
-    /// Sets for how long guests run before the executor gets to do something else; `None`, the default, for as long as
-    /// they do not wait of themselves.
+    /// Sets for how long guests run at most before the executor gets to do something else (it may be half as long); `None`,
+    /// the default, for as long as they do not wait of themselves.
     ///
     /// Holds for what an executor drives: [`call_async`](crate::TypedFunc::call_async),
     /// [`instantiate_async`](crate::Linker::instantiate_async), [`run_concurrent`](Store::run_concurrent). At the end of a
@@ -312,9 +372,7 @@ impl<T: Send + 'static> Store<T> {
     /// If the future is dropped while a guest is suspended at the end of its slice, the guest goes on when the store is
     /// driven again. Until then calls that no executor drives fail.
     pub fn set_time_slice(&mut self, slice: Option<Duration>) -> Result<()> {
-        self.core().need_alarm()?;
-        self.core().deadlines.slice.set(slice);
-        Ok(())
+        self.core().set_time_slice(slice)
     }
 }
 

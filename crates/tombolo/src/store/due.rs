@@ -70,7 +70,7 @@ impl StoreCore {
     /// Has the island of a call that was cancelled end at a time.
     pub fn end_call_at(&self, task: TaskId, at: Instant) {
         self.deadlines.due.list.borrow_mut().insert((at, Ending::Call(task)));
-        self.deadlines.set_alarm_again();
+        self.deadlines.set_alarm();
     }
 
     /// Sets the time at which an island is ended, or takes it away.
@@ -78,7 +78,7 @@ impl StoreCore {
         self.need_alarm()?;
         island.check()?;
         self.deadlines.due.set_island(island.number, deadline);
-        self.deadlines.set_alarm_again();
+        self.deadlines.set_alarm();
         if deadline.is_some_and(|at| at <= Instant::now()) {
             self.vm.interrupt_handle().interrupt();
         }
@@ -108,7 +108,7 @@ impl StoreCore {
             }
         }
         if any {
-            self.deadlines.set_alarm_again();
+            self.deadlines.set_alarm();
         }
     }
 
