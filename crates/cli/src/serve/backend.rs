@@ -69,11 +69,11 @@ impl Backend {
     }
 
     /// Has an instance answer a request, if there is one that does it at once.
-    fn answer_now(&self, request: Request<Body>) -> Result<Answer, Step> {
+    fn answer_now(&self, request: Box<Request<Body>>) -> Result<Answer, Step> {
         let pool = self.pool.borrow().clone();
         let seat = match pool.claim_now() {
             Ok(Some(seat)) => seat,
-            Ok(None) => return Err(Step::Unseated(Box::new(request))),
+            Ok(None) => return Err(Step::Unseated(request)),
             Err(failure) => return Ok(self.no_instance(&failure)),
         };
         let mut outcome = seat.handle(request);
@@ -93,7 +93,7 @@ impl Backend {
                     let pool = self.pool.borrow().clone();
                     match timeout_at(deadline, pool.claim()).await {
                         Ok(Ok(seat)) => {
-                            let outcome = seat.handle(*request);
+                            let outcome = seat.handle(request);
                             Err(Step::Seated(seat, outcome))
                         }
                         Ok(Err(failure)) => Ok(self.no_instance(&failure)),
@@ -137,7 +137,7 @@ enum Step {
 fn answer(seat: Seat, outcome: Option<Outcome>) -> Result<Answer, Step> {
     seat.is_answered();
     let answered = match outcome {
-        Some(Outcome::Unseen(request)) => return Err(Step::Unseated(Box::new(request))),
+        Some(Outcome::Unseen(request)) => return Err(Step::Unseated(request)),
         Some(Outcome::Answered(answered)) => answered,
         // It failed while it answered another request.
         None => Err(Error::Abandoned),
@@ -164,7 +164,7 @@ impl Handler for Backend {
         self: &Rc<Self>,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Response<Reply>> + use<> {
-        match self.answer_now(request.map(Body::new)) {
+        match self.answer_now(Box::new(request.map(Body::new))) {
             Ok(answer) => Either::Left(ready(response(answer))),
             Err(step) => Either::Right(Box::pin(self.clone().answer_in_time(step).map(response))),
         }

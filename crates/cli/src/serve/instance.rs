@@ -95,7 +95,8 @@ impl Driven {
 
 /// A request, and where it is told what came of it. Dropped in an instance, it says that there will be no answer.
 struct Job {
-    request: Request<Body>,
+    /// Boxed, as it goes from hand to hand.
+    request: Box<Request<Body>>,
     answer: oneshot::Sender<Outcome>,
 }
 
@@ -103,7 +104,7 @@ struct Job {
 pub(super) enum Outcome {
     Answered(Result<Response<Body>, Error>),
     /// The instance ended before the component saw it: another one may answer it.
-    Unseen(Request<Body>),
+    Unseen(Box<Request<Body>>),
 }
 
 /// Where an outcome arrives. Closed without one, the instance ended with the request in it.
@@ -268,7 +269,7 @@ impl Instance {
                     // Whoever asked may have gone in the meantime.
                     let _ = answer.send(Outcome::Answered(answered));
                 };
-                if let Err(error) = store.with(|store| service.handle_then(store, request, then)) {
+                if let Err(error) = store.with(|store| service.handle_then(store, *request, then)) {
                     self.failed(&error);
                 }
                 if !self.queue.borrow().is_empty() {
@@ -291,7 +292,7 @@ impl Seat {
     /// Has the instance answer a request. Most often the answer is there already when this returns.
     ///
     /// Whoever drops what it returns gets no answer. What the component has seen it finishes all the same.
-    pub(super) fn handle(&self, request: Request<Body>) -> Outcomes {
+    pub(super) fn handle(&self, request: Box<Request<Body>>) -> Outcomes {
         let (answer, outcomes) = oneshot::channel();
         self.waits.set(true);
         self.instance.queue.borrow_mut().push_back(Job { request, answer });
