@@ -98,6 +98,9 @@ impl StoreCore {
             let code = match builtin.kind {
                 BuiltinKind::TaskReturn { .. } => BuiltinCode::TaskReturn(enter_task_return),
                 BuiltinKind::Context(slot) => BuiltinCode::Context(slot),
+                BuiltinKind::ResourceNew(_) | BuiltinKind::ResourceRep(_) | BuiltinKind::ResourceDrop(..) => {
+                    BuiltinCode::Direct(enter_resource_builtin)
+                }
                 _ => BuiltinCode::Direct(enter_builtin),
             };
             group.raw_builtin(ty, code, data)
@@ -178,14 +181,36 @@ unsafe extern "sysv64" fn enter_host(host: *mut HostContext, a: u64, b: u64, c: 
 
 /// What a built-in's core function calls.
 unsafe extern "sysv64" fn enter_builtin(host: *mut HostContext, a: u64, b: u64, c: u64) -> DirectResult {
+    // SAFETY: `builtin_to_core` made the context that compiled code passes.
+    unsafe { call_builtin(host, |core, builtin| core.call_builtin(builtin, [a, b, c])) }
+}
+
+/// What the core function of `resource.new`, `resource.rep` or `resource.drop` calls.
+unsafe extern "sysv64" fn enter_resource_builtin(
+    host: *mut HostContext,
+    a: u64,
+    _: u64,
+    _: u64,
+) -> DirectResult {
+    // SAFETY: `builtin_to_core` made the context that compiled code passes.
+    unsafe { call_builtin(host, |core, builtin| core.call_resource_builtin(builtin, a)) }
+}
+
+/// # Safety
+/// The context is one that `builtin_to_core` made.
+#[inline]
+unsafe fn call_builtin(
+    host: *mut HostContext,
+    call: impl FnOnce(&StoreCore, &BuiltinFunc) -> Result<u64>,
+) -> DirectResult {
     let mut result = 0;
-    // SAFETY: compiled code passes the context that `builtin_to_core` made; store and built-in outlive the code.
+    // SAFETY: store and built-in outlive the code.
     let failed = unsafe {
         tombolo_vm::guard(host, |_| {
             let data = HostContext::data(host);
             let core = &*(*data as *const StoreCore);
             let builtin = &*(*data.add(1) as *const BuiltinFunc);
-            let value = core.call_builtin(builtin, [a, b, c]).map_err(trap_of)?;
+            let value = call(core, builtin).map_err(trap_of)?;
             core.check_current().map_err(trap_of)?;
             result = value;
             Ok(())

@@ -92,25 +92,25 @@ pub(crate) enum BuiltinKind {
 }
 
 impl StoreCore {
-    /// Does what a built-in does that is no `task.return` and none of `context.*`: its result, or 0.
+    /// Does what `resource.new`, `resource.rep` and `resource.drop` do, of a representation or an index: their result, or 0.
     #[inline]
-    pub fn call_builtin(&self, builtin: &BuiltinFunc, args: [u64; 3]) -> Result<u64> {
-        let (instance, index) = (builtin.instance, args[0] as u32);
+    pub fn call_resource_builtin(&self, builtin: &BuiltinFunc, value: u64) -> Result<u64> {
+        let (instance, index) = (builtin.instance, value as u32);
         Ok(match &builtin.kind {
             BuiltinKind::ResourceNew(ty) => {
-                self.tasks.borrow_mut().resource_new(instance, *ty, args[0])?.into()
+                self.tasks.borrow_mut().resource_new(instance, *ty, value)?.into()
             }
             BuiltinKind::ResourceRep(ty) => self.tasks.borrow().resource_rep(instance, *ty, index)?,
             BuiltinKind::ResourceDrop(ty, destructor) => {
                 self.resource_drop(instance, *ty, destructor.as_ref(), index).map(|()| 0)?
             }
-            _ => self.call_other_builtin(builtin, args)?,
+            _ => return Err(another_form()),
         })
     }
 
-    /// Those that are not as quick.
-    #[inline(never)]
-    fn call_other_builtin(&self, builtin: &BuiltinFunc, args: [u64; 3]) -> Result<u64> {
+    /// Does what a built-in does that is none of these, no `task.return` and none of `context.*`: its result, or 0.
+    #[inline]
+    pub fn call_builtin(&self, builtin: &BuiltinFunc, args: [u64; 3]) -> Result<u64> {
         let instance = builtin.instance;
         let [a, b, c] = args;
         let (index, second) = (a as u32, b as u32);
@@ -173,9 +173,12 @@ impl StoreCore {
             | BuiltinKind::ResourceRep(_)
             | BuiltinKind::ResourceDrop(..)
             | BuiltinKind::TaskReturn { .. }
-            | BuiltinKind::Context(_) => {
-                return Err(Error::usage("a built-in of another form was called"));
-            }
+            | BuiltinKind::Context(_) => return Err(another_form()),
         })
     }
+}
+
+#[cold]
+fn another_form() -> Error {
+    Error::usage("a built-in of another form was called")
 }
