@@ -196,11 +196,20 @@ fn payload(types: &Types, ty: TypeRef, index: u32) -> Result<Option<TypeRef>> {
     let payload = match types.get(ty) {
         Some(Def::Variant(cases)) => cases.get(index as usize).map(|case| case.ty),
         Some(Def::Enum(names)) => names.get(index as usize).map(|_| None),
-        Some(Def::Option(some)) => [None, Some(*some)].get(index as usize).copied(),
-        Some(Def::Result { ok, err }) => [*ok, *err].get(index as usize).copied(),
+        Some(Def::Option(some)) => of_two(index, None, Some(*some)),
+        Some(Def::Result { ok, err }) => of_two(index, *ok, *err),
         _ => return Err(wrong(types, ty, "variant, enum, option or result")),
     };
     payload.ok_or_else(|| case_unknown(types, ty, index))
+}
+
+#[inline]
+fn of_two<T>(index: u32, first: T, second: T) -> Option<T> {
+    match index {
+        0 => Some(first),
+        1 => Some(second),
+        _ => None,
+    }
 }
 
 #[cold]
