@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tombolo_tasks::TaskId;
 use tombolo_types::component::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 
-use crate::abi::{LiftContext, LowerContext, check_result, lift_result, lift_values, lower_values};
+use crate::abi::{FlatSink, LiftContext, LowerContext, check_result, lift_result, lift_values, lower_values};
 use crate::error::{Error, Result};
 use crate::runtime::{FlatValues, FuncValue, HostCaller, Job, LiftedFunc, Scope, StoreCore};
 use crate::slot::Slot;
@@ -350,7 +350,9 @@ where
     type Result = R;
 
     fn lower(&self, cx: &mut LowerContext<'_>, func: &LiftedFunc) -> Result<FlatValues> {
-        Ok(self.params.lower_params(cx, func.sig.ty, MAX_FLAT_PARAMS)?.values().into())
+        let mut flat = FlatSink::new();
+        self.params.lower_params(cx, func.sig.ty, MAX_FLAT_PARAMS, &mut flat)?;
+        Ok(FlatValues::from_slice(flat.values()))
     }
 
     fn lift(cx: &mut LiftContext<'_>, func: &LiftedFunc, max_flat: usize, flat: &[u64]) -> Result<R> {
@@ -364,7 +366,8 @@ impl Arguments for DynamicArgs {
     type Result = Option<Val>;
 
     fn lower(&self, cx: &mut LowerContext<'_>, func: &LiftedFunc) -> Result<FlatValues> {
-        Ok(lower_values(cx, func.sig.params(), &self.0, MAX_FLAT_PARAMS, None)?.values().into())
+        let flat = lower_values(cx, func.sig.params(), &self.0, MAX_FLAT_PARAMS, None)?;
+        Ok(FlatValues::from_slice(flat.values()))
     }
 
     fn lift(

@@ -31,7 +31,13 @@ pub trait LiftParams: ComponentParams + Sized {
 pub trait LowerParams: ComponentParams {
     /// Lowers all parameters (`lower_flat_values`).
     #[doc(hidden)]
-    fn lower_params(&self, cx: &mut LowerContext<'_>, func: FuncTypeId, max_flat: usize) -> Result<FlatSink>;
+    fn lower_params(
+        &self,
+        cx: &mut LowerContext<'_>,
+        func: FuncTypeId,
+        max_flat: usize,
+        dst: &mut FlatSink,
+    ) -> Result<()>;
 }
 
 impl ComponentParams for () {
@@ -47,8 +53,14 @@ impl LiftParams for () {
 }
 
 impl LowerParams for () {
-    fn lower_params(&self, _: &mut LowerContext<'_>, _: FuncTypeId, _: usize) -> Result<FlatSink> {
-        Ok(FlatSink::new())
+    fn lower_params(
+        &self,
+        _: &mut LowerContext<'_>,
+        _: FuncTypeId,
+        _: usize,
+        _: &mut FlatSink,
+    ) -> Result<()> {
+        Ok(())
     }
 }
 

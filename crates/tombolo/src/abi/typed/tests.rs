@@ -239,7 +239,8 @@ fn parameters_and_results_are_passed_flat_or_in_memory() {
     let (many, _) = func(&mut types, &[TypeRef::String; 9], None);
     for (id, max_flat, flat) in [(few, 16, 3), (few, 2, 1), (few, 0, 1)] {
         let mut guest = Guest::new(PtrWidth::Bits32, Encoding::Utf8);
-        let sink = (7_u8, "hi").lower_params(&mut guest.lower(&types), id, max_flat).unwrap();
+        let mut sink = FlatSink::new();
+        (7_u8, "hi").lower_params(&mut guest.lower(&types), id, max_flat, &mut sink).unwrap();
         assert_eq!(sink.len(), flat);
         let lifted =
             <(u8, String)>::lift_params(&mut guest.lift(&types), id, max_flat, sink.values()).unwrap();
@@ -247,7 +248,8 @@ fn parameters_and_results_are_passed_flat_or_in_memory() {
     }
     let mut guest = Guest::new(PtrWidth::Bits32, Encoding::Utf8);
     let values = ("a", "b", "c", "d", "e", "f", "g", "h", "i");
-    let sink = values.lower_params(&mut guest.lower(&types), many, 16).unwrap();
+    let mut sink = FlatSink::new();
+    values.lower_params(&mut guest.lower(&types), many, 16, &mut sink).unwrap();
     assert_eq!(sink.len(), 1);
     type Nine = (String, String, String, String, String, String, String, String, String);
     let lifted = Nine::lift_params(&mut guest.lift(&types), many, 16, sink.values()).unwrap();

@@ -98,10 +98,10 @@ macro_rules! tuple {
                 cx: &mut LowerContext<'_>,
                 func: FuncTypeId,
                 max_flat: usize,
-            ) -> Result<FlatSink> {
+                dst: &mut FlatSink,
+            ) -> Result<()> {
                 let (fields, abi) = TypeList::Params(func).fields(cx.types(), cx.width())?;
-                let mut dst = FlatSink::new();
-                match spilled_target(cx, abi, max_flat, None, &mut dst)? {
+                match spilled_target(cx, abi, max_flat, None, dst)? {
                     Some(base) => {
                         $({
                             let (ty, ptr) = fields.at($i, base)?;
@@ -109,10 +109,10 @@ macro_rules! tuple {
                         })+
                     }
                     None => {
-                        $(self.$i.lower_flat(cx, fields.ty($i)?, &mut dst)?;)+
+                        $(self.$i.lower_flat(cx, fields.ty($i)?, dst)?;)+
                     }
                 }
-                Ok(dst)
+                Ok(())
             }
         }
     };
