@@ -38,6 +38,7 @@ macro_rules! handle {
         impl $name {
             /// What it names.
             #[track_caller]
+            #[inline]
             pub(crate) fn entity(self, store: &crate::Store) -> &$entity {
                 store.check(self.store);
                 // SAFETY: the store is the one that owns the entity, which it keeps: nobody uses handles of what was

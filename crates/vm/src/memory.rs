@@ -116,6 +116,7 @@ impl MemoryHandle {
     ///
     /// # Safety
     /// While the slice is used, the guest does not run, and nothing writes to the memory or grows it.
+    #[inline]
     pub unsafe fn bytes(self, store: &Store) -> &[u8] {
         let entity = self.entity(store);
         // SAFETY: that many bytes are accessible from there; the caller sees to the rest.
@@ -126,6 +127,7 @@ impl MemoryHandle {
     ///
     /// # Safety
     /// While the slice is used, the guest does not run, and nothing else reads or writes the memory or grows it.
+    #[inline]
     #[expect(clippy::mut_from_ref, reason = "the caller promises that there is no other reference")]
     pub unsafe fn bytes_mut(self, store: &Store) -> &mut [u8] {
         let entity = self.entity(store);
@@ -163,11 +165,13 @@ impl MemoryEntity {
         Ok(MemoryEntity { definition, group: within.pointer(), ty, mapping: RefCell::new(mapping) })
     }
 
+    #[inline]
     pub(crate) fn base(&self) -> *mut u8 {
         // SAFETY: the definition lives as long as the store.
         unsafe { (*self.definition.as_ptr()).base }
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         // SAFETY: the definition lives as long as the store.
         unsafe { (*self.definition.as_ptr()).length as usize }
