@@ -87,6 +87,7 @@ impl Lenders {
     }
 
     /// Says whether nothing was lent.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.handles.is_empty()
     }

@@ -28,15 +28,15 @@ impl ContentLength {
     ///
     /// If they contradict themselves, or make no sense.
     pub fn of(headers: &HeaderMap, direction: Direction) -> Result<Self, ErrorCode> {
-        let mut promised = None;
-        for value in headers.get_all(CONTENT_LENGTH) {
-            let length = parse(value).ok_or(ErrorCode::HttpProtocolError)?;
-            if promised.is_some_and(|promised| promised != length) {
-                return Err(ErrorCode::HttpProtocolError);
-            }
-            promised = Some(length);
+        let Some(value) = headers.get(CONTENT_LENGTH) else { return Ok(ContentLength::none(direction)) };
+        let promised = parse(value).ok_or(ErrorCode::HttpProtocolError)?;
+        // Mostly each name has one value.
+        let is_repeated = headers.len() > headers.keys_len();
+        let differs = |other| parse(other) != Some(promised);
+        if is_repeated && headers.get_all(CONTENT_LENGTH).iter().any(differs) {
+            return Err(ErrorCode::HttpProtocolError);
         }
-        Ok(ContentLength { direction, promised, seen: 0 })
+        Ok(ContentLength { direction, promised: Some(promised), seen: 0 })
     }
 
     /// No promise: as in the answer to `HEAD`, whose length is that of another body.
