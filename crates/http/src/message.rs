@@ -31,6 +31,8 @@ pub struct Response {
 
 impl Request {
     /// A request from the network.
+    // Always inlined: it is made where it goes then.
+    #[inline(always)]
     pub(crate) fn incoming(request: http::Request<Body>, budget: &FieldBudget) -> Result<Self, ErrorCode> {
         let (Parts { method, uri, mut headers, extensions, .. }, body) = request.into_parts();
         let uri = uri.into_parts();
