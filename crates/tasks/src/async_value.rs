@@ -5,7 +5,6 @@
 
 use crate::embedder::Embedder;
 use crate::end::{End, EndKind, EndState};
-use crate::handle_table::Handle;
 use crate::id::{EndId, InstanceId};
 use crate::instance::Cost;
 use crate::store::Store;
@@ -51,7 +50,7 @@ impl<E: Embedder> Store<E> {
             return Err(Trap::Misuse("only an idle readable end without owner can be passed on"));
         }
         let linked = end.waitable.link.linked();
-        let index = self.own_end(inst, id)?;
+        let index = self.ends.get_mut(id)?.own(id, inst, self.instances.get_mut(inst)?)?;
         if linked {
             self.unlink_waitable(id.into());
         }
@@ -67,16 +66,6 @@ impl<E: Embedder> Store<E> {
             return Err(Trap::InWaitableSet { index: end.index, action, kind: end.kind.handle_kind() });
         }
         Ok(())
-    }
-
-    /// Gives an end a handle in an instance.
-    #[inline]
-    pub(crate) fn own_end(&mut self, inst: InstanceId, id: EndId) -> Result<u32, Trap> {
-        let end = self.ends.get_mut(id)?;
-        let index = self.instances.get_mut(inst)?.add_handle_of(Handle::End(id), Cost::<E>::END)?;
-        end.owner = Some(inst);
-        end.index = index;
-        Ok(index)
     }
 
     /// Takes an end's handle away.

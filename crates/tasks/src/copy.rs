@@ -106,6 +106,7 @@ impl<E: Embedder> Store<E> {
     ///
     /// Traps when the end is busy or done, the buffer is too long, or both ends are in the same instance and
     /// the elements are not plain numbers.
+    #[inline]
     pub fn copy(&mut self, id: EndId, buffer: E::Buffer) -> Result<CopyStep<E>, Trap> {
         let end = self.ends.get(id)?;
         let is_read = end.kind.is_readable();

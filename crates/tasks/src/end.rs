@@ -16,7 +16,7 @@ use crate::embedder::{Buffer, Element, Embedder};
 use crate::event::{CopyEvent, CopyResult, EventCode};
 use crate::handle_table::Handle;
 use crate::id::{EndId, InstanceId};
-use crate::instance::Instance;
+use crate::instance::{Cost, Instance};
 use crate::store::Store;
 use crate::trap::{EndAction, HandleKind, Trap};
 use crate::waitable::Waitable;
@@ -144,7 +144,12 @@ impl<E: Embedder> Store<E> {
     ) -> Result<(u32, u32), Trap> {
         self.check_may_leave(inst)?;
         let (reader, writer) = self.new_pair(kinds, element)?;
-        let owned = self.own_end(inst, reader).and_then(|index| Ok((index, self.own_end(inst, writer)?)));
+        let instance = self.instances.get_mut(inst)?;
+        let (readable, writable) = self.ends.get_two_mut(reader, writer)?;
+        let owned = match readable.own(reader, inst, instance) {
+            Ok(index) => writable.own(writer, inst, instance).map(|other| (index, other)),
+            Err(trap) => Err(trap),
+        };
         if owned.is_err() {
             self.remove_end(reader)?;
             self.remove_end(writer)?;
@@ -453,6 +458,20 @@ impl<E: Embedder> End<E> {
             progress: 0,
             direct: false,
         }
+    }
+
+    /// Gives the end, which has this id, a handle in an instance.
+    #[inline(always)]
+    pub(crate) fn own(
+        &mut self,
+        id: EndId,
+        inst: InstanceId,
+        instance: &mut Instance<E>,
+    ) -> Result<u32, Trap> {
+        let index = instance.add_handle_of(Handle::End(id), Cost::<E>::END)?;
+        self.owner = Some(inst);
+        self.index = index;
+        Ok(index)
     }
 
     /// How many elements the active buffer can still copy; `None` without one.

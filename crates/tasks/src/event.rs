@@ -64,6 +64,7 @@ pub struct CopyEvent {
 impl CopyEvent {
     /// The `i32` that core wasm receives: for streams the result in the low four bits and the progress above,
     /// for futures the result alone.
+    #[inline]
     pub fn payload(self) -> u32 {
         match self.code {
             EventCode::StreamRead | EventCode::StreamWrite => self.result as u32 | self.progress << 4,

@@ -82,7 +82,10 @@ impl<I: Copy> List<I> {
     #[inline]
     pub(crate) fn pop_front(&mut self, links: &mut impl Links<I>) -> Option<I> {
         let id = self.head?;
-        let next = links.link(id).and_then(|link| std::mem::replace(link, Link::new()).next);
+        let next = links.link(id).and_then(|link| {
+            link.linked = false;
+            link.next.take()
+        });
         match next.and_then(|next| links.link(next)) {
             Some(link) => link.prev = None,
             None => self.tail = None,

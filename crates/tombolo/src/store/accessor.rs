@@ -13,6 +13,7 @@ thread_local! {
 }
 
 /// Runs `f`, which polls a future, with `core` as the store that [`Accessor`]s find.
+#[inline]
 pub(crate) fn enter<R>(core: &StoreCore, f: impl FnOnce() -> R) -> R {
     let _restore = Restore(CURRENT.replace(core));
     core.in_host(f)

@@ -73,11 +73,12 @@ impl StoreCore {
 
     /// The payload of an end's event, if it has one; else waits for it or says that the built-in is blocked.
     fn take_or_wait(&self, end: EndId, is_async: bool) -> Result<u32> {
-        let mut delivered = self.tasks.borrow_mut().take_end_event(end)?;
-        if delivered.is_none() && !is_async {
-            self.block(WaitFor::End(end))?;
-            delivered = self.tasks.borrow_mut().take_end_event(end)?;
+        let delivered = self.tasks.borrow_mut().take_end_event(end)?;
+        if delivered.is_some() || is_async {
+            return Ok(delivered.map_or(BLOCKED, |delivered| delivered.event.payload()));
         }
+        self.block(WaitFor::End(end))?;
+        let delivered = self.tasks.borrow_mut().take_end_event(end)?;
         Ok(delivered.map_or(BLOCKED, |delivered| delivered.event.payload()))
     }
 
