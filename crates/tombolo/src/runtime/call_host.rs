@@ -125,7 +125,7 @@ impl StoreCore {
                             }
                         };
                         let task = HostSubtask { future, subtask, _charge: charge };
-                        let work = self.host_tasks.go_on(place, Box::new(task));
+                        let work = self.host_tasks.go_on(place, Box::pin(task));
                         self.tasks.borrow_mut().subtask_mut(subtask)?.callee = Callee::Host(work);
                         self.finish_call(lowered, subtask)
                     }
@@ -213,23 +213,24 @@ struct HostSubtask {
 }
 
 impl HostTask for HostSubtask {
-    fn failed(&mut self, core: &StoreCore) -> Option<InstanceId> {
+    fn failed(&self, core: &StoreCore) -> Option<InstanceId> {
         core.tasks.borrow().subtask_instance(self.subtask).ok()
     }
 
-    fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
+    fn poll(self: Pin<&mut Self>, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
         let (lowered, out) = {
             let tasks = core.tasks.borrow();
-            match tasks.subtask(self.subtask) {
+            match tasks.subtask(this.subtask) {
                 Ok(data) => (data.lowered.clone(), data.value),
                 Err(trap) => return Poll::Ready(Err(trap.into())),
             }
         };
-        self.future.as_mut().poll(core, &lowered, lowered.has_out_pointer.then_some(out), cx).map(|result| {
+        this.future.as_mut().poll(core, &lowered, lowered.has_out_pointer.then_some(out), cx).map(|result| {
             let result = result?;
             let mut tasks = core.tasks.borrow_mut();
-            tasks.subtask_mut(self.subtask)?.value = result;
-            Ok(tasks.subtask_resolve(self.subtask, SubtaskState::Returned)?)
+            tasks.subtask_mut(this.subtask)?.value = result;
+            Ok(tasks.subtask_resolve(this.subtask, SubtaskState::Returned)?)
         })
     }
 }

@@ -5,6 +5,7 @@
 //! among the [`HostTasks`](super::host_task::HostTasks). It becomes one of them when it has to wait for something else.
 
 use std::any::Any;
+use std::pin::Pin;
 
 use tombolo_tasks::{Budget, Charge, EndId};
 
@@ -27,7 +28,7 @@ struct Entry {
 
 enum Worker {
     /// It waits for a guest.
-    Waiting(Box<dyn HostTask>),
+    Waiting(Pin<Box<dyn HostTask>>),
     /// It is being polled for the first time since it waited, further out on this stack.
     Polled,
     /// It is among the host's tasks.
@@ -82,12 +83,12 @@ impl HostEnds {
 impl StoreCore {
     /// Puts something to work on an end that the host owns, which waits for the guest at the other end.
     pub(crate) fn attach(&self, end: EndId, task: impl HostTask) {
-        self.host_ends.borrow_mut().insert(end, Worker::Waiting(Box::new(task)));
+        self.host_ends.borrow_mut().insert(end, Worker::Waiting(Box::pin(task)));
     }
 
     /// The same for what waits for something else: it is polled soon.
     pub(crate) fn attach_task(&self, end: EndId, task: impl HostTask) -> Result<()> {
-        let id = self.host_tasks.spawn(Box::new(task))?;
+        let id = self.host_tasks.spawn(Box::pin(task))?;
         self.host_ends.borrow_mut().insert(end, Worker::Task(id));
         self.host_tasks.wake(id);
         Ok(())
@@ -111,8 +112,8 @@ impl StoreCore {
     /// Takes over what works on an end, if it is of this type and not being polled.
     pub(crate) fn detach<H: HostTask>(&self, end: EndId) -> Option<Box<H>> {
         let mut ends = self.host_ends.borrow_mut();
-        let task: Box<dyn Any> = match ends.worker(end)? {
-            Worker::Waiting(task) if (&**task as &dyn Any).is::<H>() => match ends.remove(end)? {
+        let task = match ends.worker(end)? {
+            Worker::Waiting(task) if (&*task.as_ref() as &dyn Any).is::<H>() => match ends.remove(end)? {
                 Worker::Waiting(task) => task,
                 _ => return None,
             },
@@ -123,7 +124,7 @@ impl StoreCore {
             }
             _ => return None,
         };
-        task.downcast().ok()
+        task.into_any()?.downcast().ok()
     }
 
     /// Nothing works on the end any more.
@@ -149,8 +150,8 @@ impl StoreCore {
         }
     }
 
-    fn poll_waiting(&self, end: EndId, mut task: Box<dyn HostTask>) {
-        let first = self.host_tasks.poll_first(|cx| poll_caught(&mut *task, self, cx));
+    fn poll_waiting(&self, end: EndId, mut task: Pin<Box<dyn HostTask>>) {
+        let first = self.host_tasks.poll_first(|cx| poll_caught(task.as_mut(), self, cx));
         let result = match first {
             Ok(First::Pending(place)) => {
                 let kept = if task.is_idle() { self.host_tasks.keep(place) } else { Err(place) };

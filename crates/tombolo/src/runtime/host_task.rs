@@ -7,6 +7,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -20,10 +21,10 @@ use crate::error::{Error, Result};
 /// Work that the host does in a store.
 pub(crate) trait HostTask: Any + Send {
     /// Goes on with it. It is removed once it is ready.
-    fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>>;
+    fn poll(self: Pin<&mut Self>, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>>;
 
     /// Called when it has failed: it gives up what it has, and says which guest it worked for, whose island ends.
-    fn failed(&mut self, core: &StoreCore) -> Option<InstanceId>;
+    fn failed(&self, core: &StoreCore) -> Option<InstanceId>;
 
     /// How much it takes up.
     fn bytes(&self) -> usize {
@@ -33,6 +34,11 @@ pub(crate) trait HostTask: Any + Send {
     /// Whether it waits for nothing but a guest. Asked after each poll.
     fn is_idle(&self) -> bool {
         false
+    }
+
+    /// For somebody else to go on with, if that can be.
+    fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
+        None
     }
 }
 
@@ -85,7 +91,7 @@ struct Slot {
 
 enum State {
     Free,
-    Idle(Box<dyn HostTask>, Arc<TaskWaker>),
+    Idle(Pin<Box<dyn HostTask>>, Arc<TaskWaker>),
     /// Being polled, further out on this stack.
     Polling(Arc<TaskWaker>),
 }
@@ -130,7 +136,7 @@ impl Wake for TaskWaker {
 impl HostTasks {
     /// Adds a task. It runs when it is polled for the first time: see [`HostTasks::poll_now`] and
     /// [`HostTasks::wake`].
-    pub fn spawn(&self, task: Box<dyn HostTask>) -> Result<HostTaskId> {
+    pub fn spawn(&self, task: Pin<Box<dyn HostTask>>) -> Result<HostTaskId> {
         let place = self.place()?;
         Ok(self.go_on(place, task))
     }
@@ -166,7 +172,7 @@ impl HostTasks {
     }
 
     /// Puts a task into a place.
-    pub fn go_on(&self, place: Place, task: Box<dyn HostTask>) -> HostTaskId {
+    pub fn go_on(&self, place: Place, task: Pin<Box<dyn HostTask>>) -> HostTaskId {
         let id = place.waker.id;
         let mut slots = self.slots.borrow_mut();
         if let Some(entry) = slots.entry(id) {
@@ -233,7 +239,7 @@ impl HostTasks {
         let Some((mut task, waker)) = self.slots.borrow_mut().begin(id) else { return };
         waker.queued.store(false, Ordering::Release);
         let std_waker = Waker::from(waker.clone());
-        let poll = poll_caught(&mut *task, core, &mut Context::from_waker(&std_waker));
+        let poll = poll_caught(task.as_mut(), core, &mut Context::from_waker(&std_waker));
         let mut slots = self.slots.borrow_mut();
         match poll {
             Poll::Pending => {
@@ -287,13 +293,13 @@ impl HostTasks {
     /// Whether a task is of type `H` and not being polled.
     pub fn is<H: 'static>(&self, id: HostTaskId) -> bool {
         match self.slots.borrow_mut().entry(id) {
-            Some(Slot { state: State::Idle(task, _), .. }) => (&**task as &dyn Any).is::<H>(),
+            Some(Slot { state: State::Idle(task, _), .. }) => (&*task.as_ref() as &dyn Any).is::<H>(),
             _ => false,
         }
     }
 
     /// Takes a task out that is not being polled, for somebody else to go on with.
-    pub fn take(&self, id: HostTaskId) -> Option<Box<dyn Any>> {
+    pub fn take(&self, id: HostTaskId) -> Option<Pin<Box<dyn HostTask>>> {
         let mut slots = self.slots.borrow_mut();
         match slots.entry(id)?.state {
             State::Idle(..) => match slots.take(id)? {
@@ -318,7 +324,7 @@ impl HostTasks {
 impl StoreCore {
     /// Deals with what came of a task.
     #[inline]
-    pub(super) fn task_is_done(&self, mut task: Box<dyn HostTask>, result: Result<()>) {
+    pub(super) fn task_is_done(&self, task: Pin<Box<dyn HostTask>>, result: Result<()>) {
         if let Err(error) = result {
             match task.failed(self) {
                 Some(instance) => self.end_instance(instance, &error),
@@ -331,7 +337,7 @@ impl StoreCore {
 /// Polls a task; a panic is an error.
 #[inline]
 pub(super) fn poll_caught(
-    task: &mut dyn HostTask,
+    task: Pin<&mut dyn HostTask>,
     core: &StoreCore,
     cx: &mut Context<'_>,
 ) -> Poll<Result<()>> {
@@ -355,7 +361,7 @@ impl Slots {
         Some(state)
     }
 
-    fn begin(&mut self, id: HostTaskId) -> Option<(Box<dyn HostTask>, Arc<TaskWaker>)> {
+    fn begin(&mut self, id: HostTaskId) -> Option<(Pin<Box<dyn HostTask>>, Arc<TaskWaker>)> {
         let entry = self.entry(id)?;
         match std::mem::replace(&mut entry.state, State::Free) {
             State::Idle(task, waker) => {
@@ -373,9 +379,9 @@ impl Slots {
     fn end(
         &mut self,
         id: HostTaskId,
-        task: Box<dyn HostTask>,
+        task: Pin<Box<dyn HostTask>>,
         waker: Arc<TaskWaker>,
-    ) -> Option<Box<dyn HostTask>> {
+    ) -> Option<Pin<Box<dyn HostTask>>> {
         let Some(entry) = self.entry(id) else { return Some(task) };
         let (was, is) = (entry.busy, !task.is_idle());
         entry.busy = is;

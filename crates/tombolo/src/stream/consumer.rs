@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
 use tombolo_tasks::{Buffer, EndId, InstanceId, Peer};
 
 use super::{StreamState, misbehaved, store_of};
@@ -159,37 +160,42 @@ impl<T: Send + 'static> Source<'_, T, u8> {
     }
 }
 
-/// Feeds a consumer from a guest's writes.
-pub(super) struct ConsumerTask<T: 'static, I> {
-    end: EndId,
-    consumer: Pin<Box<dyn StreamConsumer<T, Item = I>>>,
-    idle: bool,
-}
-
-impl<T: 'static, I> ConsumerTask<T, I> {
-    pub fn new(end: EndId, consumer: Pin<Box<dyn StreamConsumer<T, Item = I>>>) -> Self {
-        ConsumerTask { end, consumer, idle: true }
+pin_project! {
+    /// Feeds a consumer from a guest's writes.
+    pub(super) struct ConsumerTask<T, C> {
+        end: EndId,
+        #[pin]
+        consumer: C,
+        idle: bool,
+        data: PhantomData<fn() -> T>,
     }
 }
 
-impl<T: Send + 'static, I: Lift + Send + 'static> HostTask for ConsumerTask<T, I> {
-    fn failed(&mut self, core: &StoreCore) -> Option<InstanceId> {
+impl<T, C> ConsumerTask<T, C> {
+    pub fn new(end: EndId, consumer: C) -> Self {
+        ConsumerTask { end, consumer, idle: true, data: PhantomData }
+    }
+}
+
+impl<T: Send + 'static, C: StreamConsumer<T, Item: Lift>> HostTask for ConsumerTask<T, C> {
+    fn failed(&self, core: &StoreCore) -> Option<InstanceId> {
         core.give_up_end(self.end)
     }
 
-    fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let end = self.end;
+    fn poll(self: Pin<&mut Self>, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let mut this = self.project();
+        let end = *this.end;
         loop {
-            self.idle = true;
+            *this.idle = true;
             let peer = core.peer(end)?;
             let (stock, remaining, closed) = match &peer {
                 Peer::Idle => return Poll::Pending,
                 Peer::Dropped => (Stock::Nothing, 0, true),
                 Peer::Copying(buffer) => (Stock::Guest(buffer), buffer.remain() as usize, false),
             };
-            self.idle = false;
+            *this.idle = false;
             let mut source = Source { core, stock, remaining, taken: 0, closed, data: PhantomData };
-            let poll = enter(core, || self.consumer.as_mut().poll_consume(cx, &mut source));
+            let poll = enter(core, || this.consumer.as_mut().poll_consume(cx, &mut source));
             let taken = source.taken();
             if !closed && (taken > 0 || matches!(poll, Poll::Ready(Ok(_)))) {
                 core.tasks.borrow_mut().advance_peer(end, taken as u32)?;
@@ -203,7 +209,7 @@ impl<T: Send + 'static, I: Lift + Send + 'static> HostTask for ConsumerTask<T, I
                 }
                 // What was offered is taken: more comes when the guest has run.
                 Poll::Ready(Ok(StreamState::Open)) if taken == remaining && remaining > 0 => {
-                    self.idle = true;
+                    *this.idle = true;
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(StreamState::Open)) => {}

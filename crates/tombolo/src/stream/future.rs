@@ -1,5 +1,6 @@
 //! Futures between host and guests.
 
+use std::any::Any;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -105,7 +106,7 @@ impl<V: Send + 'static> FutureReader<V> {
         match self.take_value::<S::Data>(core)? {
             Some(value) => {
                 let consumer = Some(consumer);
-                let id = core.host_tasks.spawn(Box::new(PassTask { value, consumer, data: PhantomData }))?;
+                let id = core.host_tasks.spawn(Box::pin(PassTask { value, consumer, data: PhantomData }))?;
                 core.host_tasks.wake(id);
             }
             None => {
@@ -210,25 +211,29 @@ struct PassTask<T: 'static, V, F> {
     data: PhantomData<fn() -> T>,
 }
 
+/// Nothing in it is pinned.
+impl<T, V, F> Unpin for PassTask<T, V, F> {}
+
 impl<T, V, F> HostTask for PassTask<T, V, F>
 where
     T: Send + 'static,
     V: Send + 'static,
     F: FnOnce(StoreMut<'_, T>, Option<V>) -> Result<()> + Send + 'static,
 {
-    fn failed(&mut self, _: &StoreCore) -> Option<InstanceId> {
+    fn failed(&self, _: &StoreCore) -> Option<InstanceId> {
         None
     }
 
-    fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let value = match &mut self.value {
+    fn poll(self: Pin<&mut Self>, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        let value = match &mut this.value {
             Value::Making(future) => Some(ready!(enter(core, || future.as_mut().poll(cx)))?),
             Value::Produced(producer) => {
                 Some(ready!(enter(core, || producer.as_mut().poll_produce(cx, store_of(core))))?)
             }
             Value::Made(value) => value.take(),
         };
-        match self.consumer.take() {
+        match this.consumer.take() {
             Some(consumer) => Poll::Ready(enter(core, || consumer(store_of(core), value))),
             None => Poll::Ready(Ok(())),
         }
@@ -247,20 +252,21 @@ impl<T: Send + 'static, V: Lower + Send + 'static> HostTask for ProduceTask<T, V
         size_of_val(self) + size_of_val(&*self.producer)
     }
 
-    fn failed(&mut self, core: &StoreCore) -> Option<InstanceId> {
+    fn failed(&self, core: &StoreCore) -> Option<InstanceId> {
         core.give_up_end(self.end)
     }
 
-    fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let end = self.end;
-        self.idle = true;
+    fn poll(self: Pin<&mut Self>, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        let end = this.end;
+        this.idle = true;
         let buffer = match core.peer(end)? {
             Peer::Idle => return Poll::Pending,
             Peer::Dropped => return Poll::Ready(core.release_end(end)),
             Peer::Copying(buffer) => buffer,
         };
-        self.idle = false;
-        let value = ready!(enter(core, || self.producer.as_mut().poll_produce(cx, store_of(core))))?;
+        this.idle = false;
+        let value = ready!(enter(core, || this.producer.as_mut().poll_produce(cx, store_of(core))))?;
         store_value(core, &buffer, &value)?;
         core.tasks.borrow_mut().advance_peer(end, 1)?;
         Poll::Ready(core.release_end(end))
@@ -269,6 +275,11 @@ impl<T: Send + 'static, V: Lower + Send + 'static> HostTask for ProduceTask<T, V
     fn is_idle(&self) -> bool {
         self.idle
     }
+
+    fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
+        let this: Box<Self> = Pin::into_inner(self);
+        Some(this)
+    }
 }
 
 /// Writes a value of the host into a guest's read.
@@ -276,6 +287,9 @@ struct WriteTask<V> {
     end: EndId,
     value: Written<V>,
 }
+
+/// Nothing in it is pinned.
+impl<V> Unpin for WriteTask<V> {}
 
 enum Written<V> {
     Making(Making<V>),
@@ -289,33 +303,39 @@ impl<V: Lower + Send + 'static> HostTask for WriteTask<V> {
         size_of_val(self) + making
     }
 
-    fn failed(&mut self, core: &StoreCore) -> Option<InstanceId> {
+    fn failed(&self, core: &StoreCore) -> Option<InstanceId> {
         core.give_up_end(self.end)
     }
 
-    fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let end = self.end;
+    fn poll(self: Pin<&mut Self>, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        let end = this.end;
         if core.tasks.borrow().other_end(end)?.is_none() {
             return Poll::Ready(core.release_end(end));
         }
-        if let Written::Making(future) = &mut self.value {
+        if let Written::Making(future) = &mut this.value {
             match enter(core, || future.as_mut().poll(cx)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(value)) => self.value = Written::Made(value),
+                Poll::Ready(Ok(value)) => this.value = Written::Made(value),
             }
         }
-        let (Peer::Copying(buffer), Written::Made(value)) = (core.peer(end)?, &self.value) else {
+        let (Peer::Copying(buffer), Written::Made(value)) = (core.peer(end)?, &this.value) else {
             return Poll::Pending;
         };
         store_value(core, &buffer, value)?;
-        self.value = Written::Gone;
+        this.value = Written::Gone;
         core.tasks.borrow_mut().advance_peer(end, 1)?;
         Poll::Ready(core.release_end(end))
     }
 
     fn is_idle(&self) -> bool {
         !matches!(self.value, Written::Making(_))
+    }
+
+    fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
+        let this: Box<Self> = Pin::into_inner(self);
+        Some(this)
     }
 }
 
@@ -334,18 +354,22 @@ struct ReadTask<V, F> {
     value: PhantomData<fn() -> V>,
 }
 
+/// Nothing in it is pinned.
+impl<V, F> Unpin for ReadTask<V, F> {}
+
 impl<V, F> HostTask for ReadTask<V, F>
 where
     V: Lift + Send + 'static,
     F: FnOnce(&StoreCore, Result<Option<V>>) -> Result<()> + Send + 'static,
 {
-    fn failed(&mut self, core: &StoreCore) -> Option<InstanceId> {
+    fn failed(&self, core: &StoreCore) -> Option<InstanceId> {
         core.give_up_end(self.end)
     }
 
-    fn poll(&mut self, core: &StoreCore, _: &mut Context<'_>) -> Poll<Result<()>> {
-        let end = self.end;
-        self.idle = true;
+    fn poll(self: Pin<&mut Self>, core: &StoreCore, _: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        let end = this.end;
+        this.idle = true;
         let value = match core.peer(end)? {
             Peer::Idle => return Poll::Pending,
             Peer::Dropped => Ok(None),
@@ -356,7 +380,7 @@ where
             }
         };
         core.release_end(end)?;
-        Poll::Ready(self.consumer.take().map_or(Ok(()), |consumer| consumer(core, value)))
+        Poll::Ready(this.consumer.take().map_or(Ok(()), |consumer| consumer(core, value)))
     }
 
     fn is_idle(&self) -> bool {

@@ -85,11 +85,11 @@ impl<I: 'static> StreamReader<I> {
                 tasks.drop_end(writable)?;
                 tasks.drop_end(end)?;
                 drop(tasks);
-                let id = core.host_tasks.spawn(Box::new(task))?;
+                let id = core.host_tasks.spawn(Box::pin(task))?;
                 core.host_tasks.wake(id);
             }
             _ => {
-                core.attach(end, ConsumerTask::new(end, Box::pin(consumer)));
+                core.attach(end, ConsumerTask::new(end, consumer));
                 core.tasks.borrow_mut().catch_up(end)?;
             }
         }

@@ -170,24 +170,25 @@ impl<T: Send + 'static, I: Lower + Send + 'static> HostTask for ProducerTask<T, 
         size_of_val(self) + size_of_val(&*self.producer)
     }
 
-    fn failed(&mut self, core: &StoreCore) -> Option<InstanceId> {
+    fn failed(&self, core: &StoreCore) -> Option<InstanceId> {
         core.give_up_end(self.end)
     }
 
-    fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let end = self.end;
+    fn poll(self: Pin<&mut Self>, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let ProducerTask { end, producer, idle } = self.get_mut();
+        let end = *end;
         loop {
-            self.idle = true;
+            *idle = true;
             let buffer = match core.peer(end)? {
                 Peer::Idle => return Poll::Pending,
                 Peer::Dropped => return Poll::Ready(core.release_end(end)),
                 Peer::Copying(buffer) => buffer,
             };
-            self.idle = false;
+            *idle = false;
             let remaining = buffer.remain() as usize;
             let mut destination =
                 Destination { core, room: Room::Guest(&buffer), remaining, written: 0, data: PhantomData };
-            let poll = enter(core, || self.producer.as_mut().poll_produce(cx, &mut destination));
+            let poll = enter(core, || producer.as_mut().poll_produce(cx, &mut destination));
             let written = destination.written();
             if written > 0 || matches!(poll, Poll::Ready(Ok(_))) {
                 core.tasks.borrow_mut().advance_peer(end, written as u32)?;
@@ -206,5 +207,10 @@ impl<T: Send + 'static, I: Lower + Send + 'static> HostTask for ProducerTask<T, 
 
     fn is_idle(&self) -> bool {
         self.idle
+    }
+
+    fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
+        let this: Box<Self> = Pin::into_inner(self);
+        Some(this)
     }
 }

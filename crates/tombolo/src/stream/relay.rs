@@ -42,6 +42,9 @@ impl<T: 'static, I> RelayTask<T, I> {
     }
 }
 
+/// Nothing in it is pinned.
+impl<T, I> Unpin for RelayTask<T, I> {}
+
 impl<T: Send + 'static, I: Lift + Lower + Send + 'static> RelayTask<T, I> {
     /// Lets the consumer carry elements by itself. `None` if it does not.
     fn carry(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<Option<StreamState>>> {
@@ -83,12 +86,12 @@ impl<T: Send + 'static, I: Lift + Lower + Send + 'static> RelayTask<T, I> {
 }
 
 impl<T: Send + 'static, I: Lift + Lower + Send + 'static> HostTask for RelayTask<T, I> {
-    fn failed(&mut self, _: &StoreCore) -> Option<InstanceId> {
+    fn failed(&self, _: &StoreCore) -> Option<InstanceId> {
         None
     }
 
-    fn poll(&mut self, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let this = self;
+    fn poll(self: Pin<&mut Self>, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
         for _ in 0..ROUNDS {
             match ready!(this.carry(core, cx))? {
                 None => {}
