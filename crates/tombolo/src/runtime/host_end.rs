@@ -5,12 +5,11 @@
 //! among the [`HostTasks`](super::host_task::HostTasks). It becomes one of them when it has to wait for something else.
 
 use std::any::Any;
-use std::pin::Pin;
 
 use tombolo_tasks::{Budget, Charge, EndId};
 
 use super::core::StoreCore;
-use super::host_task::{First, HostTask, HostTaskId, PLACE_COST, poll_caught};
+use super::host_task::{BoxedTask, First, HostTask, HostTaskId, PLACE_COST, poll_caught};
 use crate::error::Result;
 
 /// What works on each end. The slots are those of the ends' numbers.
@@ -28,7 +27,7 @@ struct Entry {
 
 enum Worker {
     /// It waits for a guest.
-    Waiting(Pin<Box<dyn HostTask>>),
+    Waiting(BoxedTask),
     /// It is being polled for the first time since it waited, further out on this stack.
     Polled,
     /// It is among the host's tasks.
@@ -150,7 +149,7 @@ impl StoreCore {
         }
     }
 
-    fn poll_waiting(&self, end: EndId, mut task: Pin<Box<dyn HostTask>>) {
+    fn poll_waiting(&self, end: EndId, mut task: BoxedTask) {
         let first = self.host_tasks.poll_first(|cx| poll_caught(task.as_mut(), self, cx));
         let result = match first {
             Ok(First::Pending(place)) => {

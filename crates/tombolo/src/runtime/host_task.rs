@@ -42,6 +42,9 @@ pub(crate) trait HostTask: Any + Send {
     }
 }
 
+/// A [`HostTask`] of whatever type.
+pub(crate) type BoxedTask = Pin<Box<dyn HostTask>>;
+
 /// Names a [`HostTask`] of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HostTaskId {
@@ -91,7 +94,7 @@ struct Slot {
 
 enum State {
     Free,
-    Idle(Pin<Box<dyn HostTask>>, Arc<TaskWaker>),
+    Idle(BoxedTask, Arc<TaskWaker>),
     /// Being polled, further out on this stack.
     Polling(Arc<TaskWaker>),
 }
@@ -136,7 +139,7 @@ impl Wake for TaskWaker {
 impl HostTasks {
     /// Adds a task. It runs when it is polled for the first time: see [`HostTasks::poll_now`] and
     /// [`HostTasks::wake`].
-    pub fn spawn(&self, task: Pin<Box<dyn HostTask>>) -> Result<HostTaskId> {
+    pub fn spawn(&self, task: BoxedTask) -> Result<HostTaskId> {
         let place = self.place()?;
         Ok(self.go_on(place, task))
     }
@@ -172,7 +175,7 @@ impl HostTasks {
     }
 
     /// Puts a task into a place.
-    pub fn go_on(&self, place: Place, task: Pin<Box<dyn HostTask>>) -> HostTaskId {
+    pub fn go_on(&self, place: Place, task: BoxedTask) -> HostTaskId {
         let id = place.waker.id;
         let mut slots = self.slots.borrow_mut();
         if let Some(entry) = slots.entry(id) {
@@ -299,7 +302,7 @@ impl HostTasks {
     }
 
     /// Takes a task out that is not being polled, for somebody else to go on with.
-    pub fn take(&self, id: HostTaskId) -> Option<Pin<Box<dyn HostTask>>> {
+    pub fn take(&self, id: HostTaskId) -> Option<BoxedTask> {
         let mut slots = self.slots.borrow_mut();
         match slots.entry(id)?.state {
             State::Idle(..) => match slots.take(id)? {
@@ -324,7 +327,7 @@ impl HostTasks {
 impl StoreCore {
     /// Deals with what came of a task.
     #[inline]
-    pub(super) fn task_is_done(&self, task: Pin<Box<dyn HostTask>>, result: Result<()>) {
+    pub(super) fn task_is_done(&self, task: BoxedTask, result: Result<()>) {
         if let Err(error) = result {
             match task.failed(self) {
                 Some(instance) => self.end_instance(instance, &error),
@@ -361,7 +364,7 @@ impl Slots {
         Some(state)
     }
 
-    fn begin(&mut self, id: HostTaskId) -> Option<(Pin<Box<dyn HostTask>>, Arc<TaskWaker>)> {
+    fn begin(&mut self, id: HostTaskId) -> Option<(BoxedTask, Arc<TaskWaker>)> {
         let entry = self.entry(id)?;
         match std::mem::replace(&mut entry.state, State::Free) {
             State::Idle(task, waker) => {
@@ -376,12 +379,7 @@ impl Slots {
     }
 
     /// Puts a task back that was polled; returns it if it was removed meanwhile.
-    fn end(
-        &mut self,
-        id: HostTaskId,
-        task: Pin<Box<dyn HostTask>>,
-        waker: Arc<TaskWaker>,
-    ) -> Option<Pin<Box<dyn HostTask>>> {
+    fn end(&mut self, id: HostTaskId, task: BoxedTask, waker: Arc<TaskWaker>) -> Option<BoxedTask> {
         let Some(entry) = self.entry(id) else { return Some(task) };
         let (was, is) = (entry.busy, !task.is_idle());
         entry.busy = is;
