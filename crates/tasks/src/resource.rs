@@ -12,7 +12,6 @@ use crate::embedder::Embedder;
 use crate::handle_table::Handle;
 use crate::id::{InstanceId, SubtaskId, TaskId};
 use crate::instance::{Cost, Instance};
-use crate::slab::Slab;
 use crate::store::Store;
 use crate::trap::{HandleKind, Trap};
 
@@ -133,36 +132,63 @@ pub enum Dropped {
     Borrow,
 }
 
-/// Why a handle cannot be lent.
-enum NotLent {
+/// Why a handle can be neither lent nor taken.
+enum Refused {
     Trap(Trap),
     /// There is no resource at that index.
     NoResource,
 }
 
-/// Counts one more lend of a handle and returns what it stands for.
-#[inline]
-fn lend<E: Embedder>(
-    instances: &mut Slab<InstanceId, Instance<E>>,
-    inst: InstanceId,
-    rt: E::Resource,
-    index: u32,
-) -> Result<u64, NotLent> {
-    let instance = instances.get_mut(inst).map_err(NotLent::Trap)?;
-    instance.charge(Cost::<E>::LEND).map_err(NotLent::Trap)?;
-    let why = match instance.handles.get_mut(index) {
-        Some(Handle::Resource(resource)) if resource.rt == rt => match resource.num_lends.checked_add(1) {
-            Some(num_lends) => {
-                resource.num_lends = num_lends;
-                return Ok(resource.rep(index, &instance.high_reps));
+impl From<Trap> for Refused {
+    fn from(trap: Trap) -> Self {
+        Refused::Trap(trap)
+    }
+}
+
+impl<E: Embedder> Instance<E> {
+    /// Counts one more lend of a handle and returns what it stands for.
+    #[inline]
+    fn lend(&mut self, rt: E::Resource, index: u32) -> Result<u64, Refused> {
+        self.charge(Cost::<E>::LEND)?;
+        let why = match self.handles.get_mut(index) {
+            Some(Handle::Resource(resource)) if resource.rt == rt => {
+                match resource.num_lends.checked_add(1) {
+                    Some(num_lends) => {
+                        resource.num_lends = num_lends;
+                        return Ok(resource.rep(index, &self.high_reps));
+                    }
+                    None => Refused::Trap(Trap::TooManyLends(index)),
+                }
             }
-            None => NotLent::Trap(Trap::TooManyLends(index)),
-        },
-        Some(Handle::Resource(_)) => NotLent::Trap(Trap::WrongResource(index)),
-        _ => NotLent::NoResource,
-    };
-    instance.uncharge(Cost::<E>::LEND);
-    Err(why)
+            Some(Handle::Resource(_)) => Refused::Trap(Trap::WrongResource(index)),
+            _ => Refused::NoResource,
+        };
+        self.uncharge(Cost::<E>::LEND);
+        Err(why)
+    }
+
+    /// Removes a resource that is of the right type, not lent and passes a check. Returns what it stands for, and its scope.
+    #[inline]
+    fn take_resource(
+        &mut self,
+        rt: E::Resource,
+        index: u32,
+        check: impl FnOnce(&ResourceHandle<E>) -> Result<(), Trap>,
+    ) -> Result<(u64, Option<TaskId>), Refused> {
+        match self.handles.get(index) {
+            Some(Handle::Resource(resource)) if resource.rt != rt => Err(Trap::WrongResource(index).into()),
+            Some(Handle::Resource(resource)) if resource.num_lends != 0 => {
+                Err(Trap::Lent { index, lends: resource.num_lends }.into())
+            }
+            Some(Handle::Resource(resource)) => {
+                check(resource)?;
+                let taken = (resource.rep(index, &self.high_reps), resource.borrow_scope);
+                self.discard_resource(index);
+                Ok(taken)
+            }
+            _ => Err(Refused::NoResource),
+        }
+    }
 }
 
 impl<E: Embedder> Store<E> {
@@ -203,10 +229,12 @@ impl<E: Embedder> Store<E> {
     /// Traps when the index is unknown, the handle not of this type, or lent.
     #[inline]
     pub fn resource_drop(&mut self, inst: InstanceId, rt: E::Resource, index: u32) -> Result<Dropped, Trap> {
-        if !self.instances.get(inst)?.door.may_leave() {
+        let instance = self.instances.get_mut(inst)?;
+        if !instance.door.may_leave() {
             return Err(Trap::CannotLeave);
         }
-        let (rep, scope) = self.take_resource(inst, rt, index, |_| Ok(()))?;
+        let taken = instance.take_resource(rt, index, |_| Ok(()));
+        let (rep, scope) = taken.map_err(|why| self.refused(inst, index, why))?;
         let Some(task) = scope else {
             return Ok(Dropped::Own { rep });
         };
@@ -227,7 +255,10 @@ impl<E: Embedder> Store<E> {
             true => Ok(()),
             false => Err(Trap::NotOwned(index)),
         };
-        Ok(self.take_resource(inst, rt, index, owned)?.0)
+        match self.instances.get_mut(inst)?.take_resource(rt, index, owned) {
+            Ok((rep, _)) => Ok(rep),
+            Err(why) => Err(self.refused(inst, index, why)),
+        }
     }
 
     /// Lends a handle to a call (`lift_borrow`).
@@ -253,14 +284,12 @@ impl<E: Embedder> Store<E> {
             }
             LendScope::Lenders(lenders) => lenders,
         };
-        let rep = lend(&mut self.instances, inst, rt, index);
-        match rep {
+        match self.instances.get_mut(inst)?.lend(rt, index) {
             Ok(rep) => {
                 lenders.handles.push(index);
                 Ok(rep)
             }
-            Err(NotLent::Trap(trap)) => Err(trap),
-            Err(NotLent::NoResource) => Err(self.wrong_handle(inst, index, HandleKind::Resource)),
+            Err(why) => Err(self.refused(inst, index, why)),
         }
     }
 
@@ -271,10 +300,7 @@ impl<E: Embedder> Store<E> {
     /// As there.
     #[inline]
     pub fn lend(&mut self, inst: InstanceId, rt: E::Resource, index: u32) -> Result<u64, Trap> {
-        lend(&mut self.instances, inst, rt, index).map_err(|why| match why {
-            NotLent::Trap(trap) => trap,
-            NotLent::NoResource => self.wrong_handle(inst, index, HandleKind::Resource),
-        })
+        self.instances.get_mut(inst)?.lend(rt, index).map_err(|why| self.refused(inst, index, why))
     }
 
     /// Ends one lend.
@@ -342,28 +368,11 @@ impl<E: Embedder> Store<E> {
         Ok(index)
     }
 
-    /// Removes a resource that is of the right type, not lent and passes a check. Returns what it stands for, and its scope.
-    #[inline]
-    fn take_resource(
-        &mut self,
-        inst: InstanceId,
-        rt: E::Resource,
-        index: u32,
-        check: impl FnOnce(&ResourceHandle<E>) -> Result<(), Trap>,
-    ) -> Result<(u64, Option<TaskId>), Trap> {
-        let instance = self.instances.get_mut(inst)?;
-        match instance.handles.get(index) {
-            Some(Handle::Resource(resource)) if resource.rt != rt => Err(Trap::WrongResource(index)),
-            Some(Handle::Resource(resource)) if resource.num_lends != 0 => {
-                Err(Trap::Lent { index, lends: resource.num_lends })
-            }
-            Some(Handle::Resource(resource)) => {
-                check(resource)?;
-                let taken = (resource.rep(index, &instance.high_reps), resource.borrow_scope);
-                instance.discard_resource(index);
-                Ok(taken)
-            }
-            _ => Err(self.wrong_handle(inst, index, HandleKind::Resource)),
+    #[cold]
+    fn refused(&self, inst: InstanceId, index: u32, why: Refused) -> Trap {
+        match why {
+            Refused::Trap(trap) => trap,
+            Refused::NoResource => self.wrong_handle(inst, index, HandleKind::Resource),
         }
     }
 }
