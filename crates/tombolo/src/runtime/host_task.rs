@@ -10,9 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
-use futures_util::task::AtomicWaker;
+use futures_util::task::{ArcWake, AtomicWaker, waker_ref};
 use tombolo_tasks::InstanceId;
 
 use super::core::StoreCore;
@@ -69,7 +69,6 @@ pub(crate) const PLACE_COST: usize = 192;
 /// A slot and its waker, before there is a task in it.
 pub(crate) struct Place {
     waker: Arc<TaskWaker>,
-    std_waker: Waker,
 }
 
 /// How a first poll ended.
@@ -122,16 +121,12 @@ struct TaskWaker {
     queued: AtomicBool,
 }
 
-impl Wake for TaskWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) {
-            self.shared.woken.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.id);
-            self.shared.any_woken.store(true, Ordering::Release);
-            self.shared.driver.wake();
+impl ArcWake for TaskWaker {
+    fn wake_by_ref(this: &Arc<Self>) {
+        if !this.queued.swap(true, Ordering::AcqRel) {
+            this.shared.woken.lock().unwrap_or_else(PoisonError::into_inner).push_back(this.id);
+            this.shared.any_woken.store(true, Ordering::Release);
+            this.shared.driver.wake();
         }
     }
 }
@@ -151,7 +146,7 @@ impl HostTasks {
             Some(place) => place,
             None => self.place()?,
         };
-        match poll(&mut Context::from_waker(&place.std_waker)) {
+        match poll(&mut Context::from_waker(&waker_ref(&place.waker))) {
             Poll::Pending => Ok(First::Pending(place)),
             Poll::Ready(result) => {
                 if let Err(place) = self.keep(place) {
@@ -165,7 +160,7 @@ impl HostTasks {
     /// Keeps a place for the next, if nobody but itself and its slot has the waker; else gives it back.
     #[inline]
     pub fn keep(&self, place: Place) -> Result<(), Place> {
-        if Arc::strong_count(&place.waker) > 3 || place.waker.queued.load(Ordering::Acquire) {
+        if Arc::strong_count(&place.waker) > 2 || place.waker.queued.load(Ordering::Acquire) {
             return Err(place);
         }
         if let Some(other) = self.spare.replace(Some(place)) {
@@ -209,7 +204,7 @@ impl HostTasks {
         let id = HostTaskId { slot, generation: entry.generation };
         let waker = Arc::new(TaskWaker { shared: self.shared.clone(), id, queued: AtomicBool::new(false) });
         entry.state = State::Polling(waker.clone());
-        Ok(Place { std_waker: Waker::from(waker.clone()), waker })
+        Ok(Place { waker })
     }
 
     /// How much a task takes up; nothing if it is being polled.
@@ -233,7 +228,7 @@ impl HostTasks {
             slots.entries.get(id.slot as usize)
             && *generation == id.generation
         {
-            waker.wake_by_ref();
+            ArcWake::wake_by_ref(waker);
         }
     }
 
@@ -241,8 +236,7 @@ impl HostTasks {
     pub fn poll_now(&self, core: &StoreCore, id: HostTaskId) {
         let Some((mut task, waker)) = self.slots.borrow_mut().begin(id) else { return };
         waker.queued.store(false, Ordering::Release);
-        let std_waker = Waker::from(waker.clone());
-        let poll = poll_caught(task.as_mut(), core, &mut Context::from_waker(&std_waker));
+        let poll = poll_caught(task.as_mut(), core, &mut Context::from_waker(&waker_ref(&waker)));
         let mut slots = self.slots.borrow_mut();
         match poll {
             Poll::Pending => {
