@@ -143,7 +143,7 @@ impl<E: Embedder> Store<E> {
             None => {
                 end.active = true;
                 if other.owner.is_none() {
-                    self.tell_host(peer);
+                    self.queue_for_host(peer);
                 }
                 Ok(CopyStep::Pending)
             }

@@ -295,7 +295,22 @@ impl<E: Embedder> Store<E> {
         Ok(CancelStep::Done(self.deliver_end(id)?))
     }
 
-    /// Takes an end's pending event, if it has one: for the host, and for guests after a synchronous wait.
+    /// Takes the pending event of a guest's end, if it has one: of a copy that ended within a synchronous wait, or at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the end was dropped.
+    #[inline]
+    pub fn take_copy_event(&mut self, id: EndId) -> Result<Option<CopyEvent>, Trap> {
+        if !self.ends.get(id)?.waitable.pending {
+            return Ok(None);
+        }
+        let (event, end) = self.end_copy(id)?;
+        end.buffer = None;
+        Ok(Some(event))
+    }
+
+    /// Takes an end's pending event, if it has one, with the buffer of its copy.
     ///
     /// # Errors
     ///
@@ -305,17 +320,23 @@ impl<E: Embedder> Store<E> {
         if self.ends.get(id)?.waitable.pending { self.deliver_end(id).map(Some) } else { Ok(None) }
     }
 
-    /// Delivers an end's event (`stream_event`, `future_event`).
+    /// Delivers an end's event, with the buffer of its copy.
     #[inline]
     pub(crate) fn deliver_end(&mut self, id: EndId) -> Result<Delivered<E>, Trap> {
-        let mut end = self.ends.get_mut(id)?;
-        if std::mem::take(&mut end.waitable.pending) && end.waitable.link.linked() {
-            self.unlink_waitable(id.into());
-            end = self.ends.get_mut(id)?;
-        }
-        let progress = std::mem::take(&mut end.progress);
-        let event = end.conclude(progress);
+        let (event, end) = self.end_copy(id)?;
         Ok(Delivered { event, buffer: end.buffer.take() })
+    }
+
+    /// Ends a copy and delivers its event (`stream_event`, `future_event`). The buffer is still in the end.
+    #[inline]
+    fn end_copy(&mut self, id: EndId) -> Result<(CopyEvent, &mut End<E>), Trap> {
+        let waitable = &mut self.ends.get_mut(id)?.waitable;
+        if std::mem::take(&mut waitable.pending) && waitable.link.linked() {
+            self.unlink_waitable(id.into());
+        }
+        let end = self.ends.get_mut(id)?;
+        let progress = std::mem::take(&mut end.progress);
+        Ok((end.conclude(progress), end))
     }
 
     /// Sets an end's event pending (`End.notify`).
@@ -364,7 +385,10 @@ impl<E: Embedder> Store<E> {
     #[inline]
     pub(crate) fn remove_end(&mut self, id: EndId) -> Result<(), Trap> {
         self.leave_queues(id.into());
-        let peer = self.disown_end(id)?.other;
+        let &End { owner, index, other: peer, .. } = self.ends.get(id)?;
+        if let Some(inst) = owner {
+            self.instances.get_mut(inst)?.discard_handle_of(index, Cost::<E>::END);
+        }
         self.ends.discard(id)?;
         if let Some(peer) = peer
             && let Some(other) = self.ends.find_mut(peer)

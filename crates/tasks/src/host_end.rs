@@ -102,9 +102,15 @@ impl<E: Embedder> Store<E> {
     /// Puts an end into the host's list, if the host owns it.
     pub(crate) fn tell_host(&mut self, end: EndId) {
         if self.ends.find(end).is_some_and(|end| end.owner.is_none()) {
-            let links = &mut WaitableLinks { subtasks: &mut self.subtasks, ends: &mut self.ends };
-            self.host.push_back(links, end.into());
+            self.queue_for_host(end);
         }
+    }
+
+    /// Puts an end of the host's into its list.
+    #[inline]
+    pub(crate) fn queue_for_host(&mut self, end: EndId) {
+        let links = &mut WaitableLinks { subtasks: &mut self.subtasks, ends: &mut self.ends };
+        self.host.push_back(links, end.into());
     }
 
     /// Says how many elements the peer's pending copy can still take or give; `None` if it has none.

@@ -73,13 +73,13 @@ impl StoreCore {
 
     /// The payload of an end's event, if it has one; else waits for it or says that the built-in is blocked.
     fn take_or_wait(&self, end: EndId, is_async: bool) -> Result<u32> {
-        let delivered = self.tasks.borrow_mut().take_end_event(end)?;
-        if delivered.is_some() || is_async {
-            return Ok(delivered.map_or(BLOCKED, |delivered| delivered.event.payload()));
+        let event = self.tasks.borrow_mut().take_copy_event(end)?;
+        if event.is_some() || is_async {
+            return Ok(event.map_or(BLOCKED, CopyEvent::payload));
         }
         self.block(WaitFor::End(end))?;
-        let delivered = self.tasks.borrow_mut().take_end_event(end)?;
-        Ok(delivered.map_or(BLOCKED, |delivered| delivered.event.payload()))
+        let event = self.tasks.borrow_mut().take_copy_event(end)?;
+        Ok(event.map_or(BLOCKED, CopyEvent::payload))
     }
 
     /// `{stream,future}.cancel-{read,write}`.
