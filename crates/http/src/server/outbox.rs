@@ -3,11 +3,14 @@
 //! A worker that has many requests before it answers them all and then sends what it has to say, instead of sending each
 //! answer before it turns to the next request: whoever waits for one of them is not woken, and does not take the processor
 //! from the worker, in the midst of the others. An answer waits for those that were ready when it was, no longer than
-//! [`PATIENCE`] and one handler.
+//! [`PATIENCE`] and one handler. Where the system has a [`Ring`] for it, what leaves together is one call.
+
+mod ring;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::mem;
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -17,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use self::ring::Ring;
 use super::activity::Activity;
 
 /// The longest write that may wait.
@@ -36,6 +40,7 @@ pub(super) struct Outbox {
     /// Buffers for others.
     spare: RefCell<Vec<Vec<u8>>>,
     due: Notify,
+    ring: RefCell<Ring>,
 }
 
 impl Outbox {
@@ -45,6 +50,7 @@ impl Outbox {
             since: Cell::new(Instant::now()),
             spare: RefCell::default(),
             due: Notify::new(),
+            ring: RefCell::new(Ring::new(MOST as u32)),
         }
     }
 
@@ -55,26 +61,37 @@ impl Outbox {
 
     /// Sends what waits.
     pub(super) fn send(&self) {
-        for post in self.waiting.take() {
-            self.send_one(&post);
+        let mut posts = self.waiting.take();
+        posts.retain(|post| {
+            post.state.set(State::Own);
+            !post.bytes.borrow().is_empty()
+        });
+        let outcomes = self.write(&posts);
+        for (post, outcome) in posts.iter().zip(outcomes) {
+            let mut bytes = post.bytes.borrow_mut();
+            match outcome {
+                Ok(sent) if sent == bytes.len() => self.give_back(mem::take(&mut *bytes)),
+                // The connection has to see to the rest, or hear of the error.
+                outcome => {
+                    bytes.drain(..outcome.unwrap_or(0));
+                    post.state.set(State::Stuck);
+                    post.activity.wake();
+                }
+            }
         }
     }
 
-    fn send_one(&self, post: &Post) {
-        post.state.set(State::Own);
-        let mut bytes = post.bytes.borrow_mut();
-        if bytes.is_empty() {
-            return;
+    /// Writes what waits in each post, as far as there is room, and says how much that was.
+    fn write(&self, posts: &[Rc<Post>]) -> Vec<io::Result<usize>> {
+        let borrowed = posts.iter().map(|post| (post.stream.borrow(), post.bytes.borrow()));
+        let mut ring = self.ring.borrow_mut();
+        if posts.len() < 2 || !ring.is_there() {
+            return borrowed.map(|(stream, bytes)| stream.try_write(&bytes)).collect();
         }
-        match post.stream.borrow().try_write(&bytes) {
-            Ok(sent) if sent == bytes.len() => self.give_back(mem::take(&mut *bytes)),
-            // The connection has to see to the rest, or hear of the error.
-            outcome => {
-                bytes.drain(..outcome.unwrap_or(0));
-                post.state.set(State::Stuck);
-                post.activity.wake();
-            }
-        }
+        let borrowed: Vec<_> = borrowed.collect();
+        let letters: Vec<_> =
+            borrowed.iter().map(|(stream, bytes)| (stream.as_fd(), bytes.as_slice())).collect();
+        ring.write(&letters)
     }
 
     fn queue(&self, post: &Rc<Post>) {
@@ -261,18 +278,57 @@ mod tests {
         assert_eq!(hear(&mut peer, 10).await, b"not yet...");
     }
 
+    /// With what the system has, and as on a system that has nothing for it.
+    fn outboxes() -> [Rc<Outbox>; 2] {
+        let plain = Outbox::new();
+        plain.ring.replace(Ring::none());
+        [Rc::new(Outbox::new()), Rc::new(plain)]
+    }
+
     #[tokio::test]
     async fn many_sockets_do_not_wait() {
-        let outbox = Rc::new(Outbox::new());
-        let mut pairs = Vec::new();
-        for _ in 0..MOST {
-            pairs.push(pair(&outbox).await);
+        for outbox in outboxes() {
+            let mut pairs = Vec::new();
+            for _ in 0..MOST {
+                pairs.push(pair(&outbox).await);
+            }
+            for (number, (socket, _)) in pairs.iter_mut().enumerate() {
+                say(socket, &vec![number as u8; 1 + number]).await;
+            }
+            for (number, (_, peer)) in pairs.iter_mut().enumerate() {
+                assert_eq!(hear(peer, 1 + number).await, vec![number as u8; 1 + number]);
+            }
         }
-        for (socket, _) in &mut pairs {
-            say(socket, b"now").await;
-        }
-        for (_, peer) in &mut pairs {
-            assert_eq!(hear(peer, 3).await, b"now");
+    }
+
+    #[tokio::test]
+    async fn of_many_that_leave_together_each_has_its_own_end() {
+        for outbox in outboxes() {
+            let (mut late, mut late_peer) = pair(&outbox).await;
+            let (mut gone, gone_peer) = pair(&outbox).await;
+            let (mut quick, mut quick_peer) = pair(&outbox).await;
+            drop(gone_peer);
+            // More than a peer's system takes that reads nothing.
+            let words = vec![b'x'; SMALL];
+            let mut said = 0;
+            while !matches!(late.post.state.get(), State::Stuck) {
+                say(&mut late, &words).await;
+                said += SMALL;
+                say(&mut quick, b"now").await;
+                outbox.send();
+                assert_eq!(hear(&mut quick_peer, 3).await, b"now");
+            }
+            // The first is answered by a reset; the second meets it.
+            for _ in 0..2 {
+                say(&mut gone, b"nobody").await;
+                say(&mut quick, b"now").await;
+                outbox.send();
+                assert_eq!(hear(&mut quick_peer, 3).await, b"now");
+            }
+            gone.flush().await.unwrap_err();
+            let (flushed, heard) = tokio::join!(late.flush(), hear(&mut late_peer, said));
+            flushed.unwrap();
+            assert!(heard.iter().all(|byte| *byte == b'x'));
         }
     }
 
