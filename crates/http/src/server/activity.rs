@@ -51,6 +51,7 @@ pub(super) enum Order {
 /// How many ticks each phase may take.
 #[derive(Clone, Copy)]
 pub(super) struct Patience {
+    pub(super) new: Ticks,
     pub(super) headers: Ticks,
     pub(super) idle: Ticks,
     pub(super) lingering: Ticks,
@@ -77,7 +78,7 @@ impl Activity {
         let since = self.since.get();
         let order = match self.phase.get() {
             _ if self.stalled.get().is_some_and(|since| late(since, patience.idle)) => Some(Order::Abort),
-            Phase::New if late(since, patience.headers) => Some(Order::Abort),
+            Phase::New if late(since, patience.new) => Some(Order::Abort),
             Phase::Idle if late(since, patience.idle) => Some(Order::Close),
             Phase::Headers if late(since, patience.headers) => Some(Order::Refuse),
             Phase::Lingering if late(since, patience.lingering) => Some(Order::Abort),
@@ -108,10 +109,6 @@ impl Activity {
             *slot = Some(task.clone());
         }
         self.order.take()
-    }
-
-    pub(super) fn phase(&self) -> Phase {
-        self.phase.get()
     }
 
     fn enter(&self, phase: Phase) {
@@ -167,7 +164,7 @@ mod tests {
     use super::*;
     use crate::server::Timeouts;
 
-    const PATIENCE: Patience = Patience { headers: 2, idle: 5, lingering: 3 };
+    const PATIENCE: Patience = Patience { new: 2, headers: 2, idle: 5, lingering: 3 };
 
     /// The order after so many ticks.
     fn wait(activity: &Activity, ticks: u64) -> Option<Order> {
@@ -195,7 +192,7 @@ mod tests {
         activity.request_begins();
         assert_eq!(wait(&activity, 100), None);
         activity.request_ends();
-        assert_eq!(activity.phase(), Phase::Busy);
+        assert_eq!(activity.phase.get(), Phase::Busy);
         activity.request_ends();
         assert_eq!(wait(&activity, 4), None);
         assert_eq!(wait(&activity, 1), Some(Order::Close));

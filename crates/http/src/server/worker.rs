@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::MissedTickBehavior;
 
-use super::activity::{Activity, Order, Patience, Phase};
+use super::activity::{Activity, Patience};
 use super::clock::{Clock, Ticks};
 use super::connection::{self, Protocols};
 use super::log::RequestId;
@@ -70,7 +70,7 @@ impl Load {
     }
 }
 
-/// How long an idle connection is kept while the server drains: its peer's next request may be under way.
+/// How long an idle or new connection is kept while the server drains: its peer's next request may be under way.
 const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
 /// How long a peer has to read the last words that were said to it.
@@ -156,7 +156,9 @@ impl<H> Worker<H> {
     fn tick(&self, patience: &mut Patience) {
         self.clock.advance();
         if self.is_draining() {
-            patience.idle = patience.idle.min(self.clock.ticks(Some(DRAIN_IDLE)));
+            let idle = self.clock.ticks(Some(DRAIN_IDLE));
+            patience.new = patience.new.min(idle);
+            patience.idle = patience.idle.min(idle);
         }
         for activity in self.connections.borrow().values() {
             activity.look(patience);
@@ -176,6 +178,7 @@ impl<H: Handler> Worker<H> {
     async fn serve(self: Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
         let Self { clock, config, outbox, .. } = &*self;
         let mut patience = Patience {
+            new: clock.ticks(config.timeouts.headers),
             headers: clock.ticks(config.timeouts.headers),
             idle: clock.ticks(config.timeouts.idle),
             lingering: clock.ticks(Some(LINGER)),
@@ -216,11 +219,7 @@ impl<H: Handler> Worker<H> {
     fn drain(&self) {
         self.draining.set(true);
         for activity in self.connections.borrow().values() {
-            // What has not begun to ask anything goes at once.
-            match activity.phase() {
-                Phase::New => activity.order(Order::Abort),
-                _ => activity.wake(),
-            }
+            activity.wake();
         }
     }
 }

@@ -33,6 +33,18 @@ fn drain_answers_what_was_asked_and_refuses_what_comes_later() {
 }
 
 #[test]
+fn drain_answers_a_first_request_that_is_under_way() {
+    let server = start(config());
+    let mut new = server.connect();
+    thread::sleep(Duration::from_millis(100));
+    server.running.drain();
+    thread::sleep(Duration::from_millis(100));
+    new.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    let response = read_all(new);
+    assert!(status(&response) == 200 && response.contains("connection: close"), "{response}");
+}
+
+#[test]
 fn drain_ends_idle_connections() {
     let server = start(config());
     let mut idle = server.connect();
