@@ -81,6 +81,7 @@ impl HostEnds {
 
 impl StoreCore {
     /// Puts something to work on an end that the host owns, which waits for the guest at the other end.
+    #[inline]
     pub(crate) fn attach(&self, end: EndId, task: impl HostTask) {
         self.host_ends.borrow_mut().insert(end, Worker::Waiting(Box::pin(task)));
     }
@@ -134,7 +135,12 @@ impl StoreCore {
     }
 
     /// Lets the host's ends work that have something to do, in place. Returns whether any had.
+    #[inline]
     pub(crate) fn serve_host_ends(&self) -> bool {
+        if self.tasks.borrow().has_host_notification() { self.serve_due_ends() } else { false }
+    }
+
+    fn serve_due_ends(&self) -> bool {
         let mut any = false;
         loop {
             let next = self.tasks.borrow_mut().next_host_end();
