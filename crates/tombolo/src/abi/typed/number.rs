@@ -19,6 +19,35 @@ macro_rules! check_is {
     };
 }
 
+/// A number as it lies in memory.
+trait Stored: Sized {
+    /// Adds the numbers that lie in these bytes to a list.
+    fn append(list: &mut Vec<Self>, bytes: &[u8]);
+}
+
+impl Stored for u8 {
+    #[inline]
+    fn append(list: &mut Vec<Self>, bytes: &[u8]) {
+        list.extend_from_slice(bytes);
+    }
+}
+
+macro_rules! stored {
+    ($($ty:ty),*) => {
+        $(
+            impl Stored for $ty {
+                #[inline]
+                fn append(list: &mut Vec<Self>, bytes: &[u8]) {
+                    let (elements, _) = bytes.as_chunks();
+                    list.extend(elements.iter().map(|element| <$ty>::from_le_bytes(*element)));
+                }
+            }
+        )*
+    };
+}
+
+stored!(i8, i16, u16, i32, u32, i64, u64, f32, f64);
+
 macro_rules! number {
     ($($ty:ty, $case:ident, $name:literal: |$bits:ident| $lift:expr, |$value:ident, $dst:ident| $lower:expr;)*) => {
         $(
@@ -45,8 +74,7 @@ macro_rules! number {
                         let length = (count - list.len()).min(PIECE / SIZE);
                         let at = offset(ptr, (list.len() * SIZE) as u64);
                         let bytes = memory::bytes(cx.memory(), at, (length * SIZE) as u64)?;
-                        let (elements, _) = bytes.as_chunks::<SIZE>();
-                        list.extend(elements.iter().map(|element| <$ty>::from_le_bytes(*element)));
+                        <$ty>::append(&mut list, bytes);
                     }
                     Ok(list)
                 }
