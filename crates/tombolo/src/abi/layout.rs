@@ -63,8 +63,14 @@ impl<'a> Fields<'a> {
     #[doc(hidden)]
     #[inline]
     pub fn at(&self, index: usize, base: u64) -> Result<(TypeRef, u64)> {
-        Ok((self.ty(index)?, offset(base, self.offsets.get(index).copied().unwrap_or(0))))
+        Ok((self.ty(index)?, field_at(self.offsets, index, base)))
     }
+}
+
+/// Where a field lies of a value that lies at `base`.
+#[inline]
+pub(super) fn field_at(offsets: &[Size], index: usize, base: u64) -> u64 {
+    offset(base, offsets.get(index).copied().unwrap_or(0))
 }
 
 #[cold]
@@ -95,12 +101,6 @@ impl TypeList {
                 ty.map(|ty| (Fields { parts: Parts::One(ty), offsets: &[0] }, types.abi(ty, width)))
             }
         }
-    }
-
-    /// Like [`layout`](Self::layout), where there is at least one value.
-    #[inline]
-    pub(crate) fn fields(self, types: &Types, width: PtrWidth) -> Result<(Fields<'_>, &Abi)> {
-        self.layout(types, width).ok_or_else(|| Error::mismatch("values", "the function has none"))
     }
 }
 

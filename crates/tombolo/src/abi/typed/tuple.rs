@@ -1,15 +1,15 @@
 //! Tuples: as WIT tuples and as lists of parameters.
 
-use tombolo_types::component::{Def, FuncType, FuncTypeId, TypeRef, Types};
+use tombolo_types::component::{Abi, Def, Field, FuncType, FuncTypeId, PtrWidth, TypeRef, Types};
 
 use super::params::{ComponentParams, LiftParams, LowerParams, check_param, check_param_count};
 use super::{ComponentType, Lift, Lower, Mismatch};
 use crate::abi::context::{LiftContext, LowerContext};
 use crate::abi::flat::{FlatSink, FlatSource};
-use crate::abi::layout::TypeList;
+use crate::abi::layout::field_at;
 use crate::abi::lift::spilled_source;
 use crate::abi::lower::spilled_target;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 fn check_field<T: ComponentType>(types: &Types, list: &[TypeRef], index: usize) -> Result<(), Mismatch> {
     let error = match list.get(index) {
@@ -17,6 +17,15 @@ fn check_field<T: ComponentType>(types: &Types, list: &[TypeRef], index: usize) 
         None => Some(Mismatch::new("there is none")),
     };
     error.map_or(Ok(()), |error| Err(error.within(&format!("tuple field {index}"))))
+}
+
+/// The parameters of a function that has `N`, and their layout.
+#[inline]
+fn params<const N: usize>(types: &Types, func: FuncTypeId, width: PtrWidth) -> Result<(&[Field; N], &Abi)> {
+    match <&[Field; N]>::try_from(&*types.func(func).params) {
+        Ok(params) => Ok((params, types.params_abi(func, width))),
+        Err(_) => Err(Error::mismatch("parameters", format!("the function has not {N}"))),
+    }
 }
 
 macro_rules! tuple {
@@ -80,14 +89,11 @@ macro_rules! tuple {
                 max_flat: usize,
                 flat: &[u64],
             ) -> Result<Self> {
-                let (fields, abi) = TypeList::Params(func).fields(cx.types(), cx.width())?;
+                let (params, abi) = params::<$count>(cx.types(), func, cx.width())?;
                 let mut src = FlatSource::new(flat);
                 match spilled_source(cx, abi, max_flat, &mut src)? {
-                    Some(base) => Ok(($({
-                        let (ty, ptr) = fields.at($i, base)?;
-                        $T::load(cx, ty, ptr)?
-                    },)+)),
-                    None => Ok(($($T::lift_flat(cx, fields.ty($i)?, &mut src)?,)+)),
+                    Some(base) => Ok(($($T::load(cx, params[$i].ty, field_at(&abi.offsets, $i, base))?,)+)),
+                    None => Ok(($($T::lift_flat(cx, params[$i].ty, &mut src)?,)+)),
                 }
             }
         }
@@ -100,16 +106,13 @@ macro_rules! tuple {
                 max_flat: usize,
                 dst: &mut FlatSink,
             ) -> Result<()> {
-                let (fields, abi) = TypeList::Params(func).fields(cx.types(), cx.width())?;
+                let (params, abi) = params::<$count>(cx.types(), func, cx.width())?;
                 match spilled_target(cx, abi, max_flat, None, dst)? {
                     Some(base) => {
-                        $({
-                            let (ty, ptr) = fields.at($i, base)?;
-                            self.$i.store(cx, ty, ptr)?;
-                        })+
+                        $(self.$i.store(cx, params[$i].ty, field_at(&abi.offsets, $i, base))?;)+
                     }
                     None => {
-                        $(self.$i.lower_flat(cx, fields.ty($i)?, dst)?;)+
+                        $(self.$i.lower_flat(cx, params[$i].ty, dst)?;)+
                     }
                 }
                 Ok(())
