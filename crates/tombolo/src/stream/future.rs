@@ -127,7 +127,7 @@ impl<V: Send + 'static> FutureReader<V> {
         V: Lower,
     {
         let end = end_of(self.handle)?;
-        let Some(writable) = core.tasks.borrow().other_end(end)? else { return Ok(None) };
+        let Some(writable) = core.other_of_host(end)? else { return Ok(None) };
         let value = if let Some(task) = core.detach::<WriteTask<V>>(writable) {
             match task.value {
                 Written::Making(future) => Value::Making(future),

@@ -76,7 +76,7 @@ impl<I: 'static> StreamReader<I> {
         let store = store.as_store_mut();
         let core = store.core();
         let end = end_of(self.handle)?;
-        let writable = core.tasks.borrow().other_end(end)?;
+        let writable = core.other_of_host(end)?;
         let producer = writable.and_then(|writable| core.detach::<ProducerTask<S::Data, I>>(writable));
         match (writable, producer) {
             (Some(writable), Some(producer)) => {
@@ -125,6 +125,15 @@ pub(crate) fn close(core: &StoreCore, handle: Handle) -> Result<()> {
 }
 
 impl StoreCore {
+    /// The other end of one of the host's, if the host has that too.
+    fn other_of_host(&self, end: EndId) -> Result<Option<EndId>> {
+        let tasks = self.tasks.borrow();
+        match tasks.other_end(end)? {
+            Some(other) if tasks.end_owner(other)?.is_none() => Ok(Some(other)),
+            _ => Ok(None),
+        }
+    }
+
     /// What the guest at the other end of one of the host's does.
     #[inline]
     fn peer(&self, end: EndId) -> Result<Peer<CopyBuffer>> {
