@@ -53,7 +53,8 @@ struct Queue {
 
 /// A request, and where the answer goes.
 struct Job {
-    request: http::Request<Body>,
+    /// Boxed, as it goes from hand to hand.
+    request: Box<http::Request<Body>>,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -75,7 +76,7 @@ impl Dispatcher {
         B::Error: Into<ErrorCode>,
     {
         let (answer, mut answered) = oneshot::channel();
-        self.line.shared.queue.lock().push_back(Job { request: request.map(Body::new), answer });
+        self.line.shared.queue.lock().push_back(Job { request: Box::new(request.map(Body::new)), answer });
         if !self.line.drive() {
             self.line.shared.queue.lock().clear();
             return Err(Error::Gone);
@@ -202,7 +203,7 @@ impl Service {
                     // Whoever asked may be gone.
                     let _ = answer.send(response);
                 };
-                if let Err(error) = store.with(|store| self.handle_then(store, request, answer)) {
+                if let Err(error) = store.with(|store| self.handle_then(store, *request, answer)) {
                     return Poll::Ready(Err(error));
                 }
             }
