@@ -317,6 +317,11 @@ fn is_forbidden(name: &HeaderName) -> bool {
     )
 }
 
+/// Whether any name has several values. Mostly none has, and nobody has to look for them.
+pub(crate) fn has_repeated(headers: &HeaderMap) -> bool {
+    headers.len() > headers.keys_len()
+}
+
 /// Fields that a recipient needs before the contents, or that are about the connection: not to be sent as trailers
 /// (RFC 9110, section 6.5.1).
 pub(crate) fn is_forbidden_in_trailers(name: &HeaderName) -> bool {

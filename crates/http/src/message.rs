@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
 use crate::body::{Body, ContentLength, Direction};
 use crate::contents::Contents;
-use crate::fields::{FieldBudget, FieldMap, Headers};
+use crate::fields::{FieldBudget, FieldMap, Headers, has_repeated};
 use crate::{ErrorCode, RequestOptions};
 
 /// A request, on its way to a guest or from one.
@@ -78,8 +78,7 @@ impl Request {
 
 /// Takes out the `host` header, of which there is one at most (RFC 9112, section 3.2).
 fn host(headers: &mut HeaderMap) -> Result<Option<HeaderValue>, ErrorCode> {
-    // Mostly each name has one value.
-    if headers.len() > headers.keys_len() && headers.get_all(HOST).iter().nth(1).is_some() {
+    if has_repeated(headers) && headers.get_all(HOST).iter().nth(1).is_some() {
         return Err(ErrorCode::HttpProtocolError);
     }
     Ok(headers.remove(HOST))

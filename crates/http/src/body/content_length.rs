@@ -4,6 +4,7 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue};
 
 use crate::ErrorCode;
+use crate::fields::has_repeated;
 
 /// Which way a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +31,8 @@ impl ContentLength {
     pub fn of(headers: &HeaderMap, direction: Direction) -> Result<Self, ErrorCode> {
         let Some(value) = headers.get(CONTENT_LENGTH) else { return Ok(ContentLength::none(direction)) };
         let promised = parse(value).ok_or(ErrorCode::HttpProtocolError)?;
-        // Mostly each name has one value.
-        let is_repeated = headers.len() > headers.keys_len();
         let differs = |other| parse(other) != Some(promised);
-        if is_repeated && headers.get_all(CONTENT_LENGTH).iter().any(differs) {
+        if has_repeated(headers) && headers.get_all(CONTENT_LENGTH).iter().any(differs) {
             return Err(ErrorCode::HttpProtocolError);
         }
         Ok(ContentLength { direction, promised: Some(promised), seen: 0 })

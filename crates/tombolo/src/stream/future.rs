@@ -277,8 +277,7 @@ impl<T: Send + 'static, V: Lower + Send + 'static> HostTask for ProduceTask<T, V
     }
 
     fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
-        let this: Box<Self> = Pin::into_inner(self);
-        Some(this)
+        Some(Pin::into_inner(self) as Box<dyn Any>)
     }
 }
 
@@ -334,8 +333,7 @@ impl<V: Lower + Send + 'static> HostTask for WriteTask<V> {
     }
 
     fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
-        let this: Box<Self> = Pin::into_inner(self);
-        Some(this)
+        Some(Pin::into_inner(self) as Box<dyn Any>)
     }
 }
 

@@ -210,7 +210,6 @@ impl<T: Send + 'static, I: Lower + Send + 'static> HostTask for ProducerTask<T, 
     }
 
     fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
-        let this: Box<Self> = Pin::into_inner(self);
-        Some(this)
+        Some(Pin::into_inner(self) as Box<dyn Any>)
     }
 }
