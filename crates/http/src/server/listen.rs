@@ -6,6 +6,7 @@ use std::sync::{Arc, mpsc as blocking};
 use std::thread;
 use std::time::Duration;
 
+use rustix::net::sockopt::socket_incoming_cpu;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
@@ -226,7 +227,7 @@ fn accept_rest(listener: TcpListener, workers: &[mpsc::UnboundedSender<Command>]
     }
 }
 
-/// Gives a connection to the worker that has the fewest.
+/// Gives a connection to a worker.
 fn give(
     workers: &[mpsc::UnboundedSender<Command>],
     load: &Load,
@@ -235,7 +236,9 @@ fn give(
 ) {
     // Small answers go out at once.
     let _ = stream.set_nodelay(true);
-    let index = load.claim();
+    // One for all where the system does not say.
+    let processor = socket_incoming_cpu(&stream).unwrap_or(0);
+    let index = load.claim(processor as usize);
     let given = workers.get(index).map(|worker| worker.send(Command::Serve(stream, peer)));
     if !matches!(given, Some(Ok(()))) {
         load.release(index);
