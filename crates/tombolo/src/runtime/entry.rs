@@ -11,7 +11,7 @@ use tombolo_types::component::MAX_FLAT_PARAMS;
 use tombolo_types::core::ValType;
 use tombolo_vm::{BuiltinCode, DirectResult, FuncHandle, HostContext, InstanceHandle, RawVal};
 
-use super::builtins::{BuiltinFunc, BuiltinKind};
+use super::builtins::TaskReturn;
 use super::core::StoreCore;
 use super::guest::Callable;
 use super::{Island, LoweredFunc};
@@ -87,24 +87,48 @@ impl StoreCore {
         ty.is_some_and(|ty| integers(&ty.params, 3) && integers(&ty.results, 1))
     }
 
-    /// Makes a core function of a built-in.
-    pub fn builtin_to_core(&self, island: &Island, builtin: BuiltinFunc, ty: TypeId) -> Result<FuncHandle> {
+    /// Makes a core function of a built-in: of three integers at most, and of one result or none, which is 0 then.
+    pub fn builtin_to_core<F>(&self, island: &Island, builtin: F, ty: TypeId) -> Result<FuncHandle>
+    where
+        F: Fn(&StoreCore, [u64; 3]) -> Result<u64> + Send + Sync + 'static,
+    {
+        let code = BuiltinCode::Direct(enter_builtin::<F>);
+        // SAFETY: the function is the one for such a closure.
+        unsafe { self.raw_builtin(island, code, builtin, ty) }
+    }
+
+    /// Makes a core function of a `task.return`.
+    pub fn task_return_to_core(
+        &self,
+        island: &Island,
+        builtin: TaskReturn,
+        ty: TypeId,
+    ) -> Result<FuncHandle> {
+        // SAFETY: the function is the one for it. Adapters fill in the activations that they give links.
+        unsafe { self.raw_builtin(island, BuiltinCode::TaskReturn(enter_task_return), builtin, ty) }
+    }
+
+    /// Makes a core function of a `context.get` or `context.set`.
+    pub fn context_to_core(&self, island: &Island, slot: u32, ty: TypeId) -> Result<FuncHandle> {
+        // SAFETY: it calls nothing.
+        unsafe { self.raw_builtin(island, BuiltinCode::Context(slot), (), ty) }
+    }
+
+    /// # Safety
+    /// What the code calls is for such a built-in.
+    unsafe fn raw_builtin<B: Send + Sync + 'static>(
+        &self,
+        island: &Island,
+        code: BuiltinCode,
+        builtin: B,
+        ty: TypeId,
+    ) -> Result<FuncHandle> {
         let builtin = Arc::new(builtin);
         let data = [std::ptr::from_ref(self) as usize, Arc::as_ptr(&builtin) as usize];
         let group = self.vm.within(island.group);
-        // SAFETY: the functions read just these words, and validation knows the types of built-ins; the island keeps what they point to. Adapters fill in the
-        // activations that they give links. Whatever calls into a guest has an activation.
-        let func = unsafe {
-            let code = match builtin.kind {
-                BuiltinKind::TaskReturn { .. } => BuiltinCode::TaskReturn(enter_task_return),
-                BuiltinKind::Context(slot) => BuiltinCode::Context(slot),
-                BuiltinKind::ResourceNew(_) | BuiltinKind::ResourceRep(_) | BuiltinKind::ResourceDrop(..) => {
-                    BuiltinCode::Direct(enter_resource_builtin)
-                }
-                _ => BuiltinCode::Direct(enter_builtin),
-            };
-            group.raw_builtin(ty, code, data)
-        };
+        // SAFETY: the caller's promise, and validation knows the types of built-ins. The functions read just these words; the
+        // island keeps what they point to. Whatever calls into a guest has an activation.
+        let func = unsafe { group.raw_builtin(ty, code, data) };
         self.add_part(island, |parts| parts.builtins.push(builtin));
         func.map_err(Error::code)
     }
@@ -179,38 +203,19 @@ unsafe extern "sysv64" fn enter_host(host: *mut HostContext, a: u64, b: u64, c: 
     DirectResult { value: result, failed }
 }
 
-/// What a built-in's core function calls.
-unsafe extern "sysv64" fn enter_builtin(host: *mut HostContext, a: u64, b: u64, c: u64) -> DirectResult {
-    // SAFETY: `builtin_to_core` made the context that compiled code passes.
-    unsafe { call_builtin(host, |core, builtin| core.call_builtin(builtin, [a, b, c])) }
-}
-
-/// What the core function of `resource.new`, `resource.rep` or `resource.drop` calls.
-unsafe extern "sysv64" fn enter_resource_builtin(
-    host: *mut HostContext,
-    a: u64,
-    _: u64,
-    _: u64,
-) -> DirectResult {
-    // SAFETY: `builtin_to_core` made the context that compiled code passes.
-    unsafe { call_builtin(host, |core, builtin| core.call_resource_builtin(builtin, a)) }
-}
-
-/// # Safety
-/// The context is one that `builtin_to_core` made.
-#[inline]
-unsafe fn call_builtin(
-    host: *mut HostContext,
-    call: impl FnOnce(&StoreCore, &BuiltinFunc) -> Result<u64>,
-) -> DirectResult {
+/// What the core function of a built-in calls that is an `F`.
+unsafe extern "sysv64" fn enter_builtin<F>(host: *mut HostContext, a: u64, b: u64, c: u64) -> DirectResult
+where
+    F: Fn(&StoreCore, [u64; 3]) -> Result<u64>,
+{
     let mut result = 0;
-    // SAFETY: store and built-in outlive the code.
+    // SAFETY: `builtin_to_core` made the context that compiled code passes; store and built-in outlive the code.
     let failed = unsafe {
         tombolo_vm::guard(host, |_| {
             let data = HostContext::data(host);
             let core = &*(*data as *const StoreCore);
-            let builtin = &*(*data.add(1) as *const BuiltinFunc);
-            let value = call(core, builtin).map_err(trap_of)?;
+            let builtin = &*(*data.add(1) as *const F);
+            let value = builtin(core, [a, b, c]).map_err(trap_of)?;
             core.check_current().map_err(trap_of)?;
             result = value;
             Ok(())
@@ -221,12 +226,12 @@ unsafe fn call_builtin(
 
 /// What the core function of a `task.return` calls if it cannot go to its caller straight away.
 unsafe extern "sysv64" fn enter_task_return(host: *mut HostContext, values: *mut RawVal) -> usize {
-    // SAFETY: as in `enter_builtin`; the array is as long as the parameter list.
+    // SAFETY: as in `enter_builtin`, with `task_return_to_core`; the array is as long as the parameter list.
     unsafe {
         tombolo_vm::guard(host, |_| {
             let data = HostContext::data(host);
             let core = &*(*data as *const StoreCore);
-            let builtin = &*(*data.add(1) as *const BuiltinFunc);
+            let builtin = &*(*data.add(1) as *const TaskReturn);
             let values = std::slice::from_raw_parts(values, builtin.params);
             core.task_return(builtin, values).and_then(|()| core.check_current()).map_err(trap_of)
         })

@@ -1,17 +1,18 @@
 //! Instantiation: carrying out a component's plan.
 
+mod builtin;
+
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
 
 use indexmap::IndexMap;
-use tombolo_tasks::{Door, EndKind, InstanceId};
-use tombolo_types::component::{Def, DefId, FlatType, ResourceIdx};
+use tombolo_tasks::{Door, InstanceId};
+use tombolo_types::component::{FlatType, ResourceIdx};
 use tombolo_vm::{Extern, FuncHandle, LimitKind, Module};
 
 use super::blocking::CoreCode;
-use super::builtins::{BuiltinFunc, BuiltinKind};
 use super::core::StoreCore;
-use super::env::{Element, Env};
+use super::env::Env;
 use super::func::{FuncSig, FuncValue, LiftedFunc, LoweredFunc};
 use super::guest::Guest;
 use super::island::Island;
@@ -19,7 +20,7 @@ use super::resource_type::GuestResource;
 use super::same_func;
 use super::thread::Code;
 use crate::component::{
-    Builtin, ComponentInner, ComponentPlan, CoreItem, InstanceType, Item, ItemType, Kind, Options, Side, Step,
+    ComponentInner, ComponentPlan, CoreItem, InstanceType, Item, ItemType, Kind, Options, Step,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::resource::ResourceType;
@@ -233,12 +234,8 @@ impl Instantiator<'_> {
                 self.host_func(func, waits);
             }
             Step::Builtin { builtin, core_type } => {
-                let (kind, waits) = (self.builtin(builtin)?, builtin.blocks());
-                let ty = self.core.engine.registry().get(*core_type);
-                let params = ty.map_or(0, |ty| ty.params.len());
-                let builtin = BuiltinFunc { instance: self.instance, kind, params };
-                let func = self.core.builtin_to_core(self.island, builtin, *core_type)?;
-                self.host_func(func, waits);
+                let func = self.builtin(builtin, *core_type)?;
+                self.host_func(func, builtin.blocks());
             }
             Step::Export { name, item, ty } => {
                 let item = self.item(*item)?;
@@ -483,81 +480,6 @@ impl Instantiator<'_> {
             0
         };
         Ok(lowered)
-    }
-
-    fn element(&self, def: DefId) -> Element {
-        Element::of(&self.env, self.env.types.def(def))
-    }
-
-    fn end_kind(&self, def: DefId, side: Side) -> EndKind {
-        match (self.env.types.def(def), side) {
-            (Def::Future(_), Side::Readable) => EndKind::FutureReadable,
-            (Def::Future(_), Side::Writable) => EndKind::FutureWritable,
-            (_, Side::Readable) => EndKind::StreamReadable,
-            (_, Side::Writable) => EndKind::StreamWritable,
-        }
-    }
-
-    fn builtin(&self, builtin: &Builtin) -> Result<BuiltinKind> {
-        Ok(match builtin {
-            Builtin::ResourceNew(id) => BuiltinKind::ResourceNew(self.env.resource(*id)?),
-            Builtin::ResourceRep(id) => BuiltinKind::ResourceRep(self.env.resource(*id)?),
-            Builtin::ResourceDrop(id) => {
-                let ty = self.env.resource(*id)?;
-                BuiltinKind::ResourceDrop(ty, self.core.destructor(ty))
-            }
-            Builtin::BackpressureInc => BuiltinKind::BackpressureInc,
-            Builtin::BackpressureDec => BuiltinKind::BackpressureDec,
-            Builtin::TaskReturn { result, options } => {
-                BuiltinKind::TaskReturn { guest: self.guest(options)?, result: *result }
-            }
-            Builtin::TaskCancel => BuiltinKind::TaskCancel,
-            Builtin::ContextGet(slot) | Builtin::ContextSet(slot) => BuiltinKind::Context(*slot),
-            Builtin::ThreadYield => BuiltinKind::ThreadYield,
-            Builtin::SubtaskDrop => BuiltinKind::SubtaskDrop,
-            Builtin::SubtaskCancel { is_async } => BuiltinKind::SubtaskCancel { is_async: *is_async },
-            Builtin::New(def) => match self.env.types.def(*def) {
-                Def::Future(_) => BuiltinKind::FutureNew(self.element(*def)),
-                _ => BuiltinKind::StreamNew(self.element(*def)),
-            },
-            Builtin::Copy { ty, side, options } => BuiltinKind::Copy {
-                guest: Arc::new(self.guest(options)?),
-                element: self.element(*ty),
-                kind: self.end_kind(*ty, *side),
-                is_async: options.is_async,
-            },
-            Builtin::CancelCopy { ty, side, is_async } => BuiltinKind::CancelCopy {
-                element: self.element(*ty),
-                kind: self.end_kind(*ty, *side),
-                is_async: *is_async,
-            },
-            Builtin::DropEnd { ty, side } => {
-                BuiltinKind::DropEnd { element: self.element(*ty), kind: self.end_kind(*ty, *side) }
-            }
-            Builtin::Forward { ty } => BuiltinKind::Forward {
-                element: self.element(*ty),
-                readable: self.end_kind(*ty, Side::Readable),
-                writable: self.end_kind(*ty, Side::Writable),
-            },
-            Builtin::ErrorContextNew { options } => BuiltinKind::ErrorContextNew(self.guest(options)?),
-            Builtin::ErrorContextDebugMessage { options } => {
-                BuiltinKind::ErrorContextDebugMessage(self.guest(options)?)
-            }
-            Builtin::ErrorContextDrop => BuiltinKind::ErrorContextDrop,
-            Builtin::ThreadIndex => BuiltinKind::ThreadIndex,
-            Builtin::ThreadNewIndirect { ty, table } => match at(&self.core_tables, *table)? {
-                Extern::Table(table) => BuiltinKind::ThreadNewIndirect { ty: *ty, table: *table },
-                _ => return Err(Error::usage("something else stands where a table should")),
-            },
-            Builtin::ThreadResumeLater => BuiltinKind::ThreadResumeLater,
-            Builtin::ThreadSuspend => BuiltinKind::ThreadSuspend,
-            Builtin::ThreadSwitch(switch) => BuiltinKind::ThreadSwitch(*switch),
-            Builtin::WaitableSetNew => BuiltinKind::WaitableSetNew,
-            Builtin::WaitableSetWait { options } => BuiltinKind::WaitableSetWait(self.guest(options)?),
-            Builtin::WaitableSetPoll { options } => BuiltinKind::WaitableSetPoll(self.guest(options)?),
-            Builtin::WaitableSetDrop => BuiltinKind::WaitableSetDrop,
-            Builtin::WaitableJoin => BuiltinKind::WaitableJoin,
-        })
     }
 }
 

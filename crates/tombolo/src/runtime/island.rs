@@ -4,6 +4,7 @@
 //! lowered functions, built-ins, resource types. [`Island`] is its identity, which everything in it knows; [`Parts`] is
 //! what the store keeps alive for it, because compiled code points to it. How islands end stands in `ending.rs`.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +13,6 @@ use tombolo_vm::GroupHandle;
 
 use super::LoweredFunc;
 use super::adapter::AdapterCode;
-use super::builtins::BuiltinFunc;
 use super::core::StoreCore;
 use crate::component::ComponentInner;
 use crate::ended::{EndCause, Ended};
@@ -50,7 +50,7 @@ pub(crate) struct Parts {
     pub resources: Vec<ResourceType>,
     /// Keep alive what core code's contexts point to.
     pub lowered: Vec<Arc<LoweredFunc>>,
-    pub builtins: Vec<Arc<BuiltinFunc>>,
+    pub builtins: Vec<Arc<dyn Any + Send + Sync>>,
     /// The code of adapters that its links lead to.
     pub adapters: Vec<AdapterCode>,
     /// The code that runs in it.

@@ -7,7 +7,7 @@ use tombolo_compile::vmctx::link;
 use tombolo_vm::{CodeObject, HostContext};
 
 use crate::runtime::activation::Link;
-use crate::runtime::builtins::BuiltinFunc;
+use crate::runtime::builtins::TaskReturn;
 
 /// An adapter.
 #[derive(Clone)]
@@ -35,8 +35,8 @@ impl AdapterCode {
 }
 
 /// Notes that a `task.return` fits the callee of a link: its type and its options are the function's.
-pub(in crate::runtime) fn fits(link: Link, builtin: &BuiltinFunc) {
+pub(in crate::runtime) fn fits(link: Link, builtin: &TaskReturn) {
     let word = link.0.as_ptr().wrapping_byte_add(link::TASK_RETURN as usize);
     // SAFETY: only adapters give activations a link, their own, and the store keeps it.
-    unsafe { word.cast::<*const BuiltinFunc>().write(builtin) };
+    unsafe { word.cast::<*const TaskReturn>().write(builtin) };
 }

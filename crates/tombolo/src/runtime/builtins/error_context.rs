@@ -7,7 +7,7 @@ use crate::runtime::core::StoreCore;
 use crate::runtime::guest::{Guest, Scope};
 
 impl StoreCore {
-    pub(super) fn error_context_new(&self, guest: &Guest, ptr: u64, length: u64) -> Result<u32> {
+    pub fn error_context_new(&self, guest: &Guest, ptr: u64, length: u64) -> Result<u32> {
         guest.check_may_leave()?;
         let mut side = guest.lift(self, Scope::None);
         let message = load_string(&mut LiftContext::new(&guest.env.types, &mut side), ptr, length)?;
@@ -15,7 +15,7 @@ impl StoreCore {
         Ok(self.tasks.borrow_mut().error_context_new(guest.instance, context.0)?)
     }
 
-    pub(super) fn error_context_debug_message(&self, guest: &Guest, index: u32, out: u64) -> Result<()> {
+    pub fn error_context_debug_message(&self, guest: &Guest, index: u32, out: u64) -> Result<()> {
         guest.check_may_leave()?;
         let context = self.tasks.borrow().lift_error_context(guest.instance, index)?;
         let mut side = guest.lower(self, None);

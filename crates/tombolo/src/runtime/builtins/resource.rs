@@ -28,7 +28,7 @@ impl StoreCore {
     }
 
     #[inline]
-    pub(super) fn resource_drop(
+    pub fn resource_drop(
         &self,
         instance: InstanceId,
         ty: ResourceType,

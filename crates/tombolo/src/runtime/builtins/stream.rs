@@ -12,18 +12,18 @@ use crate::runtime::guest::{Guest, copy_between};
 
 impl StoreCore {
     #[inline]
-    pub(super) fn stream_new(&self, instance: InstanceId, element: &Element) -> Result<u64> {
+    pub fn stream_new(&self, instance: InstanceId, element: &Element) -> Result<u64> {
         Ok(pack(self.tasks.borrow_mut().stream_new(instance, element.clone())?))
     }
 
     #[inline]
-    pub(super) fn future_new(&self, instance: InstanceId, element: &Element) -> Result<u64> {
+    pub fn future_new(&self, instance: InstanceId, element: &Element) -> Result<u64> {
         Ok(pack(self.tasks.borrow_mut().future_new(instance, element.clone())?))
     }
 
     /// `stream.read`, `stream.write`, `future.read` and `future.write`, of an end's index and a buffer's address and
     /// length.
-    pub(super) fn copy(
+    pub fn copy(
         &self,
         guest: &Arc<Guest>,
         element: &Element,
@@ -83,7 +83,7 @@ impl StoreCore {
     }
 
     /// `{stream,future}.cancel-{read,write}`.
-    pub(super) fn cancel_copy(
+    pub fn cancel_copy(
         &self,
         instance: InstanceId,
         element: &Element,
@@ -103,7 +103,7 @@ impl StoreCore {
     }
 
     /// `stream.forward` and `future.forward`.
-    pub(super) fn forward(
+    pub fn forward(
         &self,
         instance: InstanceId,
         element: &Element,
@@ -119,13 +119,7 @@ impl StoreCore {
     }
 
     /// `{stream,future}.drop-{readable,writable}`.
-    pub(super) fn drop_end(
-        &self,
-        instance: InstanceId,
-        element: &Element,
-        kind: EndKind,
-        index: u32,
-    ) -> Result<()> {
+    pub fn drop_end(&self, instance: InstanceId, element: &Element, kind: EndKind, index: u32) -> Result<()> {
         self.tasks.borrow_mut().end_drop(instance, index, kind, element)?;
         self.serve_host_ends();
         Ok(())

@@ -6,19 +6,24 @@ use tombolo_tasks::{
 use tombolo_types::component::{MAX_FLAT_PARAMS, TypeRef};
 use tombolo_vm::RawVal;
 
-use super::{BuiltinFunc, BuiltinKind};
 use crate::error::{Error, Result};
 use crate::runtime::core::StoreCore;
 use crate::runtime::guest::Guest;
 use crate::runtime::lazy::lowered_of;
 use crate::runtime::{Caller, LiftedFunc, Runtime, TaskData, adapter};
 
+/// `task.return` as one instance uses it.
+pub(crate) struct TaskReturn {
+    pub guest: Guest,
+    pub result: Option<TypeRef>,
+    /// How many parameters its core function has.
+    pub params: usize,
+}
+
 impl StoreCore {
     /// `task.return`.
-    pub fn task_return(&self, builtin: &BuiltinFunc, values: &[RawVal]) -> Result<()> {
-        let BuiltinKind::TaskReturn { guest, result } = &builtin.kind else {
-            return Err(Error::usage("a built-in of another form was called"));
-        };
+    pub fn task_return(&self, builtin: &TaskReturn, values: &[RawVal]) -> Result<()> {
+        let TaskReturn { guest, result, .. } = builtin;
         guest.check_may_leave()?;
         let mut room = [0; MAX_FLAT_PARAMS];
         if let Some(activation) = self.activation()
@@ -48,7 +53,7 @@ impl StoreCore {
         self.resolve_task(task, &func, flat_values(values, &mut room))
     }
 
-    pub(super) fn task_cancel(&self, instance: InstanceId) -> Result<()> {
+    pub fn task_cancel(&self, instance: InstanceId) -> Result<()> {
         self.check_may_leave(instance)?;
         let task = self.current_task()?;
         let func = self.tasks.borrow().task(task)?.func.clone();
@@ -60,7 +65,7 @@ impl StoreCore {
         self.resolve_cancelled(&func, caller)
     }
 
-    pub(super) fn subtask_cancel(&self, instance: InstanceId, is_async: bool, index: u32) -> Result<u32> {
+    pub fn subtask_cancel(&self, instance: InstanceId, is_async: bool, index: u32) -> Result<u32> {
         let held = self.hold_stack()?;
         let begun = self.tasks.borrow_mut().subtask_cancel(instance, index)?;
         let subtask = match begun {

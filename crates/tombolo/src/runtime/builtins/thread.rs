@@ -10,7 +10,7 @@ use crate::runtime::core::StoreCore;
 use crate::runtime::thread::Code;
 
 impl StoreCore {
-    pub(super) fn thread_new_indirect(
+    pub fn thread_new_indirect(
         &self,
         ty: TypeId,
         table: TableHandle,
@@ -30,7 +30,7 @@ impl StoreCore {
         Ok(self.tasks.borrow_mut().thread_new(task, data)?.1)
     }
 
-    pub(super) fn thread_suspend(&self) -> Result<u32> {
+    pub fn thread_suspend(&self) -> Result<u32> {
         let _held = self.hold_stack()?;
         let thread = self.current_thread()?;
         self.tasks.borrow_mut().thread_suspend(thread)?;
@@ -38,7 +38,7 @@ impl StoreCore {
         Ok(0)
     }
 
-    pub(super) fn thread_yield(&self) -> Result<u32> {
+    pub fn thread_yield(&self) -> Result<u32> {
         let _held = self.hold_stack()?;
         let thread = self.current_thread()?;
         self.tasks.borrow_mut().thread_yield(thread)?;
@@ -46,7 +46,7 @@ impl StoreCore {
         Ok(0)
     }
 
-    pub(super) fn thread_switch(&self, switch: Switch, index: u32) -> Result<u32> {
+    pub fn thread_switch(&self, switch: Switch, index: u32) -> Result<u32> {
         let _held = self.hold_stack()?;
         let thread = self.current_thread()?;
         let other = {

@@ -7,7 +7,7 @@ use crate::runtime::core::StoreCore;
 use crate::runtime::guest::Guest;
 
 impl StoreCore {
-    pub(super) fn waitable_set_wait(&self, guest: &Guest, set: u32, out: u64) -> Result<u32> {
+    pub fn waitable_set_wait(&self, guest: &Guest, set: u32, out: u64) -> Result<u32> {
         let event = self.tasks.borrow_mut().poll(guest.instance, set)?;
         let event = match event {
             Some(event) => event,
@@ -21,7 +21,7 @@ impl StoreCore {
         self.unpack_event(guest, event, out)
     }
 
-    pub(super) fn waitable_set_poll(&self, guest: &Guest, set: u32, out: u64) -> Result<u32> {
+    pub fn waitable_set_poll(&self, guest: &Guest, set: u32, out: u64) -> Result<u32> {
         let event = self.tasks.borrow_mut().poll(guest.instance, set)?;
         self.unpack_event(guest, event.unwrap_or(Event::NONE), out)
     }
