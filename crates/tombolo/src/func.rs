@@ -179,7 +179,7 @@ impl Func {
         self.lifted(core)?;
         let cancel = core.cancel_on_drop(&pending);
         let (func, result) = (self.clone(), slot.clone());
-        core.jobs.borrow_mut().push_back(Job::new(move |core| {
+        core.jobs.borrow_mut().push_back(Job::beginning(self.is_async(), move |core| {
             if pending.is_dropped() {
                 return;
             }

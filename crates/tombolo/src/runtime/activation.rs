@@ -27,6 +27,7 @@ use tombolo_vm::HostContext;
 
 use super::core::StoreCore;
 use super::func::LiftedFunc;
+use super::thread::BLOCKED;
 use super::{Caller, Island, TaskData, ThreadData};
 use crate::ended::EndCause;
 use crate::error::{Error, Result};
@@ -247,7 +248,7 @@ impl StoreCore {
     pub unsafe fn suspend(&self) -> Result<()> {
         let activation = self.vm.activation();
         // SAFETY: the caller's promise.
-        let resumed = unsafe { self.vm.suspend(0) };
+        let resumed = unsafe { self.vm.suspend(BLOCKED) };
         self.vm.set_activation(activation);
         if let Some(activation) = self.activation() {
             // Whoever began the fiber may be gone, with the function; who resumed it comes back to its own.

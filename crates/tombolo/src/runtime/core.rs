@@ -4,9 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tombolo_tasks::{InstanceId, TaskId, ThreadId};
-use tombolo_vm::Fiber;
-
 use super::ending::Endings;
 use super::host_end::HostEnds;
 use super::host_task::HostTasks;
@@ -14,12 +11,14 @@ use super::id_hash::IdMap;
 use super::island::Islands;
 use super::lent::LentLists;
 use super::resource_type::ResourceTypes;
+use super::thread::Sliced;
 use super::{HostCaller, LiftedFunc, Runtime, TaskData};
 use crate::ended::EndCause;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::resource::ResourceType;
 use crate::store::{Cancellations, Deadlines, Limits, next_store_id};
+use tombolo_tasks::{InstanceId, TaskId, ThreadId};
 
 /// Everything in a store but the host's data.
 ///
@@ -46,12 +45,12 @@ pub(crate) struct StoreCore {
     pub cancellations: Cancellations,
     /// What the event loop is to begin with.
     pub jobs: RefCell<VecDeque<Job>>,
-    /// The event loop's fiber, suspended at the end of a time slice.
-    pub sliced: RefCell<Option<Fiber>>,
+    /// What the end of a time slice has suspended.
+    sliced: Cell<Option<Sliced>>,
+    /// Whether there is such, and so nothing else may run.
+    suspended: Cell<bool>,
     /// The event loop's present turn.
     pub turn: Turn,
-    /// Whether nothing may run: it is suspended.
-    stopped: Cell<bool>,
     /// What to do when the last handle to a host's resource is dropped.
     pub host_drops: RefCell<IdMap<ResourceType, HostDrop>>,
 }
@@ -96,19 +95,33 @@ impl Turn {
 pub(crate) enum Job {
     /// To begin a call of the host's.
     Call(Arc<LiftedFunc>, Box<dyn HostCaller>),
-    Other(Box<dyn FnOnce(&StoreCore) + Send>),
+    /// Whatever it is, and whether the guests that it runs have fibers of their own.
+    Other(Box<dyn FnOnce(&StoreCore) + Send>, bool),
 }
 
 impl Job {
     pub fn new(job: impl FnOnce(&StoreCore) + Send + 'static) -> Self {
-        Job::Other(Box::new(job))
+        Job::Other(Box::new(job), false)
+    }
+
+    /// One that begins a call, perhaps of an `async` function.
+    pub fn beginning(is_async: bool, job: impl FnOnce(&StoreCore) + Send + 'static) -> Self {
+        Job::Other(Box::new(job), is_async)
+    }
+
+    /// Whether the guests that it runs have fibers of their own.
+    pub fn is_on_fibers(&self) -> bool {
+        match self {
+            Job::Call(func, _) => func.sig.is_async,
+            Job::Other(_, on_fibers) => *on_fibers,
+        }
     }
 
     pub fn run(self, core: &StoreCore) {
         match self {
             // The store says what goes wrong to whoever drives it.
             Job::Call(func, call) => drop(core.begin_call(&func, call)),
-            Job::Other(job) => job(core),
+            Job::Other(job, _) => job(core),
         }
     }
 }
@@ -142,9 +155,9 @@ impl StoreCore {
             deadlines: Deadlines::default(),
             cancellations: Cancellations::default(),
             jobs: RefCell::default(),
-            sliced: RefCell::default(),
+            sliced: Cell::default(),
+            suspended: Cell::new(false),
             turn: Turn::default(),
-            stopped: Cell::new(false),
             host_drops: RefCell::default(),
         }
     }
@@ -157,19 +170,25 @@ impl StoreCore {
     /// Fails if nothing may run, because a guest is suspended at the end of its time slice.
     #[inline]
     pub fn check_running(&self) -> Result<()> {
-        if self.stopped.get() { Err(why_stopped()) } else { Ok(()) }
+        if self.is_suspended() { Err(why_stopped()) } else { Ok(()) }
     }
 
-    /// Keeps the event loop's fiber for the next time slice, or takes it out for this one.
-    pub fn suspended(&self, fiber: Option<Fiber>) -> Option<Fiber> {
-        let suspended = self.sliced.replace(fiber);
-        self.stopped.set(self.is_suspended());
-        suspended
+    /// Keeps what the end of a time slice has suspended for the next one.
+    pub fn keep_sliced(&self, sliced: Sliced) {
+        self.sliced.set(Some(sliced));
+        self.suspended.set(true);
+    }
+
+    /// Takes that out, to go on with it.
+    pub fn take_sliced(&self) -> Option<Sliced> {
+        self.suspended.set(false);
+        self.sliced.take()
     }
 
     /// Whether a guest is suspended at the end of its time slice.
+    #[inline]
     pub fn is_suspended(&self) -> bool {
-        self.sliced.borrow().is_some()
+        self.suspended.get()
     }
 
     /// Whether an instance implements a resource type, and so is passed what its borrows stand for.
@@ -190,8 +209,8 @@ impl StoreCore {
     /// Ends everything in the store. Suspended threads leave their stacks in an orderly way: what the host had on
     /// them is dropped.
     pub fn end(&self) {
-        if let Some(fiber) = self.suspended(None) {
-            self.vm.cancel(fiber);
+        if let Some(sliced) = self.take_sliced() {
+            self.cancel_sliced(sliced);
         }
         drop(self.jobs.take());
         self.host_tasks.clear();

@@ -263,7 +263,7 @@ impl StoreCore {
     }
 
     /// Gives a thread's error to the host if that called its function, and else back, for whoever ran the thread.
-    pub(super) fn thread_failed(&self, thread: ThreadId, error: Error) -> Result<(), Error> {
+    pub fn thread_failed(&self, thread: ThreadId, error: Error) -> Result<(), Error> {
         let scope = self.tasks.borrow().thread_scope(thread);
         if let Ok((_, instance)) = scope {
             self.end_instance(instance, &error);
@@ -310,17 +310,16 @@ impl StoreCore {
         }
     }
 
-    /// Does the same between two things that the event loop has guests do: then they have no frames on its stack, even if
-    /// that is a fiber's. (In a store with time slices there may be no other such moment for long.)
+    /// Whether there is anything to be cleared away.
     #[inline]
-    pub fn clear_away_in_loop(&self) {
-        if self.endings.left.get() {
-            self.clear_away_now();
-        }
+    pub fn has_to_clear_away(&self) -> bool {
+        self.endings.left.get()
     }
 
+    /// Does it. So does the event loop between two things that it has guests do: then they have no frames on its stack, even
+    /// if that is a fiber's. (In a store with time slices there may be no other such moment for long.)
     #[cold]
-    fn clear_away_now(&self) {
+    pub fn clear_away_now(&self) {
         self.endings.left.set(false);
         self.endings.frames.set(false);
         self.serve_host_ends();

@@ -257,7 +257,7 @@ impl HostTasks {
 
     /// Polls every task that was woken before this call, once. Returns whether there was any.
     pub fn poll_woken(&self, core: &StoreCore) -> bool {
-        if !self.shared.any_woken.load(Ordering::Relaxed) {
+        if !self.any_woken() {
             return false;
         }
         // What is woken from here on is found the next time.
@@ -284,7 +284,13 @@ impl HostTasks {
 
     /// Whether something outside of the store may yet make a task go on.
     pub fn busy(&self) -> bool {
-        self.slots.borrow().busy > 0 || self.shared.any_woken.load(Ordering::Relaxed)
+        self.slots.borrow().busy > 0 || self.any_woken()
+    }
+
+    /// Whether there are tasks to be polled.
+    #[inline]
+    pub fn any_woken(&self) -> bool {
+        self.shared.any_woken.load(Ordering::Relaxed)
     }
 
     /// Whether a task is of type `H` and not being polled.

@@ -34,6 +34,20 @@ pub(crate) const SHALLOW_STACK: usize = 16 << 10;
 /// What an instance is charged for a stack in use: that, and as much as functions of the host mostly take below.
 pub(super) const STACK_COST: u64 = (SHALLOW_STACK + (8 << 10)) as u64;
 
+/// The word that a fiber is suspended with when its thread blocks.
+pub(super) const BLOCKED: u64 = 0;
+
+/// That of one which the end of a time slice has suspended.
+const SLICED: u64 = 1;
+
+/// What the end of a time slice has suspended.
+pub(crate) struct Sliced {
+    /// The outermost that ran.
+    fiber: Fiber,
+    /// The thread that runs on it; if there is none, it was made by [`StoreCore::in_slice`].
+    thread: Option<ThreadId>,
+}
+
 /// What a thread does when it is given a fiber.
 pub(super) enum Work {
     /// Calls the task's core function.
@@ -77,8 +91,13 @@ impl StoreCore {
 
     /// Begins a thread that has entered its instance, on a fiber.
     pub(super) fn begin_thread(&self, thread: ThreadId, work: Work) -> Result<()> {
-        let begun = self.apart(|| self.run_work(thread, work));
-        match self.after(thread, begun)? {
+        self.run_thread(thread, || self.run_work(thread, work))
+    }
+
+    /// Runs a thread by `run`, and then those that it hands over to.
+    fn run_thread(&self, thread: ThreadId, run: impl FnOnce() -> Result<()>) -> Result<()> {
+        let result = self.apart(run);
+        match self.after(thread, result)? {
             Some(next) => self.resume_thread(next),
             None => Ok(()),
         }
@@ -103,7 +122,7 @@ impl StoreCore {
         let data = std::mem::replace(self.tasks.borrow_mut().thread_mut(thread)?, ThreadData::OnFiber);
         match data {
             ThreadData::OnStack | ThreadData::OnFiber => Err(Error::usage("a thread that runs was resumed")),
-            ThreadData::Fiber(fiber) => self.run_fiber(thread, fiber),
+            ThreadData::Fiber(fiber) => self.run_fiber(Some(thread), fiber),
             ThreadData::Fresh(code) => self.run_work(thread, Work::Fresh(code)),
             ThreadData::Entering => {
                 let (task, _) = self.tasks.borrow().thread_scope(thread)?;
@@ -163,17 +182,19 @@ impl StoreCore {
         // above.
         let fiber = unsafe { self.vm.fiber_unchecked(body) }
             .map_err(|source| Error::system("making a stack for a guest", source))?;
-        self.run_fiber(thread, fiber)
+        self.run_fiber(Some(thread), fiber)
     }
 
-    fn run_fiber(&self, thread: ThreadId, mut fiber: Fiber) -> Result<()> {
-        match self.vm.resume(&mut fiber, 0) {
-            Step::Suspended(_) => {
+    /// Runs a fiber, a thread's or the event loop's, until it is suspended or ends.
+    fn run_fiber(&self, thread: Option<ThreadId>, mut fiber: Fiber) -> Result<()> {
+        match (self.vm.resume(&mut fiber, 0), thread) {
+            (Step::Done(end), _) => return self.how_it_ended(end),
+            (Step::Suspended(BLOCKED), Some(thread)) => {
                 *self.tasks.borrow_mut().thread_mut(thread)? = ThreadData::Fiber(fiber);
-                Ok(())
             }
-            Step::Done(end) => self.how_it_ended(end),
+            (Step::Suspended(_), thread) => self.keep_sliced(Sliced { fiber, thread }),
         }
+        Ok(())
     }
 
     /// What a thread's fiber returns.
@@ -195,39 +216,67 @@ impl StoreCore {
         }
     }
 
-    /// Runs a turn of the event loop on a fiber, or goes on with one that the end of a time slice has suspended; `None` if
-    /// it is (again).
-    pub fn turn_on_fiber(&self, turn: fn(&StoreCore) -> bool) -> Result<Option<bool>> {
-        let suspended = self.suspended(None);
-        let fiber = match suspended {
-            Some(fiber) => Ok(fiber),
-            None => {
-                let core = CorePtr(NonNull::from(self));
-                let body = move |_: &tombolo_vm::Store, _| {
-                    let core = core;
-                    // SAFETY: the fiber is resumed by this store only, and cancelled before the store is gone.
-                    turn(unsafe { core.0.as_ref() }).into()
-                };
-                // SAFETY: `body` holds the pointer, for which see above, and a function.
-                unsafe { self.vm.fiber_unchecked(body) }
-            }
+    /// Runs `f`, which the event loop has guests do, so that the end of a time slice can suspend it: on a fiber, unless the
+    /// guests that run there have fibers of their own (`on_fibers`). Whether it has, [`StoreCore::is_suspended`] says.
+    ///
+    /// # Errors
+    /// If the system has no memory for another stack. Then `f` was not called.
+    pub fn in_slice(&self, on_fibers: bool, f: impl FnOnce(&StoreCore) + Send + 'static) -> Result<()> {
+        if on_fibers || !self.deadlines.sliced() {
+            self.deadlines.suspending(|| f(self));
+            return Ok(());
+        }
+        let core = CorePtr(NonNull::from(self));
+        let body = move |_: &tombolo_vm::Store, _| {
+            let core = core;
+            // SAFETY: the fiber is resumed by this store only, and cancelled before the store is gone.
+            f(unsafe { core.0.as_ref() });
+            0
         };
-        let mut fiber = fiber.map_err(|source| Error::system("making a stack for the event loop", source))?;
-        match self.deadlines.on_fiber(|| self.vm.resume(&mut fiber, 0)) {
-            Step::Suspended(_) => {
-                self.suspended(Some(fiber));
-                Ok(None)
-            }
-            Step::Done(any) => Ok(Some(any != 0)),
+        // SAFETY: `body` holds the pointer, for which see above, and a function that can be sent.
+        let fiber = unsafe { self.vm.fiber_unchecked(body) }
+            .map_err(|source| Error::system("making a stack for the event loop", source))?;
+        self.go_on_with(Sliced { fiber, thread: None })
+    }
+
+    /// Goes on with what the end of a time slice has suspended, until it is over or the end of another suspends it.
+    pub fn go_on_with(&self, Sliced { fiber, thread }: Sliced) -> Result<()> {
+        self.deadlines.suspending(|| match thread {
+            Some(thread) => self.run_thread(thread, || self.run_fiber(Some(thread), fiber)),
+            None => self.apart(|| self.run_fiber(None, fiber)),
+        })
+    }
+
+    /// Ends what the end of a time slice has suspended.
+    pub(super) fn cancel_sliced(&self, Sliced { fiber, thread }: Sliced) {
+        self.apart(|| self.vm.cancel(fiber));
+        if let (Some(thread), Some(error)) = (thread, self.failure.take()) {
+            let _ = self.thread_failed(thread, error);
         }
     }
 
-    /// Suspends the event loop with all that runs in it, until the next time slice.
+    /// Whether a thread that waits has a fiber of its own when it is resumed.
+    pub fn is_on_fiber(&self, thread: ThreadId) -> bool {
+        let tasks = self.tasks.borrow();
+        match tasks.thread(thread) {
+            Ok(ThreadData::Callback) => {
+                let func =
+                    tasks.thread_scope(thread).and_then(|(task, _)| Ok(tasks.task(task)?.func.as_ref()));
+                func.is_ok_and(|func| func.is_some_and(|func| func.code.waits()))
+            }
+            _ => true,
+        }
+    }
+
+    /// Suspends what the event loop has guests do, until the next time slice.
     pub fn suspend_slice(&self) -> Result<(), tombolo_vm::Trap> {
-        // SAFETY: `Deadlines::can_suspend` has said that the event loop runs on its fiber and that no code of the
-        // embedder's is on the stack. Between that fiber's beginning and here are guest frames and this crate's, whose
-        // callers into guests hold no borrow of a store's part, no lock and nothing of this thread.
-        unsafe { self.vm.suspend_all(0) }?;
+        let activation = self.vm.activation();
+        // SAFETY: `Deadlines::can_suspend` has said that the event loop expects it and that no code of the embedder's is on
+        // the stack. Between the outermost fiber's beginning and here are guest frames and this crate's, whose callers into
+        // guests hold no borrow of a store's part, no lock and nothing of this thread.
+        let resumed = unsafe { self.vm.suspend_all(SLICED) };
+        self.vm.set_activation(activation);
+        resumed?;
         self.check_current().map_err(super::entry::trap_of)
     }
 

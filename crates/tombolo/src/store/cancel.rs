@@ -96,8 +96,15 @@ impl Drop for CancelOnDrop {
 
 impl Cancellations {
     /// Whether there are calls to be asked.
+    #[inline]
     pub fn has_unasked(&self) -> bool {
         !self.unasked.borrow().is_empty()
+    }
+
+    /// Whether anything was dropped that is yet to be noted.
+    #[inline]
+    pub fn any_dropped(&self) -> bool {
+        self.dropped.any.load(Ordering::Relaxed)
     }
 }
 
@@ -110,10 +117,10 @@ impl StoreCore {
 
     /// Reads whose futures were dropped. Runs no guest.
     pub fn note_dropped(&self) {
-        let Dropped { list, any } = &*self.cancellations.dropped;
-        if !any.load(Ordering::Relaxed) {
+        if !self.cancellations.any_dropped() {
             return;
         }
+        let Dropped { list, any } = &*self.cancellations.dropped;
         // What is added from here on is found the next time.
         any.swap(false, Ordering::AcqRel);
         let dropped = std::mem::take(&mut *list.lock().unwrap_or_else(PoisonError::into_inner));
@@ -134,14 +141,12 @@ impl StoreCore {
         }
     }
 
-    /// Asks the guests to cancel whose callers' futures were dropped. Returns whether there were any.
-    pub fn ask_to_cancel(&self) -> bool {
-        let unasked = self.cancellations.unasked.take();
-        for task in &unasked {
+    /// Asks the guests to cancel whose callers' futures were dropped.
+    pub fn ask_to_cancel(&self) {
+        for task in self.cancellations.unasked.take() {
             // An error has ended the guest's island.
-            let _ = self.cancel_task(*task);
+            let _ = self.cancel_task(task);
         }
-        !unasked.is_empty()
     }
 
     pub(super) fn is_resolved(&self, task: TaskId) -> bool {

@@ -4,9 +4,10 @@
 //! loops over a guest's data. [`Alarm`]s set the word when the deadline or the time slice has passed; what is to be
 //! done about it is decided by who finds it set, in [`StoreCore::interrupted`].
 //!
-//! While a store has time slices, its event loop runs on a fiber ([`StoreCore::turn_on_fiber`]). At the end of a slice
-//! that fiber is suspended with all that runs inside it, wherever that is, and the executor gets its turn. Nothing else of
-//! the store runs before it has gone on, so that guests notice nothing: to them, nobody ran between two instructions.
+//! While a store has time slices, all that its event loop has guests do runs on fibers ([`StoreCore::in_slice`]). At the
+//! end of a slice the outermost is suspended with all that runs inside it, wherever that is, and the executor gets its
+//! turn. Nothing else of the store runs before it has gone on, so that guests notice nothing: to them, nobody ran between
+//! two instructions.
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -24,8 +25,8 @@ use crate::timer::Alarm;
 pub(crate) struct Deadlines {
     deadline: Cell<Option<Instant>>,
     slices: OnceCell<Slices>,
-    /// Whether the event loop runs on its fiber now.
-    on_fiber: Cell<bool>,
+    /// Whether the event loop has guests do something that may be suspended.
+    suspending: Cell<bool>,
     /// How many of the embedder's functions are running, each called by a guest that the next one called.
     host_calls: Cell<u32>,
     /// What ends by itself or at a time.
@@ -109,15 +110,21 @@ impl Deadlines {
         self.slices.get().is_some_and(Slices::is_over)
     }
 
+    /// Whether there is a time at which something is to end.
+    #[inline]
+    pub fn any(&self) -> bool {
+        self.deadline.get().is_some() || self.due.next().is_some()
+    }
+
     fn has_passed(&self) -> bool {
         self.deadline.get().is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Runs `f`, which is the event loop on its fiber.
-    pub fn on_fiber<R>(&self, f: impl FnOnce() -> R) -> R {
-        self.on_fiber.set(true);
+    /// Runs `f`, of which the event loop expects that the fiber on which it runs guests is suspended.
+    pub fn suspending<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.suspending.set(true);
         let result = f();
-        self.on_fiber.set(false);
+        self.suspending.set(false);
         result
     }
 
@@ -127,9 +134,9 @@ impl Deadlines {
         self.host_calls.get() > 0
     }
 
-    /// Whether everything between the event loop and here may be suspended.
+    /// Whether everything between the event loop and here may be suspended, if it is on a fiber.
     fn can_suspend(&self) -> bool {
-        self.on_fiber.get() && self.host_calls.get() == 0
+        self.suspending.get() && self.host_calls.get() == 0
     }
 
     /// Has the alarm ring at the deadline or when something is due: at the first of them.
@@ -165,7 +172,7 @@ impl StoreCore {
                 return Err(trap_of(error));
             }
             let slice_is_over = self.deadlines.slice_is_over();
-            if !slice_is_over || !self.deadlines.can_suspend() {
+            if !slice_is_over || !self.deadlines.can_suspend() || !self.vm.on_fiber() {
                 self.deadlines.overrun.set(slice_is_over);
                 self.deadlines.set_alarm();
                 return Ok(());

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use super::{Accessor, Store, enter};
 use crate::error::{Error, Result, TrapReason};
-use crate::runtime::StoreCore;
+use crate::runtime::{Job, StoreCore};
 
 /// Threads that run between two looks at the host's work.
 const THREADS_PER_TURN: u32 = 64;
@@ -99,16 +99,16 @@ fn poll_turns<R>(
         {
             return Poll::Ready(Ok(result));
         }
+        if is_at_rest(core) {
+            return rest(core, waits);
+        }
         match turn(core) {
             Ok(true) if core.deadlines.slice_is_over() => break,
             Ok(true) => {}
-            Ok(false) if core.host_tasks.busy() => return Poll::Pending,
             Ok(false) => {
-                // The goal may have been reached, or wait for something outside of the store.
                 return match goal(cx) {
                     Poll::Ready(result) => Poll::Ready(Ok(result)),
-                    Poll::Pending if waits == Waits::Outside => Poll::Pending,
-                    Poll::Pending => Poll::Ready(Err(core.take_unheard().unwrap_or_else(deadlock))),
+                    Poll::Pending => rest(core, waits),
                 };
             }
             Err(error) => {
@@ -124,45 +124,101 @@ fn poll_turns<R>(
     Poll::Pending
 }
 
-/// Runs what is ready, within a time slice if there are any. Returns whether anything was.
-fn turn(core: &StoreCore) -> Result<bool> {
-    let suspended = core.is_suspended();
-    core.note_dropped();
-    if !suspended {
-        core.check_deadline()?;
-        core.end_overdue();
-        core.clear_away();
-    }
-    // The host's work cannot be suspended: it needs no fiber.
-    let guests_go_on = || {
-        !core.jobs.borrow().is_empty() || core.cancellations.has_unasked() || core.tasks.borrow().has_ready()
-    };
-    match suspended || (core.deadlines.sliced() && guests_go_on()) {
-        true => Ok(core.turn_on_fiber(run_ready)?.unwrap_or(true)),
-        false => Ok(run_ready(core)),
-    }
+/// Whether a turn would do nothing, whatever the time is.
+fn is_at_rest(core: &StoreCore) -> bool {
+    let tasks = core.tasks.borrow();
+    !(tasks.has_ready()
+        || tasks.has_host_notification()
+        || core.is_suspended()
+        || core.host_tasks.any_woken()
+        || core.has_to_clear_away()
+        || !core.jobs.borrow().is_empty()
+        || core.cancellations.has_unasked()
+        || core.cancellations.any_dropped()
+        || core.deadlines.any())
 }
 
-/// What goes wrong here has ended the guest's island, and who waited for it has heard of it.
-fn run_ready(core: &StoreCore) -> bool {
+/// What comes of a poll after which nothing is left to be done, and the goal was not reached.
+fn rest<R>(core: &StoreCore, waits: Waits) -> Poll<Result<R>> {
+    if waits == Waits::Outside || core.host_tasks.busy() {
+        return Poll::Pending;
+    }
+    Poll::Ready(Err(core.take_unheard().unwrap_or_else(deadlock)))
+}
+
+/// Runs what is ready, until the time slice is over if there are any. Returns whether anything was.
+fn turn(core: &StoreCore) -> Result<bool> {
+    core.note_dropped();
+    let sliced = core.take_sliced();
+    let any = sliced.is_some();
+    match sliced {
+        Some(sliced) => {
+            let _ = core.go_on_with(sliced);
+            if ends_slice(core) {
+                return Ok(true);
+            }
+        }
+        None => {
+            if core.deadlines.any() {
+                core.check_deadline()?;
+                core.end_overdue();
+            }
+            core.clear_away();
+        }
+    }
+    Ok(run_ready(core)? || any)
+}
+
+/// What goes wrong in guests has ended their islands, and who waited for them has heard of it.
+fn run_ready(core: &StoreCore) -> Result<bool> {
     let mut any = false;
     loop {
-        let Some(job) = core.jobs.borrow_mut().pop_front() else { break };
+        let Some(on_fibers) = core.jobs.borrow().front().map(Job::is_on_fibers) else { break };
         any = true;
-        job.run(core);
-        core.clear_away_in_loop();
+        let run_job = |core: &StoreCore| {
+            let job = core.jobs.borrow_mut().pop_front();
+            if let Some(job) = job {
+                job.run(core);
+            }
+        };
+        if run(core, on_fibers, run_job)? {
+            return Ok(true);
+        }
     }
-    any |= core.ask_to_cancel();
+    if core.cancellations.has_unasked() {
+        any = true;
+        if run(core, false, StoreCore::ask_to_cancel)? {
+            return Ok(true);
+        }
+    }
     core.turn.begin(THREADS_PER_TURN);
     while core.turn.is_left() {
         let Some(thread) = core.tasks.borrow_mut().next_ready() else { break };
         any = true;
         core.turn.is_of(thread);
-        let _ = core.resume_thread(thread);
-        core.clear_away_in_loop();
+        let ran = run(core, core.is_on_fiber(thread), move |core| drop(core.resume_thread(thread)));
+        if ran.or_else(|error| core.thread_failed(thread, error).map(|()| false))? {
+            return Ok(true);
+        }
     }
+    // The host's work cannot be suspended: it needs no fiber.
     any |= core.serve_host_ends();
-    any | core.host_tasks.poll_woken(core)
+    Ok(any | core.host_tasks.poll_woken(core))
+}
+
+/// Has guests do something within a time slice. Returns whether the end of that has suspended them.
+fn run(core: &StoreCore, on_fibers: bool, f: impl FnOnce(&StoreCore) + Send + 'static) -> Result<bool> {
+    core.in_slice(on_fibers, f)?;
+    Ok(ends_slice(core))
+}
+
+/// Clears away what is left of guests that have ended. Returns whether the end of the time slice has suspended any.
+fn ends_slice(core: &StoreCore) -> bool {
+    if core.has_to_clear_away() && !core.is_suspended() {
+        // If there is no stack for that, it is tried again the next time.
+        let _ = core.in_slice(false, StoreCore::clear_away_now);
+    }
+    core.is_suspended()
 }
 
 fn deadlock() -> Error {
