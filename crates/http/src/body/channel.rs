@@ -20,11 +20,7 @@ use http_body::{Frame, SizeHint};
 const WINDOW: usize = 64 << 10;
 
 /// A body that a guest has made and that nobody sends yet. To drop it is to tell its fate: that it was not sent.
-pub(crate) struct Outgoing {
-    shared: Shared,
-    /// Whether it is sent, or its fate told.
-    is_done: bool,
-}
+pub(crate) struct Outgoing(BodyReceiver);
 
 /// What becomes of a body.
 pub(crate) struct Fate(Shared);
@@ -40,7 +36,7 @@ impl Outgoing {
             chunks: VecDeque::new(),
             kept: 0,
             inflow: None,
-            contents: Contents::Coming,
+            contents: Contents::Unsent,
             trailers: None,
             failed: None,
             length: ContentLength::none(Direction::Response),
@@ -50,36 +46,26 @@ impl Outgoing {
             fate: None,
             guest: None,
         })));
-        (Outgoing { shared: shared.clone(), is_done: false }, Fate(shared))
+        (Outgoing(BodyReceiver { shared: shared.clone(), kept: None }), Fate(shared))
     }
 
     /// Has it sent by whoever reads it. It is to be as long as `length` says.
-    pub fn send(mut self, length: ContentLength) -> (ContentsSender, TrailersSender, BodyReceiver) {
-        self.is_done = true;
-        let shared = &self.shared;
-        shared.lock().length = length;
+    pub fn send(self, length: ContentLength) -> (ContentsSender, TrailersSender, BodyReceiver) {
+        let Outgoing(receiver) = self;
+        receiver.shared.change(|state| {
+            state.contents = Contents::Coming;
+            state.length = length;
+        });
+        let shared = &receiver.shared;
         let contents = ContentsSender { shared: shared.clone(), is_done: false };
-        (contents, TrailersSender(Some(shared.clone())), BodyReceiver { shared: shared.clone(), kept: None })
+        (contents, TrailersSender(Some(shared.clone())), receiver)
     }
 
     /// Tells its fate without having it sent.
-    pub fn tell(mut self, fate: Sent) {
-        self.is_done = true;
-        self.shared.tell(fate);
+    pub fn tell(self, fate: Sent) {
+        let guest = self.0.shared.lock().tell(|| fate);
+        wake(guest);
     }
-}
-
-impl Drop for Outgoing {
-    fn drop(&mut self) {
-        if !self.is_done {
-            self.shared.tell(Err(dropped()));
-        }
-    }
-}
-
-/// What the sender of a message is told that nobody has sent.
-fn dropped() -> ErrorCode {
-    ErrorCode::InternalError(Some("the message was dropped before it was sent".to_owned()))
 }
 
 impl Fate {
@@ -99,6 +85,7 @@ impl Fate {
 #[derive(Clone)]
 struct Shared(Arc<Mutex<State>>);
 
+/// What few bodies have is boxed: every body begins with all of this, and most end soon.
 struct State {
     /// What is read first, if anything is kept: the only chunk, mostly.
     first: Option<Bytes>,
@@ -106,10 +93,10 @@ struct State {
     /// Bytes in both.
     kept: usize,
     /// Contents that the guest passed on unread, behind `chunks`.
-    inflow: Option<Inflow>,
+    inflow: Option<Box<Inflow>>,
     contents: Contents,
     /// The trailers, once they are known.
-    trailers: Option<Option<HeaderMap>>,
+    trailers: Option<Option<Box<HeaderMap>>>,
     failed: Option<ErrorCode>,
     length: ContentLength,
     reader_is_gone: bool,
@@ -123,6 +110,8 @@ struct State {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Contents {
+    /// Nobody has asked for them.
+    Unsent,
     Coming,
     /// Whoever wrote them is done.
     Over,
@@ -131,11 +120,6 @@ enum Contents {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tell(&self, fate: Sent) {
-        let guest = self.lock().tell(|| fate);
-        wake(guest);
     }
 
     /// Changes the state, and wakes the reader.
@@ -252,7 +236,7 @@ impl ContentsSender {
         self.is_done = true;
         self.shared.change(|state| {
             if state.contents == Contents::Coming && !state.reader_is_gone {
-                state.inflow = Some(inflow);
+                state.inflow = Some(Box::new(inflow));
             }
             state.contents = Contents::Over;
         });
@@ -300,9 +284,14 @@ impl Drop for TrailersSender {
 
 fn end(shared: &Shared, ending: Ending) {
     shared.change(|state| match ending {
-        Ok(trailers) => state.trailers = Some(trailers),
+        Ok(trailers) => state.trailers = Some(trailers.map(Box::new)),
         Err(error) => state.fail(error),
     });
+}
+
+/// What the sender of a message is told that nobody has sent.
+fn dropped() -> ErrorCode {
+    ErrorCode::InternalError(Some("the message was dropped before it was sent".to_owned()))
 }
 
 /// The guest that was writing is no more.
@@ -355,7 +344,8 @@ impl BodyReceiver {
         if state.contents == Contents::Coming {
             return SizeHint::default();
         }
-        let mut hint = state.inflow.as_ref().map_or_else(|| SizeHint::with_exact(0), Inflow::size_hint);
+        let inflow = state.inflow.as_ref();
+        let mut hint = inflow.map_or_else(|| SizeHint::with_exact(0), |inflow| inflow.size_hint());
         if let Some(upper) = hint.upper() {
             hint.set_upper(upper.saturating_add(kept));
         }
@@ -418,7 +408,7 @@ impl State {
         match (&self.failed, self.contents, &mut self.trailers) {
             (Some(error), ..) => Poll::Ready(Some(Err(error.clone()))),
             (None, Contents::Over, Some(trailers)) => match trailers.take() {
-                Some(trailers) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                Some(trailers) => Poll::Ready(Some(Ok(Frame::trailers(*trailers)))),
                 None => Poll::Ready(None),
             },
             _ => Poll::Pending,
@@ -434,12 +424,13 @@ impl Drop for BodyReceiver {
         }
         let mut state = self.shared.lock();
         state.reader_is_gone = true;
-        let (failed, is_over) = (state.failed.clone(), state.is_over());
-        let guest = state.tell(|| match failed {
-            Some(error) => Err(error),
-            None if is_over => Ok(()),
+        let fate = match &state.failed {
+            Some(error) => Err(error.clone()),
+            None if state.is_over() => Ok(()),
+            None if state.contents == Contents::Unsent => Err(dropped()),
             None => Err(ErrorCode::ConnectionTerminated),
-        });
+        };
+        let guest = state.tell(|| fate);
         state.forget_chunks();
         let (writer, inflow) = (state.writer.take(), state.inflow.take());
         drop(state);
