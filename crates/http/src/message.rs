@@ -1,11 +1,11 @@
 //! Requests and responses as the host holds them.
 
-use bytes::Bytes;
 use http::header::HOST;
 use http::request::Parts;
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
+use crate::authority::Addressee;
 use crate::body::{Body, ContentLength, Direction};
 use crate::contents::Contents;
 use crate::fields::{FieldBudget, FieldMap, Headers, has_repeated};
@@ -15,7 +15,7 @@ use crate::{ErrorCode, RequestOptions};
 pub struct Request {
     pub(crate) method: Method,
     pub(crate) scheme: Option<Scheme>,
-    pub(crate) authority: Option<Authority>,
+    pub(crate) authority: Option<Addressee>,
     pub(crate) path_with_query: Option<PathAndQuery>,
     pub(crate) headers: Headers,
     pub(crate) options: Option<RequestOptions>,
@@ -39,10 +39,9 @@ impl Request {
         let scheme = uri.scheme.or_else(|| extensions.get().cloned()).unwrap_or(Scheme::HTTP);
         let host = host(&mut headers)?;
         let authority = match (uri.authority, host) {
-            (Some(authority), _) => Some(authority),
+            (Some(authority), _) => Some(Addressee::Parsed(authority)),
             (None, Some(host)) if !host.is_empty() => {
-                let host = Bytes::copy_from_slice(host.as_bytes());
-                Some(Authority::from_maybe_shared(host).map_err(|_| ErrorCode::HttpRequestUriInvalid)?)
+                Some(Addressee::of_header(host).map_err(|_| ErrorCode::HttpRequestUriInvalid)?)
             }
             (None, _) => None,
         };
@@ -64,7 +63,8 @@ impl Request {
     pub(crate) fn uri(&self) -> Result<Uri, ErrorCode> {
         let mut parts = http::uri::Parts::default();
         parts.scheme.clone_from(&self.scheme);
-        parts.authority.clone_from(&self.authority);
+        let authority = self.authority.as_ref().map(Addressee::to_authority).transpose();
+        parts.authority = authority.map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
         parts.path_and_query.clone_from(&self.path_with_query);
         if parts.authority.is_some() {
             parts.scheme.get_or_insert(Scheme::HTTPS);

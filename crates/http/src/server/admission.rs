@@ -5,7 +5,8 @@ use http::uri::{Authority, Uri};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 
 use super::Limits;
-use crate::authority::names_a_host;
+use crate::authority::{is_plain_host, names_a_host};
+use crate::fields::has_repeated;
 
 /// Checks a request's head, and makes its `host` agree with its target.
 ///
@@ -42,12 +43,11 @@ fn admit_length(headers: &HeaderMap, limits: &Limits) -> Result<(), StatusCode> 
 fn admit_host<B>(request: &mut Request<B>) -> Result<(), StatusCode> {
     let bad = StatusCode::BAD_REQUEST;
     let version = request.version();
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
+    let headers = request.headers();
+    if has_repeated(headers) && headers.get_all(HOST).iter().nth(1).is_some() {
         return Err(bad);
     }
-    match (host, request.uri().authority()) {
+    match (headers.get(HOST), request.uri().authority()) {
         (_, Some(authority)) if authority.as_str().contains('@') => Err(bad),
         (None, None) if version < Version::HTTP_11 => Ok(()),
         (None, None) => Err(bad),
@@ -71,7 +71,6 @@ fn agree(host: &HeaderValue, authority: &Authority) -> bool {
 /// Whether a header names a host, perhaps with its port, and nothing else.
 fn is_host(host: &HeaderValue) -> bool {
     let bytes = host.as_bytes();
-    // Nearly all are like this.
     if is_plain_host(bytes) {
         return true;
     }
@@ -87,19 +86,6 @@ fn is_host(host: &HeaderValue) -> bool {
                 .authority()
                 .is_some_and(|authority| !authority.as_str().contains('@') && names_a_host(authority))
     })
-}
-
-/// Whether it is a name of letters, digits, dots and the like, perhaps with a port.
-fn is_plain_host(bytes: &[u8]) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    let end = bytes.iter().position(|byte| !plain(byte)).unwrap_or(bytes.len());
-    let (name, port) = bytes.split_at(end);
-    !name.is_empty() && (port.is_empty() || port.strip_prefix(b":").is_some_and(is_port))
-}
-
-fn is_port(digits: &[u8]) -> bool {
-    let number = || digits.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'));
-    digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) && number() <= u32::from(u16::MAX)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use http::uri::{Authority, PathAndQuery};
 use tombolo::{Error, FutureReader, LinkerInstance, Resource, Result, StoreMut, StreamReader};
 
 use crate::HttpView;
-use crate::authority::names_a_host;
+use crate::authority::{Addressee, names_a_host};
 use crate::body::Sent;
 use crate::contents::{Contents, Trailers};
 use crate::message::Request;
@@ -113,7 +113,7 @@ fn add_target<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> Resul
         |mut store, (this, authority): (This, Option<String>)| -> Answer {
             let request = find(&mut store, &this)?;
             let authority = authority.map(parse_authority).transpose();
-            Ok(authority.map(|authority| request.authority = authority))
+            Ok(authority.map(|authority| request.authority = authority.map(Addressee::Parsed)))
         },
     )?;
     Ok(())
