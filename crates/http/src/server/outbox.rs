@@ -61,37 +61,43 @@ impl Outbox {
 
     /// Sends what waits.
     pub(super) fn send(&self) {
-        let mut posts = self.waiting.take();
+        let mut posts = self.waiting.borrow_mut();
         posts.retain(|post| {
             post.state.set(State::Own);
             !post.bytes.borrow().is_empty()
         });
-        let outcomes = self.write(&posts);
-        for (post, outcome) in posts.iter().zip(outcomes) {
-            let mut bytes = post.bytes.borrow_mut();
-            match outcome {
-                Ok(sent) if sent == bytes.len() => self.give_back(mem::take(&mut *bytes)),
-                // The connection has to see to the rest, or hear of the error.
-                outcome => {
-                    bytes.drain(..outcome.unwrap_or(0));
-                    post.state.set(State::Stuck);
-                    post.activity.wake();
-                }
-            }
-        }
-    }
-
-    /// Writes what waits in each post, as far as there is room, and says how much that was.
-    fn write(&self, posts: &[Rc<Post>]) -> Vec<io::Result<usize>> {
-        let borrowed = posts.iter().map(|post| (post.stream.borrow(), post.bytes.borrow()));
         let mut ring = self.ring.borrow_mut();
         if posts.len() < 2 || !ring.is_there() {
-            return borrowed.map(|(stream, bytes)| stream.try_write(&bytes)).collect();
+            for post in &*posts {
+                let outcome = post.stream.borrow().try_write(&post.bytes.borrow());
+                self.was_sent(post, outcome);
+            }
+        } else {
+            let lent: Vec<_> = posts.iter().map(|post| (post.stream.borrow(), post.bytes.borrow())).collect();
+            let letters: Vec<_> =
+                lent.iter().map(|(stream, bytes)| (stream.as_fd(), bytes.as_slice())).collect();
+            let outcomes = ring.write(&letters);
+            drop(letters);
+            drop(lent);
+            for (post, outcome) in posts.iter().zip(outcomes) {
+                self.was_sent(post, outcome);
+            }
         }
-        let borrowed: Vec<_> = borrowed.collect();
-        let letters: Vec<_> =
-            borrowed.iter().map(|(stream, bytes)| (stream.as_fd(), bytes.as_slice())).collect();
-        ring.write(&letters)
+        posts.clear();
+    }
+
+    /// As much of what waits in a post was written as there was room for.
+    fn was_sent(&self, post: &Post, outcome: io::Result<usize>) {
+        let mut bytes = post.bytes.borrow_mut();
+        match outcome {
+            Ok(sent) if sent == bytes.len() => self.give_back(mem::take(&mut *bytes)),
+            // The connection has to see to the rest, or hear of the error.
+            outcome => {
+                bytes.drain(..outcome.unwrap_or(0));
+                post.state.set(State::Stuck);
+                post.activity.wake();
+            }
+        }
     }
 
     fn queue(&self, post: &Rc<Post>) {

@@ -7,12 +7,17 @@
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::vec::Drain;
 
 use io_uring::{IoUring, opcode, types};
 use rustix::net::SendFlags;
 
 /// A queue of writes that is shared with the system, if it has such a thing and lets us have one.
-pub(super) struct Ring(Option<IoUring>);
+pub(super) struct Ring {
+    queue: Option<IoUring>,
+    /// What came of each write.
+    outcomes: Vec<io::Result<usize>>,
+}
 
 /// What is to be written to a socket.
 type Letter<'a> = (BorrowedFd<'a>, &'a [u8]);
@@ -20,29 +25,31 @@ type Letter<'a> = (BorrowedFd<'a>, &'a [u8]);
 impl Ring {
     /// One for so many writes.
     pub(super) fn new(writes: u32) -> Self {
-        Ring(IoUring::new(writes).ok())
+        Ring { queue: IoUring::new(writes).ok(), outcomes: Vec::new() }
     }
 
     #[cfg(test)]
     pub(super) fn none() -> Self {
-        Ring(None)
+        Ring { queue: None, outcomes: Vec::new() }
     }
 
     pub(super) fn is_there(&self) -> bool {
-        self.0.is_some()
+        self.queue.is_some()
     }
 
     /// Writes to each socket as much as there is room for, and says how much that was. Where there is no room, or the ring
     /// is too small or of no use, that is [`io::ErrorKind::WouldBlock`].
-    pub(super) fn write(&mut self, letters: &[Letter<'_>]) -> Vec<io::Result<usize>> {
-        let mut outcomes: Vec<_> = letters.iter().map(|_| Err(io::ErrorKind::WouldBlock.into())).collect();
-        if let Some(ring) = &mut self.0
-            && write(ring, letters, &mut outcomes).is_err()
+    pub(super) fn write(&mut self, letters: &[Letter<'_>]) -> Drain<'_, io::Result<usize>> {
+        let Ring { queue, outcomes } = self;
+        outcomes.clear();
+        outcomes.resize_with(letters.len(), || Err(io::ErrorKind::WouldBlock.into()));
+        if let Some(ring) = queue
+            && write(ring, letters, outcomes).is_err()
         {
             // With it goes what the system has not seen yet.
-            self.0 = None;
+            *queue = None;
         }
-        outcomes
+        outcomes.drain(..)
     }
 }
 
