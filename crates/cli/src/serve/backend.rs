@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use futures_util::future::Either;
 use http::{Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
@@ -69,7 +68,7 @@ impl Backend {
     }
 
     /// Has an instance answer a request, if there is one that does it at once.
-    fn answer_now(&self, request: Box<Request<Body>>) -> Result<Answer, Step> {
+    fn answer_now(&self, request: Box<Request<Body>>) -> Result<Response<Reply>, Step> {
         let pool = self.pool.borrow().clone();
         let seat = match pool.claim_now() {
             Ok(Some(seat)) => seat,
@@ -85,7 +84,7 @@ impl Backend {
     }
 
     /// Has instances answer a request, or one after the other try to, as long as there is time.
-    async fn answer_in_time(self: Rc<Self>, mut step: Step) -> Answer {
+    async fn answer_in_time(self: Rc<Self>, mut step: Step) -> Response<Reply> {
         let deadline = Instant::now() + self.timeout;
         loop {
             let answered = match step {
@@ -97,7 +96,7 @@ impl Backend {
                             Err(Step::Seated(seat, outcome))
                         }
                         Ok(Err(failure)) => Ok(self.no_instance(&failure)),
-                        Err(_) => Ok(Err(StatusCode::SERVICE_UNAVAILABLE)),
+                        Err(_) => Ok(refusal(StatusCode::SERVICE_UNAVAILABLE)),
                     }
                 }
                 Step::Seated(seat, outcome) => match timeout_at(deadline, outcome).await {
@@ -106,7 +105,7 @@ impl Backend {
                         // Whatever it is that takes so long may hold up others as well.
                         seat.instance().retire();
                         seat.instance().give_back();
-                        Ok(Err(StatusCode::GATEWAY_TIMEOUT))
+                        Ok(refusal(StatusCode::GATEWAY_TIMEOUT))
                     }
                 },
             };
@@ -117,14 +116,11 @@ impl Backend {
         }
     }
 
-    fn no_instance(&self, failure: &Failure) -> Answer {
+    fn no_instance(&self, failure: &Failure) -> Response<Reply> {
         self.complaints.about(failure);
-        Err(StatusCode::INTERNAL_SERVER_ERROR)
+        refusal(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }
-
-/// What a request is answered with: a component's response, or a status of ours.
-type Answer = Result<Response<Reply>, StatusCode>;
 
 /// How far a request has come.
 enum Step {
@@ -133,8 +129,8 @@ enum Step {
     Seated(Seat, Outcomes),
 }
 
-/// The answer that an outcome is, if the component had to do with it.
-fn answer(seat: Seat, outcome: Option<Outcome>) -> Result<Answer, Step> {
+/// The response that an outcome is, if the component had to do with it.
+fn answer(seat: Seat, outcome: Option<Outcome>) -> Result<Response<Reply>, Step> {
     seat.is_answered();
     let answered = match outcome {
         Some(Outcome::Unseen(request)) => return Err(Step::Unseated(request)),
@@ -144,15 +140,15 @@ fn answer(seat: Seat, outcome: Option<Outcome>) -> Result<Answer, Step> {
     };
     Ok(match answered {
         Ok(mut response) => match response.body_mut().gather() {
-            Ok(()) => Ok(response.map(|body| Reply { body, _seat: Some(seat) })),
-            Err(code) => Err(status_of(&code)),
+            Ok(()) => response.map(|body| Reply { body, _seat: Some(seat) }),
+            Err(code) => refusal(status_of(&code)),
         },
-        Err(Error::Response(code)) => Err(status_of(&code)),
+        Err(Error::Response(code)) => refusal(status_of(&code)),
         Err(Error::Runtime(error)) => {
             seat.instance().failed(&error);
-            Err(StatusCode::INTERNAL_SERVER_ERROR)
+            refusal(StatusCode::INTERNAL_SERVER_ERROR)
         }
-        Err(error) => Err(error.status()),
+        Err(error) => refusal(error.status()),
     })
 }
 
@@ -165,18 +161,18 @@ impl Handler for Backend {
         request: Request<RequestBody>,
     ) -> impl Future<Output = Response<Reply>> + use<> {
         match self.answer_now(Box::new(request.map(Body::new))) {
-            Ok(answer) => Either::Left(ready(response(answer))),
-            Err(step) => Either::Right(Box::pin(self.clone().answer_in_time(step).map(response))),
+            Ok(response) => Either::Left(ready(response)),
+            Err(step) => Either::Right(Box::pin(self.clone().answer_in_time(step))),
         }
     }
 }
 
-fn response(answer: Answer) -> Response<Reply> {
-    answer.unwrap_or_else(|status| {
-        let mut response = Response::new(Reply { body: format!("{status}\n").into(), _seat: None });
-        *response.status_mut() = status;
-        response
-    })
+/// A response of ours.
+#[cold]
+fn refusal(status: StatusCode) -> Response<Reply> {
+    let mut response = Response::new(Reply { body: format!("{status}\n").into(), _seat: None });
+    *response.status_mut() = status;
+    response
 }
 
 impl Drop for Backend {

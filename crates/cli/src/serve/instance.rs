@@ -245,10 +245,10 @@ impl Instance {
 
     /// Has the store see what is new: here and now if that is possible, as it saves two changes of tasks.
     fn go_on(&self) {
-        let driver = self.driver.borrow().clone();
-        let Some(driver) = driver else { return };
-        if self.turn(&mut Context::from_waker(&driver)).is_pending() && !self.queue.borrow().is_empty() {
-            driver.wake();
+        let driver = self.driver.borrow();
+        let Some(driver) = &*driver else { return };
+        if self.turn(&mut Context::from_waker(driver)).is_pending() && !self.queue.borrow().is_empty() {
+            driver.wake_by_ref();
         }
     }
 

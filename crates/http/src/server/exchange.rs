@@ -2,11 +2,14 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
@@ -32,13 +35,12 @@ impl<H: Handler> Front<H> {
     /// Has a request answered. The handler gets it here and now: a future that held it would be large, and moved often.
     pub(super) fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<ResponseBody<H::Body>>, Infallible>> + use<H> {
-        let worker = self.worker.clone();
+        let worker = &self.worker;
         let upload = (!request.body().is_end_stream()).then(|| worker.expect_upload());
         let mut exchange = Exchange::begin(self, &request, upload.clone());
         let limits = &worker.config.limits;
-        let mut request = request.map(|body| RequestBody::new(body, limits.body_bytes, upload));
         if let Some(record) = &exchange.record {
             request.extensions_mut().insert(record.id);
         }
@@ -47,27 +49,31 @@ impl<H: Handler> Front<H> {
             request.extensions_mut().insert(Scheme::HTTPS);
         }
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
-        let handled = admit(&mut request, limits).map(|()| worker.handler.handle(request));
-        async move {
-            let mut response = match handled {
-                Err(status) => exchange.refuse(status),
-                Ok(handling) => match handling.await {
-                    response if is_answer(is_head, &response) => {
-                        exchange.answered(response.status());
-                        response.map(|body| ResponseBody::of_handler(body, exchange))
-                    }
-                    _ => {
-                        exchange.failed(&MalformedResponse);
-                        exchange.refuse(StatusCode::INTERNAL_SERVER_ERROR)
-                    }
-                },
-            };
+        let admitted = admit(&mut request, limits);
+        let worker = worker.clone();
+        let last = move |mut response: Response<_>| {
             if worker.is_draining() && version < Version::HTTP_2 {
                 // The connection is not to be used again.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response)
+        };
+        if let Err(status) = admitted {
+            return Either::Left(ready(last(exchange.refuse(status))));
         }
+        let request = request.map(|body| RequestBody::new(body, limits.body_bytes, upload));
+        Either::Right(self.worker.handler.handle(request).map(move |response| {
+            last(match is_answer(is_head, &response) {
+                true => {
+                    exchange.answered(response.status());
+                    response.map(|body| ResponseBody::of_handler(body, exchange))
+                }
+                false => {
+                    exchange.failed(&MalformedResponse);
+                    exchange.refuse(StatusCode::INTERNAL_SERVER_ERROR)
+                }
+            })
+        }))
     }
 }
 
