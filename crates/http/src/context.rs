@@ -1,10 +1,12 @@
 //! What a guest is given of HTTP.
 
+use std::mem;
 use std::sync::Arc;
 
+use http::HeaderMap;
 use tombolo::ResourceTable;
 
-use crate::fields::{FieldBudget, FieldLimits};
+use crate::fields::{FieldBudget, FieldLimits, FieldMap, Headers};
 use crate::outgoing::{DenyAll, SendRequest};
 
 /// What a guest is given of HTTP: who sends its requests, and how much the host holds for it.
@@ -13,18 +15,27 @@ use crate::outgoing::{DenyAll, SendRequest};
 pub struct HttpCtx {
     pub(crate) client: Arc<dyn SendRequest>,
     pub(crate) fields: FieldBudget,
+    /// Empty, with room for the next fields.
+    spare: HeaderMap,
 }
+
+/// For how many fields there may be room in what is kept for others.
+const MOST_SPARE: usize = 64;
 
 impl Clone for HttpCtx {
     fn clone(&self) -> Self {
-        HttpCtx { client: self.client.clone(), fields: self.fields.another() }
+        HttpCtx { client: self.client.clone(), fields: self.fields.another(), spare: HeaderMap::new() }
     }
 }
 
 impl HttpCtx {
     /// A context for guests that serve, and send no requests: these are denied.
     pub fn new() -> Self {
-        HttpCtx { client: Arc::new(DenyAll), fields: FieldBudget::new(FieldLimits::default()) }
+        HttpCtx {
+            client: Arc::new(DenyAll),
+            fields: FieldBudget::new(FieldLimits::default()),
+            spare: HeaderMap::new(),
+        }
     }
 
     /// Has `client` send the guest's requests.
@@ -39,6 +50,21 @@ impl HttpCtx {
     pub fn field_limits(mut self, limits: FieldLimits) -> Self {
         self.fields = FieldBudget::new(limits);
         self
+    }
+
+    /// Makes fields, of which there are none yet.
+    pub(crate) fn new_fields(&mut self) -> FieldMap {
+        FieldMap::empty(mem::take(&mut self.spare), &self.fields)
+    }
+
+    /// Lets go of fields. Their room is used for others.
+    pub(crate) fn drop_fields(&mut self, fields: Headers) {
+        if let Some(mut map) = fields.into_own()
+            && map.capacity() <= MOST_SPARE
+        {
+            map.clear();
+            self.spare = map;
+        }
     }
 }
 

@@ -67,7 +67,9 @@ type This = Resource<Fields>;
 
 pub(super) fn add<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
     types.resource::<Fields>("fields", |mut store, fields| {
-        take(store.data_mut().http().table, fields).map(drop)
+        let http = store.data_mut().http();
+        http.ctx.drop_fields(take(http.table, fields)?.into_inner());
+        Ok(())
     })?;
     add_making(types)?;
     add_reading(types)?;
@@ -77,13 +79,13 @@ pub(super) fn add<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> R
 fn add_making<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
     types.func("[constructor]fields", |mut store, ()| {
         let http = store.data_mut().http();
-        push(http.table, Fields::mutable(FieldMap::new(&http.ctx.fields)))
+        push(http.table, Fields::mutable(http.ctx.new_fields()))
     })?;
     types.func(
         "[static]fields.from-list",
         |mut store, (entries,): (Vec<(String, Vec<u8>)>,)| -> Answer<This> {
             let http = store.data_mut().http();
-            let mut map = FieldMap::new(&http.ctx.fields);
+            let mut map = http.ctx.new_fields();
             match entries.into_iter().try_for_each(|(name, value)| map.append(&name, value)) {
                 Ok(()) => push(http.table, Fields::mutable(map)).map(Ok),
                 Err(error) => Ok(Err(error.into())),

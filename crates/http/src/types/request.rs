@@ -22,15 +22,19 @@ const LONGEST: usize = u16::MAX as usize - 1;
 
 pub(super) fn add<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
     types.resource::<Request>("request", |mut store, request| {
-        let request = take(store.data_mut().http().table, request)?;
-        request.contents.drop(store)
+        let http = store.data_mut().http();
+        let Request { headers, contents, .. } = *take(http.table, request)?;
+        http.ctx.drop_fields(headers);
+        contents.drop(store)
     })?;
     types.func("[static]request.new", new)?;
     types.func(
         "[static]request.consume-body",
         |mut store, (this, handled): (This, FutureReader<Sent>)| {
-            let request = take(store.data_mut().http().table, this)?;
-            request.contents.consume(store, handled)
+            let http = store.data_mut().http();
+            let Request { headers, contents, .. } = *take(http.table, this)?;
+            http.ctx.drop_fields(headers);
+            contents.consume(store, handled)
         },
     )?;
     types.func("[method]request.get-headers", |mut store, (this,): (This,)| {

@@ -14,8 +14,10 @@ type This = Resource<Response>;
 
 pub(super) fn add<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
     types.resource::<Response>("response", |mut store, response| {
-        let response = take(store.data_mut().http().table, response)?;
-        response.contents.drop(store)
+        let http = store.data_mut().http();
+        let Response { headers, contents, .. } = *take(http.table, response)?;
+        http.ctx.drop_fields(headers);
+        contents.drop(store)
     })?;
     types.func(
         "[static]response.new",
@@ -34,8 +36,10 @@ pub(super) fn add<T: HttpView + 'static>(types: &mut LinkerInstance<'_, T>) -> R
     types.func(
         "[static]response.consume-body",
         |mut store, (this, handled): (This, FutureReader<Sent>)| {
-            let response = take(store.data_mut().http().table, this)?;
-            response.contents.consume(store, handled)
+            let http = store.data_mut().http();
+            let Response { headers, contents, .. } = *take(http.table, this)?;
+            http.ctx.drop_fields(headers);
+            contents.consume(store, handled)
         },
     )?;
     types.func("[method]response.get-status-code", |mut store, (this,): (This,)| {
