@@ -54,9 +54,8 @@
 //!
 //! // canon lower in A, canon lift with a callback in B.
 //! let subtask = store.new_subtask(a, ())?;
-//! let task = store.new_task(b, true, true, "greet")?;
-//! let thread = store.new_thread(task, "greet's callback")?;
-//! assert_eq!(store.enter_implicit_thread(task, thread)?, Enter::Entered);
+//! let (task, thread, enter) = store.begin_task(b, true, true, "greet", "greet's callback")?;
+//! assert_eq!(enter, Enter::Entered);
 //! store.task_start(task)?;
 //! store.subtask_started(subtask)?;
 //!

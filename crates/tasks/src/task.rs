@@ -19,7 +19,6 @@ pub(crate) struct Task<E: Embedder> {
     pub(crate) data: E::Task,
     pub(crate) inst: InstanceId,
     pub(crate) state: TaskState,
-    pub(crate) async_typed: bool,
     pub(crate) needs_exclusive: bool,
     pub(crate) num_borrows: u32,
     pub(crate) implicit_thread: Option<ThreadId>,
@@ -49,7 +48,7 @@ impl TaskState {
     }
 }
 
-/// Whether an implicit thread got in: see [`Store::enter_implicit_thread`].
+/// Whether an implicit thread got in: see [`Store::begin_task`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enter {
     /// It has entered, and holds the exclusive lock if it needs it.
@@ -89,7 +88,8 @@ pub enum CancelOutcome {
 }
 
 impl<E: Embedder> Store<E> {
-    /// Adds a task (`Task.__init__`).
+    /// Adds a task with its implicit thread, which starts unless backpressure holds it up (`Task.__init__`,
+    /// `Task.enter_implicit_thread`).
     ///
     /// `async_typed` says whether the function's type is async, and `needs_exclusive` whether it is then lifted
     /// synchronously or with a callback (`Task.needs_exclusive`).
@@ -98,44 +98,60 @@ impl<E: Embedder> Store<E> {
     ///
     /// Traps when the instance holds too much.
     #[inline]
-    pub fn new_task(
+    pub fn begin_task(
         &mut self,
         inst: InstanceId,
         async_typed: bool,
         needs_exclusive: bool,
         data: E::Task,
-    ) -> Result<TaskId, Trap> {
-        self.add_task(inst, async_typed, needs_exclusive, TaskState::Initial, data)
+        thread: E::Thread,
+    ) -> Result<(TaskId, ThreadId, Enter), Trap> {
+        let needs_exclusive = async_typed && needs_exclusive;
+        let instance = self.instances.get(inst)?;
+        let held_up =
+            async_typed && (instance.has_backpressure(needs_exclusive) || instance.num_waiting_to_enter > 0);
+        let task = Task::new(inst, TaskState::Initial, needs_exclusive, data);
+        let (task, thread) = self.add_task(task, thread, !held_up)?;
+        if held_up {
+            self.wait_to_enter(inst, thread, needs_exclusive)?;
+            return Ok((task, thread, Enter::MustWait));
+        }
+        Ok((task, thread, Enter::Entered))
     }
 
+    /// Adds a task with its implicit thread, which enters or is about to wait.
     #[inline]
     fn add_task(
         &mut self,
-        inst: InstanceId,
-        async_typed: bool,
-        needs_exclusive: bool,
-        state: TaskState,
-        data: E::Task,
-    ) -> Result<TaskId, Trap> {
+        mut task: Task<E>,
+        thread: E::Thread,
+        enters: bool,
+    ) -> Result<(TaskId, ThreadId), Trap> {
+        let (inst, needs_exclusive) = (task.inst, task.needs_exclusive);
         let instance = self.instances.get_mut(inst)?;
-        let position = u32::try_from(instance.tasks.len()).map_err(|_| Trap::StoreFull(Entity::Task))?;
-        if position >= instance.limits.tasks {
+        task.position = u32::try_from(instance.tasks.len()).map_err(|_| Trap::StoreFull(Entity::Task))?;
+        if task.position >= instance.limits.tasks {
             return Err(Trap::TaskLimit(instance.limits.tasks));
         }
-        instance.charge(Cost::<E>::TASK)?;
-        let task = self.tasks.insert(Task {
-            data,
-            inst,
-            state,
-            async_typed,
-            needs_exclusive: async_typed && needs_exclusive,
-            num_borrows: 0,
-            implicit_thread: None,
-            threads: SmallVec::new(),
-            position,
-        })?;
-        instance.tasks.push(task);
-        Ok(task)
+        instance.charge(Cost::<E>::TASK.saturating_add(Cost::<E>::THREAD))?;
+        let id = self.tasks.insert(task)?;
+        instance.tasks.push(id);
+        let thread = self.threads.insert(Thread::new(id, inst, ThreadState::Running, 0, thread))?;
+        let task = self.tasks.get_mut(id)?;
+        task.implicit_thread = Some(thread);
+        task.threads.push(thread);
+        if enters {
+            let Some(index) = instance.threads.add(thread) else {
+                let limit = instance.threads.limit();
+                self.end_thread(thread)?;
+                return Err(Trap::ThreadLimit(limit));
+            };
+            self.threads.get_mut(thread)?.index = index;
+            if needs_exclusive {
+                instance.set_exclusive(Some(thread));
+            }
+        }
+        Ok((id, thread))
     }
 
     /// Adds a task of a function that is not `async`, whose thread has entered and started: all that comes before a
@@ -172,14 +188,8 @@ impl<E: Embedder> Store<E> {
         if needs_exclusive && self.instances.get(inst)?.exclusive_thread.is_some() {
             return Err(Trap::Misuse("the exclusive lock is taken"));
         }
-        let task = self.add_task(inst, async_typed, needs_exclusive, TaskState::Started, data)?;
-        let thread = self.add_thread(task, inst, ThreadState::Running, thread)?;
-        self.tasks.get_mut(task)?.implicit_thread = Some(thread);
-        self.register_thread(thread)?;
-        if needs_exclusive {
-            self.instances.get_mut(inst)?.set_exclusive(Some(thread));
-        }
-        Ok((task, thread))
+        let task = Task::new(inst, TaskState::Started, needs_exclusive, data);
+        self.add_task(task, thread, true)
     }
 
     /// Releases the exclusive lock that a call had whose thread nobody asked for, and offers it to the next: see
@@ -198,46 +208,25 @@ impl<E: Embedder> Store<E> {
         Ok(())
     }
 
-    /// Starts a task's implicit thread, unless backpressure holds it up (`Task.enter_implicit_thread`).
-    ///
-    /// # Errors
-    ///
-    /// Traps when the instance has too many threads.
-    pub fn enter_implicit_thread(&mut self, id: TaskId, thread: ThreadId) -> Result<Enter, Trap> {
-        let task = self.tasks.get_mut(id)?;
-        let thread_state = self.threads.get_mut(thread)?;
-        if task.state != TaskState::Initial
-            || task.implicit_thread.is_some()
-            || thread_state.task != id
-            || thread_state.state == ThreadState::Waiting
-            || thread_state.index != 0
-        {
-            return Err(Trap::Misuse("a task's implicit thread enters once"));
+    /// Lets a task's implicit thread wait that backpressure holds up.
+    #[cold]
+    fn wait_to_enter(
+        &mut self,
+        inst: InstanceId,
+        thread: ThreadId,
+        needs_exclusive: bool,
+    ) -> Result<(), Trap> {
+        let instance = self.instances.get_mut(inst)?;
+        // At most one per task, so it does not saturate.
+        instance.num_waiting_to_enter = instance.num_waiting_to_enter.saturating_add(1);
+        instance.update_door();
+        let links = &mut WaitLinks(&mut self.threads);
+        if needs_exclusive {
+            instance.entering_exclusive.push_back(links, thread);
+        } else {
+            instance.entering.push_back(links, thread);
         }
-        task.implicit_thread = Some(thread);
-        thread_state.state = ThreadState::Running;
-        if task.async_typed {
-            let (inst, needs_exclusive) = (task.inst, task.needs_exclusive);
-            let instance = self.instances.get_mut(inst)?;
-            if instance.has_backpressure(needs_exclusive) || instance.num_waiting_to_enter > 0 {
-                // At most one per task, so it does not saturate.
-                instance.num_waiting_to_enter = instance.num_waiting_to_enter.saturating_add(1);
-                instance.update_door();
-                let links = &mut WaitLinks(&mut self.threads);
-                if needs_exclusive {
-                    instance.entering_exclusive.push_back(links, thread);
-                } else {
-                    instance.entering.push_back(links, thread);
-                }
-                self.wait(thread, Wait::Enter)?;
-                return Ok(Enter::MustWait);
-            }
-            if needs_exclusive {
-                instance.set_exclusive(Some(thread));
-            }
-        }
-        self.register_thread(thread)?;
-        Ok(Enter::Entered)
+        self.wait(thread, Wait::Enter)
     }
 
     /// Continues entering after the wait (the second half of `Task.enter_implicit_thread`).
@@ -270,36 +259,37 @@ impl<E: Embedder> Store<E> {
         Ok(Entering::Entered)
     }
 
-    /// Starts the task: the runtime now lifts the arguments (`Task.start`).
+    /// Starts the task: the runtime now lifts the arguments (`Task.start`). Returns the embedder's data of it.
     ///
     /// # Errors
     ///
     /// [`Trap::Misuse`] when it was started before.
     #[inline]
-    pub fn task_start(&mut self, task: TaskId) -> Result<(), Trap> {
+    pub fn task_start(&mut self, task: TaskId) -> Result<&mut E::Task, Trap> {
         let task = self.tasks.get_mut(task)?;
         if task.state != TaskState::Initial {
             return Err(Trap::Misuse("a task starts once"));
         }
         task.state = TaskState::Started;
-        Ok(())
+        Ok(&mut task.data)
     }
 
     /// Resolves the task with a result (`Task.return_`); the runtime has lifted the values, and hands them to
-    /// the caller when this succeeds.
+    /// the caller when this succeeds. Returns the embedder's data of the task.
     ///
     /// # Errors
     ///
     /// Traps when the task has resolved, or borrowed handles remain.
     #[inline]
-    pub fn task_return(&mut self, task: TaskId) -> Result<(), Trap> {
+    pub fn task_return(&mut self, task: TaskId) -> Result<&mut E::Task, Trap> {
         let task = self.tasks.get_mut(task)?;
         match task.state {
             TaskState::Resolved => return Err(Trap::AlreadyResolved),
             TaskState::Initial => return Err(Trap::Misuse("a task returns after it has started")),
             _ => {}
         }
-        task.resolve()
+        task.resolve()?;
+        Ok(&mut task.data)
     }
 
     /// Resolves the task without a result (`Task.cancel`).
@@ -402,10 +392,12 @@ impl<E: Embedder> Store<E> {
     /// Traps when it is the last thread and the task has not resolved.
     #[inline]
     pub fn exit_implicit_thread(&mut self, id: TaskId, thread: ThreadId) -> Result<ThreadExit<E>, Trap> {
-        if self.tasks.get(id)?.implicit_thread != Some(thread) {
+        let task = self.tasks.get(id)?;
+        if task.implicit_thread != Some(thread) {
             return Err(Trap::Misuse("this is not the task's implicit thread"));
         }
-        self.unregister_thread(thread)
+        task.check_exit()?;
+        self.end_thread(thread)
     }
 
     /// Ends a thread (`Task.unregister_thread`). It is gone, and with its last thread the task.
@@ -414,10 +406,7 @@ impl<E: Embedder> Store<E> {
     ///
     /// Traps when it is the last thread and the task has not resolved.
     pub fn unregister_thread(&mut self, thread: ThreadId) -> Result<ThreadExit<E>, Trap> {
-        let task = self.tasks.get(self.threads.get(thread)?.task)?;
-        if task.threads.len() == 1 && task.state != TaskState::Resolved {
-            return Err(Trap::NeverReturned);
-        }
+        self.tasks.get(self.threads.get(thread)?.task)?.check_exit()?;
         self.end_thread(thread)
     }
 
@@ -427,6 +416,9 @@ impl<E: Embedder> Store<E> {
         // Taken apart at once: what is not needed is not moved.
         let Thread { data, task: of, position, .. } = self.threads.remove(id)?;
         let task = self.tasks.get_mut(of)?;
+        if task.threads.len() == 1 {
+            return Ok(ThreadExit { thread: data, task: Some(self.remove_task(of)?) });
+        }
         if task.implicit_thread == Some(id) {
             task.implicit_thread = None;
         }
@@ -436,9 +428,7 @@ impl<E: Embedder> Store<E> {
         if let Some(moved) = task.threads.get(position as usize) {
             self.threads.get_mut(*moved)?.position = position;
         }
-        let last = task.threads.is_empty();
-        let task = if last { Some(self.remove_task(of)?) } else { None };
-        Ok(ThreadExit { thread: data, task })
+        Ok(ThreadExit { thread: data, task: None })
     }
 
     #[inline]
@@ -520,6 +510,30 @@ impl<E: Embedder> Store<E> {
 }
 
 impl<E: Embedder> Task<E> {
+    /// One without threads, which has no place yet.
+    #[inline(always)]
+    fn new(inst: InstanceId, state: TaskState, needs_exclusive: bool, data: E::Task) -> Self {
+        Task {
+            data,
+            inst,
+            state,
+            needs_exclusive,
+            num_borrows: 0,
+            implicit_thread: None,
+            threads: SmallVec::new(),
+            position: 0,
+        }
+    }
+
+    /// Traps when the last thread exits and the task has not resolved.
+    #[inline]
+    fn check_exit(&self) -> Result<(), Trap> {
+        match self.threads.len() == 1 && self.state != TaskState::Resolved {
+            true => Err(Trap::NeverReturned),
+            false => Ok(()),
+        }
+    }
+
     #[inline]
     fn resolve(&mut self) -> Result<(), Trap> {
         if self.num_borrows > 0 {

@@ -40,6 +40,34 @@ pub(crate) struct Thread<E: Embedder> {
     pub(crate) instance_link: Link<ThreadId>,
 }
 
+impl<E: Embedder> Thread<E> {
+    /// One without an index, which has this position among its task's.
+    #[inline(always)]
+    pub(crate) fn new(
+        task: TaskId,
+        inst: InstanceId,
+        state: ThreadState,
+        position: u32,
+        data: E::Thread,
+    ) -> Self {
+        Thread {
+            data,
+            task,
+            inst,
+            index: 0,
+            state,
+            wait: Wait::Nothing,
+            sched: Sched::Unqueued,
+            promoted: false,
+            position,
+            storage: [0; 2],
+            wait_link: Link::new(),
+            ready_link: Link::new(),
+            instance_link: Link::new(),
+        }
+    }
+}
+
 /// What a thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThreadState {
@@ -93,43 +121,13 @@ pub enum WaitFor {
 }
 
 impl<E: Embedder> Store<E> {
-    /// Adds a thread to a task, in the suspended state. It has no index until it enters or is registered.
-    ///
-    /// # Errors
-    ///
-    /// Traps when the instance holds too much.
-    #[inline]
-    pub fn new_thread(&mut self, task: TaskId, data: E::Thread) -> Result<ThreadId, Trap> {
-        let inst = self.tasks.get(task)?.inst;
-        self.add_thread(task, inst, ThreadState::Suspended, data)
-    }
-
-    #[inline]
-    pub(crate) fn add_thread(
-        &mut self,
-        of: TaskId,
-        inst: InstanceId,
-        state: ThreadState,
-        data: E::Thread,
-    ) -> Result<ThreadId, Trap> {
+    /// Adds a thread to a task, in the suspended state. It has no index until it is registered.
+    pub(crate) fn new_thread(&mut self, of: TaskId, data: E::Thread) -> Result<ThreadId, Trap> {
         let task = self.tasks.get_mut(of)?;
+        let inst = task.inst;
         let position = u32::try_from(task.threads.len()).map_err(|_| Trap::StoreFull(Entity::Thread))?;
         self.instances.get_mut(inst)?.charge(Cost::<E>::THREAD)?;
-        let thread = self.threads.insert(Thread {
-            data,
-            task: of,
-            inst,
-            index: 0,
-            state,
-            wait: Wait::Nothing,
-            sched: Sched::Unqueued,
-            promoted: false,
-            position,
-            storage: [0; 2],
-            wait_link: Link::new(),
-            ready_link: Link::new(),
-            instance_link: Link::new(),
-        })?;
+        let thread = self.threads.insert(Thread::new(of, inst, ThreadState::Suspended, position, data))?;
         task.threads.push(thread);
         Ok(thread)
     }

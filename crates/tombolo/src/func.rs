@@ -163,7 +163,7 @@ impl Func {
         call: HostCallOf<A, impl Then<A::Result>>,
     ) -> Result<TaskId> {
         let func = self.lifted(core)?;
-        core.begin_call(func, Box::new(call)).map_err(|error| error.called(&self.name))
+        core.begin_call(func.clone(), Box::new(call)).map_err(|error| error.called(&self.name))
     }
 
     /// Starts a call that an event loop drives, and that is cancelled when what comes with its result is dropped. If guests

@@ -92,8 +92,11 @@ fn tables_are_limited() {
     let (task, _) = store.call(inst, STACKFUL);
     assert_eq!(store.thread_new(task, "other"), Err(Trap::ThreadLimit(1)));
     assert_eq!(store.census().threads, 1);
-    store.new_task(inst, true, false, "task").unwrap();
-    assert_eq!(store.new_task(inst, true, false, "task"), Err(Trap::TaskLimit(2)));
+    assert_eq!(store.begin_task(inst, true, false, "task", "thread"), Err(Trap::ThreadLimit(1)));
+    assert_eq!(store.census().tasks, 1);
+    store.backpressure_inc(inst).unwrap();
+    store.begin_task(inst, true, false, "task", "thread").unwrap();
+    assert_eq!(store.begin_task(inst, true, false, "task", "thread"), Err(Trap::TaskLimit(2)));
     store.check_invariants();
 }
 

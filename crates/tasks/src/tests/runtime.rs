@@ -208,12 +208,12 @@ impl World {
             None => None,
         };
         let exclusive = matches!(lift, Lift::AsyncTyped | Lift::Callback);
-        let task = self.store.new_task(inst, lift != Lift::Sync, exclusive, number)?;
-        self.calls.push(Call { caller, is_async, lift, inst, task, param, cancelled: false });
         let guest = Guest { number: self.threads, call: Some(number), next: Next::Enter };
         self.threads += 1;
-        let thread = self.store.new_thread(task, guest)?;
-        match self.store.enter_implicit_thread(task, thread)? {
+        let (task, thread, enter) =
+            self.store.begin_task(inst, lift != Lift::Sync, exclusive, number, guest)?;
+        self.calls.push(Call { caller, is_async, lift, inst, task, param, cancelled: false });
+        match enter {
             Enter::Entered => {
                 self.stack.push((thread, Cause::Lift(number)));
                 self.start(thread, number)

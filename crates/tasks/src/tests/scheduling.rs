@@ -49,9 +49,8 @@ fn a_sync_typed_call_ignores_backpressure() {
     let (mut store, a, _) = store();
     store.call(a, CALLBACK);
     store.backpressure_inc(a).unwrap();
-    let task = store.new_task(a, false, true, "task").unwrap();
-    let thread = store.new_thread(task, "thread").unwrap();
-    assert_eq!(store.enter_implicit_thread(task, thread), Ok(Enter::Entered));
+    let (task, thread, enter) = store.begin_task(a, false, true, "task", "thread").unwrap();
+    assert_eq!(enter, Enter::Entered);
     store.task_start(task).unwrap();
     store.finish(task, thread);
 }
@@ -227,16 +226,13 @@ fn ten_thousand_waiting_threads_are_not_scanned() {
     let (_, lock_holder) = store.call(a, CALLBACK);
     let mut subtasks = Vec::new();
     for n in 0..10_000 {
-        let task = store.new_task(a, true, n % 4 == 1, "task").unwrap();
-        let thread = store.new_thread(task, "thread").unwrap();
         if n % 4 == 1 {
             // Waits to enter: the lock is taken.
-            assert_eq!(store.enter_implicit_thread(task, thread), Ok(Enter::MustWait));
+            let (.., enter) = store.begin_task(a, true, true, "task", "thread").unwrap();
+            assert_eq!(enter, Enter::MustWait);
             continue;
         }
-        store.task_start(task).unwrap();
-        store.resume(thread).unwrap();
-        store.register_thread(thread).unwrap();
+        let (_, thread) = store.begin_entered(a, true, false, "task", "thread").unwrap();
         match n % 4 {
             0 => store.start_waiting(thread, WaitFor::Set(set)).unwrap(),
             2 => store.start_waiting(thread, WaitFor::CallbackYield).unwrap(),

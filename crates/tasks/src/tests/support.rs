@@ -91,9 +91,7 @@ impl TestStore {
     }
 
     pub(super) fn try_call(&mut self, inst: InstanceId, exclusive: bool) -> (TaskId, ThreadId, Enter) {
-        let task = self.new_task(inst, true, exclusive, "task").unwrap();
-        let thread = self.new_thread(task, "thread").unwrap();
-        let enter = self.enter_implicit_thread(task, thread).unwrap();
+        let (task, thread, enter) = self.begin_task(inst, true, exclusive, "task", "thread").unwrap();
         if enter == Enter::Entered {
             self.task_start(task).unwrap();
         }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
 use tombolo_tasks::{
     CallbackCode, CallbackStep, Enter, Event, InstanceId, Lenders, Store, SubtaskState, TaskId, TaskState,
     ThreadExit, ThreadId, Trap,
@@ -29,12 +28,9 @@ pub(crate) trait HostCaller: Send {
     fn fail(&mut self, core: &StoreCore, error: Error);
 }
 
-/// Values of a core call; parameters and results share the slots.
-type Slots = SmallVec<[RawVal; 4]>;
-
 impl StoreCore {
     /// Begins a call of the host's.
-    pub fn begin_call(&self, func: &Arc<LiftedFunc>, call: Box<dyn HostCaller>) -> Result<TaskId> {
+    pub fn begin_call(&self, func: Arc<LiftedFunc>, call: Box<dyn HostCaller>) -> Result<TaskId> {
         self.check_running()?;
         func.guest.check_alive()?;
         let _held = self.hold_stack()?;
@@ -42,30 +38,29 @@ impl StoreCore {
     }
 
     /// Calls a lifted function on behalf of the host or of a subtask, and returns once it has resolved or blocks.
-    pub fn call_guest(&self, func: &Arc<LiftedFunc>, caller: Caller) -> Result<TaskId> {
-        let sync = !func.sig.is_async;
+    pub fn call_guest(&self, func: Arc<LiftedFunc>, caller: Caller) -> Result<TaskId> {
+        let (instance, is_async) = (func.guest.instance, func.sig.is_async);
         let needs_exclusive = !func.is_async || func.callback.is_some();
-        let (task, thread, entered) = {
+        let blocks = func.blocks(self);
+        let (task, thread) = {
             let mut tasks = self.tasks.borrow_mut();
             let data = TaskData { func: Some(func.clone()), caller };
-            let task = tasks.new_task(func.guest.instance, func.sig.is_async, needs_exclusive, data)?;
-            let thread = tasks.new_thread(task, ThreadData::OnStack)?;
-            let entered = tasks.enter_implicit_thread(task, thread)?;
-            if entered == Enter::MustWait {
+            let stack = if blocks { ThreadData::OnFiber } else { ThreadData::OnStack };
+            let (task, thread, enter) = tasks.begin_task(instance, is_async, needs_exclusive, data, stack)?;
+            if enter == Enter::MustWait {
                 *tasks.thread_mut(thread)? = ThreadData::Entering;
+                return Ok(task);
             }
-            (task, thread, entered)
+            (task, thread)
         };
-        if entered == Enter::Entered {
-            if func.blocks(self) {
-                self.begin_thread(thread, Work::Begin)?;
-            } else {
-                let done = self.with_thread(thread, || self.run_callee(thread));
-                done.or_else(|error| self.thread_failed(thread, error))?;
-            }
+        if blocks {
+            self.begin_thread(thread, instance, Work::Begin(task, func))?;
+        } else {
+            let done = self.with_thread(thread, instance, || self.run_callee(task, thread, &func));
+            done.or_else(|error| self.thread_failed(thread, error))?;
         }
-        if sync {
-            self.finish_sync(task, func.guest.instance)?;
+        if !is_async {
+            self.finish_sync(task, instance)?;
         }
         Ok(task)
     }
@@ -111,10 +106,11 @@ impl StoreCore {
                 self.translate_params(lowered, func, args, scope, activation.into()).map_err(at_fault)?;
             self.call_core(func, &args)
         })?;
-        let result =
-            self.translate_result(lowered, func, &flat, lowered.out_pointer(args)).map_err(at_fault)?;
+        let result = self
+            .translate_result(lowered, func, flat.as_slice(), lowered.out_pointer(args))
+            .map_err(at_fault)?;
         self.activation_returned(activation)?;
-        self.activate(activation, || self.post_return(func, &flat))?;
+        self.activate(activation, || self.post_return(func, flat))?;
         self.activation_done(activation)?;
         Ok(result)
     }
@@ -130,8 +126,8 @@ impl StoreCore {
         if blocks {
             let _held = self.hold_stack()?;
             let data = TaskData { func: None, caller: Caller::Nobody };
-            let (task, thread) = self.tasks.borrow_mut().begin_sync(instance, data, ThreadData::OnStack)?;
-            self.begin_thread(thread, Work::Task(Box::new(code)))?;
+            let (task, thread) = self.tasks.borrow_mut().begin_sync(instance, data, ThreadData::OnFiber)?;
+            self.begin_thread(thread, instance, Work::Task(Box::new(code)))?;
             return self.finish_sync(task, instance);
         }
         self.run_on_stack(instance, || self.run_code(&code))
@@ -176,18 +172,16 @@ impl StoreCore {
     }
 
     /// The body of a task's implicit thread: starts it, calls the core function, and follows its callback.
-    pub(super) fn run_callee(&self, thread: ThreadId) -> Result<()> {
-        let (task, _) = self.tasks.borrow().thread_scope(thread)?;
-        let func = func_of(&self.tasks.borrow(), task)?;
-        let Some(args) = self.start_task(task, &func)? else { return Ok(()) };
-        let flat = self.call_core(&func, &args)?;
+    pub(super) fn run_callee(&self, task: TaskId, thread: ThreadId, func: &LiftedFunc) -> Result<()> {
+        let Some(args) = self.start_task(task, func)? else { return Ok(()) };
+        let flat = self.call_core(func, &args)?;
         if !func.is_async {
-            self.resolve_task(task, &func, &flat)?;
-            self.post_return(&func, &flat)?;
+            self.resolve_task(task, func, flat.as_slice())?;
+            self.post_return(func, flat)?;
             return self.exit(task, thread);
         }
-        match (&func.callback, flat.first()) {
-            (Some(_), Some(packed)) => self.follow_callback(task, thread, &func, *packed as u32),
+        match (&func.callback, flat) {
+            (Some(_), Some(packed)) => self.follow_callback(task, thread, func, packed as u32),
             _ => self.exit(task, thread),
         }
     }
@@ -212,9 +206,12 @@ impl StoreCore {
         mut packed: u32,
     ) -> Result<()> {
         loop {
-            // What the event loop would do next can be done right here.
             let code = CallbackCode::unpack(packed)?;
-            let goes_on = code != CallbackCode::Exit && self.turn.goes_on(thread);
+            if code == CallbackCode::Exit {
+                return self.exit(task, thread);
+            }
+            // What the event loop would do next can be done right here.
+            let goes_on = self.turn.goes_on(thread);
             let event = {
                 let mut tasks = self.tasks.borrow_mut();
                 let at_once = match goes_on {
@@ -222,12 +219,12 @@ impl StoreCore {
                     false => None,
                 };
                 match at_once {
-                    Some(event) => Some(event),
+                    Some(event) => event,
                     None => match tasks.callback_returned(thread, packed)? {
-                        CallbackStep::Exit => None,
-                        CallbackStep::Call(event) => Some(event),
+                        CallbackStep::Exit => return self.exit(task, thread),
+                        CallbackStep::Call(event) => event,
                         CallbackStep::Wait if goes_on && tasks.resume_if_next(thread) => {
-                            Some(tasks.take_callback_event(thread)?)
+                            tasks.take_callback_event(thread)?
                         }
                         CallbackStep::Wait => {
                             *tasks.thread_mut(thread)? = ThreadData::Callback;
@@ -236,10 +233,7 @@ impl StoreCore {
                     },
                 }
             };
-            match event {
-                Some(event) => packed = self.call_callback(func, event)?,
-                None => return self.exit(task, thread),
-            }
+            packed = self.call_callback(func, event)?;
         }
     }
 
@@ -261,8 +255,7 @@ impl StoreCore {
     /// `Task.start`: the arguments as the callee's core function takes them; `None` if it does not start, because its
     /// caller is gone or was at fault.
     fn start_task(&self, task: TaskId, func: &LiftedFunc) -> Result<Option<FlatValues>> {
-        let caller = self.take_caller(task)?;
-        self.tasks.borrow_mut().task_start(task)?;
+        let caller = self.tasks.borrow_mut().task_start(task)?.take_caller();
         let (caller, args) = match caller {
             Caller::Nobody => (Caller::Nobody, FlatValues::new()),
             Caller::Host(mut host) => match host.start(self, func, task) {
@@ -315,8 +308,7 @@ impl StoreCore {
 
     /// `Task.return_` with the flat results of the callee.
     pub(super) fn resolve_task(&self, task: TaskId, func: &LiftedFunc, flat: &[u64]) -> Result<()> {
-        let caller = self.take_caller(task)?;
-        self.tasks.borrow_mut().task_return(task)?;
+        let caller = self.tasks.borrow_mut().task_return(task)?.take_caller();
         match caller {
             Caller::Nobody => Ok(()),
             Caller::Host(mut host) => match host.resolve(self, func, Some(flat)) {
@@ -426,20 +418,21 @@ impl StoreCore {
         }
     }
 
-    /// Calls a lifted function's core function with flat arguments.
-    fn call_core(&self, func: &LiftedFunc, args: &[u64]) -> Result<FlatValues> {
+    /// Calls a lifted function's core function with flat arguments. It has one result at most.
+    fn call_core(&self, func: &LiftedFunc, args: &[u64]) -> Result<Option<u64>> {
         func.guest.check_alive()?;
-        let slots = func.core.trampoline.slots();
-        let mut values: Slots = args.iter().map(|value| RawVal::from_u64(*value)).collect();
-        values.resize(slots.max(args.len()), RawVal::default());
+        let mut values = [RawVal::default(); MAX_FLAT_PARAMS];
+        for (value, arg) in values.iter_mut().zip(args) {
+            *value = RawVal::from_u64(*arg);
+        }
         self.call(&func.core, &mut values)?;
-        Ok(values.iter().take(func.core_results).map(|value| value.u64()).collect())
+        Ok(func.core_result(&values))
     }
 
-    pub(super) fn post_return(&self, func: &LiftedFunc, flat: &[u64]) -> Result<()> {
+    pub(super) fn post_return(&self, func: &LiftedFunc, flat: Option<u64>) -> Result<()> {
         let Some(post_return) = &func.post_return else { return Ok(()) };
         func.guest.check_alive()?;
-        let mut values: Slots = flat.iter().map(|value| RawVal::from_u64(*value)).collect();
+        let mut values = [RawVal::from_u64(flat.unwrap_or(0))];
         func.guest.without_leaving(|| self.call(post_return, &mut values))
     }
 }

@@ -94,7 +94,7 @@ impl StoreCore {
             FuncValue::Guest(func) => {
                 let held = self.hold_stack()?;
                 let subtask = self.new_subtask(lowered, args, args.into())?;
-                let task = self.call_guest(func, Caller::Guest(subtask))?;
+                let task = self.call_guest(func.clone(), Caller::Guest(subtask))?;
                 drop(held);
                 let callee = {
                     let mut tasks = self.tasks.borrow_mut();

@@ -12,13 +12,13 @@ use super::island::Islands;
 use super::lent::LentLists;
 use super::resource_type::ResourceTypes;
 use super::thread::Sliced;
-use super::{HostCaller, LiftedFunc, Runtime, TaskData};
+use super::{HostCaller, LiftedFunc, Runtime};
 use crate::ended::EndCause;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::resource::ResourceType;
 use crate::store::{Cancellations, Deadlines, Limits, next_store_id};
-use tombolo_tasks::{InstanceId, TaskId, ThreadId};
+use tombolo_tasks::{InstanceId, ThreadId};
 
 /// Everything in a store but the host's data.
 ///
@@ -120,7 +120,7 @@ impl Job {
     pub fn run(self, core: &StoreCore) {
         match self {
             // The store says what goes wrong to whoever drives it.
-            Job::Call(func, call) => drop(core.begin_call(&func, call)),
+            Job::Call(func, call) => drop(core.begin_call(func, call)),
             Job::Other(job, _) => job(core),
         }
     }
@@ -197,15 +197,6 @@ impl StoreCore {
         self.resources.borrow().get(ty).is_some_and(|resource| resource.instance == instance)
     }
 
-    /// The data of a task, taken out of it.
-    pub fn take_caller(&self, task: TaskId) -> Result<super::Caller> {
-        let mut tasks = self.tasks.borrow_mut();
-        let TaskData { caller, .. } = tasks.task_mut(task)?;
-        Ok(std::mem::replace(caller, super::Caller::Nobody))
-    }
-}
-
-impl StoreCore {
     /// Ends everything in the store. Suspended threads leave their stacks in an orderly way: what the host had on
     /// them is dropped.
     pub fn end(&self) {

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use tombolo_types::component::{
     FuncTypeId, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, TypeRef,
 };
+use tombolo_vm::RawVal;
 
 use super::blocking::CoreCode;
 use super::call_host::HostFunction;
@@ -64,11 +65,17 @@ pub(crate) struct LiftedFunc {
     pub code: Arc<CoreCode>,
     /// Whether that can block, once it was asked.
     pub known_to_block: OnceLock<bool>,
-    /// Results of the core function.
-    pub core_results: usize,
+    /// Whether the core function has a result. It has one at most.
+    pub has_result: bool,
 }
 
 impl LiftedFunc {
+    /// The flat result of the core function, which is in the first of these places.
+    #[inline]
+    pub fn core_result(&self, values: &[RawVal]) -> Option<u64> {
+        if self.has_result { values.first().map(|value| value.u64()) } else { None }
+    }
+
     /// Whether it may have to wait, and so needs a stack of its own.
     #[inline]
     pub fn blocks(&self, core: &StoreCore) -> bool {

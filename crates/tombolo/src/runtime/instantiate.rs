@@ -435,7 +435,7 @@ impl Instantiator<'_> {
             callback: self.callable(options.callback)?,
             post_return: self.callable(options.post_return)?,
             is_async: options.is_async,
-            core_results: core_type.map_or(0, |ty| ty.results.len()),
+            has_result: core_type.is_some_and(|ty| !ty.results.is_empty()),
             core,
         })
     }

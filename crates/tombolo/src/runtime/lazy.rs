@@ -31,7 +31,7 @@ use super::core::StoreCore;
 use super::func::{LiftedFunc, LoweredFunc};
 use super::guest::Fault;
 use super::thread::{CorePtr, STACK_COST};
-use super::{Callee, Caller, FlatValues, SubtaskData, TaskData, ThreadData};
+use super::{Callee, Caller, SubtaskData, TaskData, ThreadData};
 use crate::ended::EndCause;
 use crate::error::{Error, Result};
 
@@ -246,9 +246,9 @@ impl StoreCore {
             let packed = values.first().map_or(0, |value| value.u32());
             return self.callee_returned(&func, activation, packed);
         }
-        let flat: FlatValues = values.iter().take(func.core_results).map(|value| value.u64()).collect();
-        self.resolve_task(task, &func, &flat)?;
-        self.post_return(&func, &flat)?;
+        let flat = func.core_result(values);
+        self.resolve_task(task, &func, flat.as_slice())?;
+        self.post_return(&func, flat)?;
         self.exit(task, thread)
     }
 }

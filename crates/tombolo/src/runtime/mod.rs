@@ -74,6 +74,14 @@ pub(crate) struct TaskData {
     pub caller: Caller,
 }
 
+impl TaskData {
+    /// Takes the caller out.
+    #[inline]
+    pub fn take_caller(&mut self) -> Caller {
+        std::mem::replace(&mut self.caller, Caller::Nobody)
+    }
+}
+
 /// Who called, and so where arguments come from and results go (`OnStart` and `OnResolve` of the specification).
 pub(crate) enum Caller {
     /// Nobody waits for a result.

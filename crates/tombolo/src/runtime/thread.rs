@@ -17,7 +17,7 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use tombolo_tasks::{Charge, Entering, Event, TaskId, ThreadId, Trap, WaitFor};
+use tombolo_tasks::{Charge, Entering, Event, InstanceId, TaskId, ThreadId, Trap, WaitFor};
 use tombolo_vm::{Fiber, InstanceHandle, RawVal, Step};
 
 use super::activation::Activation;
@@ -50,8 +50,8 @@ pub(crate) struct Sliced {
 
 /// What a thread does when it is given a fiber.
 pub(super) enum Work {
-    /// Calls the task's core function.
-    Begin,
+    /// Calls the core function of the task's function.
+    Begin(TaskId, Arc<LiftedFunc>),
     /// Calls the callback of the task's function.
     Event(Event, TaskId, Arc<LiftedFunc>),
     /// Does what is the whole task.
@@ -89,9 +89,9 @@ impl StoreCore {
         }
     }
 
-    /// Begins a thread that has entered its instance, on a fiber.
-    pub(super) fn begin_thread(&self, thread: ThreadId, work: Work) -> Result<()> {
-        self.run_thread(thread, || self.run_work(thread, work))
+    /// Begins a thread that has entered its instance, and is [`ThreadData::OnFiber`].
+    pub(super) fn begin_thread(&self, thread: ThreadId, instance: InstanceId, work: Work) -> Result<()> {
+        self.run_thread(thread, || self.run_work(thread, instance, work))
     }
 
     /// Runs a thread by `run`, and then those that it hands over to.
@@ -103,13 +103,14 @@ impl StoreCore {
         }
     }
 
-    /// Runs `f` with a thread as the current one.
-    pub(super) fn with_thread(&self, thread: ThreadId, f: impl FnOnce() -> Result<()>) -> Result<()> {
-        let (instance, context) = {
-            let mut tasks = self.tasks.borrow_mut();
-            let (_, instance) = tasks.thread_scope(thread)?;
-            (instance, *tasks.thread_storage(thread)?)
-        };
+    /// Runs `f` with a thread of an instance as the current one.
+    pub(super) fn with_thread(
+        &self,
+        thread: ThreadId,
+        instance: InstanceId,
+        f: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let context = *self.tasks.borrow_mut().thread_storage(thread)?;
         let activation = Activation::of_thread(thread, instance, context);
         let result = self.activate(&activation, f);
         if let Ok(storage) = self.tasks.borrow_mut().thread_storage(thread) {
@@ -119,16 +120,22 @@ impl StoreCore {
     }
 
     fn resume_one(&self, thread: ThreadId) -> Result<()> {
-        let data = std::mem::replace(self.tasks.borrow_mut().thread_mut(thread)?, ThreadData::OnFiber);
+        let (data, (task, instance)) = {
+            let mut tasks = self.tasks.borrow_mut();
+            let scope = tasks.thread_scope(thread)?;
+            (std::mem::replace(tasks.thread_mut(thread)?, ThreadData::OnFiber), scope)
+        };
         match data {
             ThreadData::OnStack | ThreadData::OnFiber => Err(Error::usage("a thread that runs was resumed")),
             ThreadData::Fiber(fiber) => self.run_fiber(Some(thread), fiber),
-            ThreadData::Fresh(code) => self.run_work(thread, Work::Fresh(code)),
+            ThreadData::Fresh(code) => self.run_work(thread, instance, Work::Fresh(code)),
             ThreadData::Entering => {
-                let (task, _) = self.tasks.borrow().thread_scope(thread)?;
                 let entering = self.tasks.borrow_mut().finish_entering(task, thread)?;
                 match entering {
-                    Entering::Entered => self.run_work(thread, Work::Begin),
+                    Entering::Entered => {
+                        let func = func_of(&self.tasks.borrow(), task)?;
+                        self.run_work(thread, instance, Work::Begin(task, func))
+                    }
                     Entering::Cancelled(exit) => match exit.task {
                         Some(TaskData { func: Some(func), caller }) => self.resolve_cancelled(&func, caller),
                         _ => Ok(()),
@@ -136,39 +143,32 @@ impl StoreCore {
                 }
             }
             ThreadData::Callback => {
-                let (event, task, func) = {
+                let (event, func) = {
                     let mut tasks = self.tasks.borrow_mut();
                     let event = tasks.take_callback_event(thread)?;
-                    let (task, _) = tasks.thread_scope(thread)?;
                     let func = func_of(&tasks, task)?;
                     if !func.code.waits() {
                         *tasks.thread_mut(thread)? = ThreadData::OnStack;
                     }
-                    (event, task, func)
+                    (event, func)
                 };
                 if func.code.waits() {
-                    return self.run_work(thread, Work::Event(event, task, func));
+                    return self.run_work(thread, instance, Work::Event(event, task, func));
                 }
-                self.with_thread(thread, || self.run_callback(task, thread, &func, event))
+                self.with_thread(thread, instance, || self.run_callback(task, thread, &func, event))
             }
         }
     }
 
-    fn run_work(&self, thread: ThreadId, work: Work) -> Result<()> {
-        let instance = {
-            let mut tasks = self.tasks.borrow_mut();
-            let (_, instance) = tasks.thread_scope(thread)?;
-            tasks.instance_mut(instance)?.charge(STACK_COST)?;
-            *tasks.thread_mut(thread)? = ThreadData::OnFiber;
-            instance
-        };
+    fn run_work(&self, thread: ThreadId, instance: InstanceId, work: Work) -> Result<()> {
+        self.tasks.borrow_mut().instance_mut(instance)?.charge(STACK_COST)?;
         let core = CorePtr(NonNull::from(self));
         let body = move |_: &tombolo_vm::Store, _| {
             let core = core;
             // SAFETY: the fiber is resumed by this store only, and cancelled before the store is gone.
             let core = unsafe { core.0.as_ref() };
-            let result = core.with_thread(thread, || match work {
-                Work::Begin => core.run_callee(thread),
+            let result = core.with_thread(thread, instance, || match work {
+                Work::Begin(task, func) => core.run_callee(task, thread, &func),
                 Work::Event(event, task, func) => core.run_callback(task, thread, &func, event),
                 Work::Task(code) => core.run_task(thread, &code),
                 Work::Fresh(code) => core.run_fresh(thread, &code),

@@ -60,8 +60,11 @@ impl StoreCore {
         let Some(func) = func.filter(|func| func.is_async) else {
             return Err(Error::abi("task.cancel in a function that is not lifted with `async`"));
         };
-        self.tasks.borrow_mut().task_cancel(task)?;
-        let caller = self.take_caller(task)?;
+        let caller = {
+            let mut tasks = self.tasks.borrow_mut();
+            tasks.task_cancel(task)?;
+            tasks.task_mut(task)?.take_caller()
+        };
         self.resolve_cancelled(&func, caller)
     }
 
