@@ -37,7 +37,18 @@ pub struct Transfer {
     eager: bool,
 }
 
-/// A copy that is made at once, for which its end needs no buffer: see [`Store::immediate_copy`].
+/// Who takes part in a copy at once, so that its end needs no buffer: see [`Store::immediate_copy`].
+#[derive(Debug, PartialEq, Eq)]
+pub enum Partner<'a, B> {
+    /// Nobody does.
+    Nobody,
+    /// Whoever waits at the other end, with this buffer.
+    Waiting(ImmediateCopy, &'a mut B),
+    /// Perhaps the host, which has the other end, this one: [`Store::finish_offer`] is due.
+    Host(EndId),
+}
+
+/// A copy from or to a buffer that waits.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "the other end waits until the copy is finished"]
 pub struct ImmediateCopy {
@@ -48,29 +59,33 @@ pub struct ImmediateCopy {
 }
 
 impl<E: Embedder> Store<E> {
-    /// Says whether an idle guest's end from [`Store::end_to_copy`] would copy at once, if it copied so many elements: the
-    /// other end has a buffer, which is returned too, and both have elements to copy or room for some. If so, and if
-    /// elements can be copied without running guests, this is [`Store::copy`] without a buffer of its own: the runtime
-    /// copies the elements, then calls [`Store::finish_immediate`].
+    /// Says with whom an idle guest's end from [`Store::end_to_copy`] could copy at once, if it copied so many elements. If
+    /// that is somebody, this is [`Store::copy`] without a buffer of its own: the runtime has the elements copied, then calls
+    /// [`Store::finish_immediate`] or [`Store::finish_offer`]. But if elements cannot be copied from or to a buffer that waits
+    /// without running guests, [`Store::copy`] is what it calls instead.
     ///
     /// # Errors
     ///
     /// Traps when the elements would be copied within one instance and are not plain numbers.
     #[inline]
-    pub fn immediate_copy(
-        &mut self,
-        id: EndId,
-        length: u32,
-    ) -> Result<Option<(ImmediateCopy, &mut E::Buffer)>, Trap> {
-        let Some(peer) = self.ends.get(id)?.other else { return Ok(None) };
+    pub fn immediate_copy(&mut self, id: EndId, length: u32) -> Result<Partner<'_, E::Buffer>, Trap> {
+        let Some(peer) = self.ends.get(id)?.other else { return Ok(Partner::Nobody) };
         let (end, other) = self.ends.get_two_mut(id, peer)?;
         let remain = other.remain();
         end.check_same_instance(other, Some(length), remain)?;
-        let count = length.min(remain.unwrap_or(0));
-        if count == 0 || length > MAX_BUFFER_LENGTH || end.state != EndState::Idle {
-            return Ok(None);
+        if length == 0 || length > MAX_BUFFER_LENGTH || end.state != EndState::Idle {
+            return Ok(Partner::Nobody);
         }
-        Ok(other.buffer.as_mut().map(|buffer| (ImmediateCopy { count, end: id, peer }, buffer)))
+        Ok(match (remain, &mut other.buffer) {
+            (Some(remain), Some(buffer)) if remain > 0 => {
+                Partner::Waiting(ImmediateCopy { count: length.min(remain), end: id, peer }, buffer)
+            }
+            (None, _) if other.owner.is_none() && other.state == EndState::Idle && !other.direct => {
+                end.state = EndState::Copying;
+                Partner::Host(peer)
+            }
+            _ => Partner::Nobody,
+        })
     }
 
     /// Accounts for the elements that the runtime has copied, notifies the other end, and returns this one's event.
@@ -93,6 +108,26 @@ impl<E: Embedder> Store<E> {
             self.announce(peer.into());
         }
         Ok(event)
+    }
+
+    /// Ends a copy that was [offered](Partner::Host) to the host, which has copied so many elements; returns its event. If
+    /// there were none, the end is idle again.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Gone`] when the end was dropped meanwhile, [`Trap::Misuse`] when its copy was ended.
+    #[inline]
+    pub fn finish_offer(&mut self, id: EndId, count: u32) -> Result<Option<CopyEvent>, Trap> {
+        let end = self.ends.get_mut(id)?;
+        if end.state != EndState::Copying || end.buffer.is_some() {
+            return Err(Trap::Misuse("no copy was offered to the host"));
+        }
+        if count == 0 {
+            end.state = EndState::Idle;
+            return Ok(None);
+        }
+        end.progress = count;
+        Ok(Some(self.end_copy(id)?.0))
     }
 
     /// Reads into or writes from a buffer (`End.copy`).

@@ -329,7 +329,7 @@ impl<E: Embedder> Store<E> {
 
     /// Ends a copy and delivers its event (`stream_event`, `future_event`). The buffer is still in the end.
     #[inline]
-    fn end_copy(&mut self, id: EndId) -> Result<(CopyEvent, &mut End<E>), Trap> {
+    pub(crate) fn end_copy(&mut self, id: EndId) -> Result<(CopyEvent, &mut End<E>), Trap> {
         let waitable = &mut self.ends.get_mut(id)?.waitable;
         if std::mem::take(&mut waitable.pending) && waitable.link.linked() {
             self.unlink_waitable(id.into());

@@ -118,7 +118,7 @@ mod waitable_set;
 
 pub use budget::{Budget, Charge};
 pub use callback::{CallbackCode, CallbackStep};
-pub use copy::{CopyStep, ImmediateCopy, Transfer};
+pub use copy::{CopyStep, ImmediateCopy, Partner, Transfer};
 pub use door::Door;
 pub use embedder::{Buffer, Element, Embedder, MAX_BUFFER_LENGTH};
 pub use end::{CancelStep, Delivered, EndKind, EndState};

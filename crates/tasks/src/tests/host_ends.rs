@@ -46,6 +46,47 @@ fn the_host_copies_like_a_guest_and_has_its_buffer_back() {
 }
 
 #[test]
+fn the_host_takes_part_in_a_copy_at_once() {
+    let (mut store, a, _) = store();
+    let (writer, r) = from_host(&mut store, a);
+    let end = store.end_to_copy(a, r, READ, &T, true).unwrap();
+    for (count, progress) in [(0, None), (3, Some(3)), (4, Some(4))] {
+        assert_eq!(store.immediate_copy(end, 4), Ok(Partner::Host(writer)));
+        assert!(matches!(store.end_to_copy(a, r, READ, &T, true), Err(Trap::EndBusy { .. })));
+        assert_eq!(store.peer(writer), Ok(Peer::Idle));
+        let event = store.finish_offer(end, count).unwrap();
+        assert_eq!(event.map(|event| (event.result, event.progress)), progress.map(|n| (Completed, n)));
+        assert_eq!(store.end_state(end), Ok(EndState::Idle));
+        assert!(matches!(store.finish_offer(end, 1), Err(Trap::Misuse(_))), "there is no offer");
+        assert!(!store.has_host_notification());
+        store.check_invariants();
+    }
+    assert_eq!(store.immediate_copy(end, 0), Ok(Partner::Nobody), "a question is no copy");
+
+    // It drops its end after it has copied some.
+    assert_eq!(store.immediate_copy(end, 4), Ok(Partner::Host(writer)));
+    store.drop_end(writer).unwrap();
+    let event = store.finish_offer(end, 2).unwrap().unwrap();
+    assert_eq!((event.result, event.progress), (Dropped, 2));
+    assert_eq!(store.end_state(end), Ok(EndState::Done));
+    store.check_invariants();
+
+    // And before: the copy finds that out.
+    let (writer, r) = from_host(&mut store, a);
+    let end = store.end_to_copy(a, r, READ, &T, true).unwrap();
+    assert_eq!(store.immediate_copy(end, 4), Ok(Partner::Host(writer)));
+    store.drop_end(writer).unwrap();
+    assert_eq!(store.finish_offer(end, 0), Ok(None));
+    assert_eq!(store.guest_copy(a, r, READ, T, 4), Ok(Copied::Done(Dropped, 0)));
+
+    // A host that copies by itself is no partner.
+    let (writer, r) = from_host(&mut store, a);
+    let end = store.end_to_copy(a, r, READ, &T, true).unwrap();
+    assert!(matches!(store.copy(writer, elements(0)), Ok(CopyStep::Pending)));
+    assert_eq!(store.immediate_copy(end, 4), Ok(Partner::Nobody));
+}
+
+#[test]
 fn the_host_learns_that_its_peer_is_gone() {
     let (mut store, a, _) = store();
     let (writer, r) = from_host(&mut store, a);

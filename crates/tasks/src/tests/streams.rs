@@ -241,17 +241,17 @@ fn a_copy_that_finds_its_peer_waiting_needs_no_buffer() {
     let (mut store, a, b) = store();
     let (writer, reader) = store.stream(a, b, Type::Number);
     let end = store.end_to_copy(a, writer, WRITE, &Type::Number, true).unwrap();
-    assert_eq!(store.immediate_copy(end, 3).unwrap(), None, "nobody reads");
+    assert_eq!(store.immediate_copy(end, 3), Ok(Partner::Nobody), "nobody reads");
     assert_eq!(store.guest_copy(b, reader, READ, Type::Number, 5), Ok(Copied::Blocked));
-    assert_eq!(store.immediate_copy(end, 0).unwrap(), None, "a question is no copy");
+    assert_eq!(store.immediate_copy(end, 0), Ok(Partner::Nobody), "a question is no copy");
     for (length, count, progress) in [(3, 3, 3), (4, 2, 5)] {
-        let (copy, buffer) = store.immediate_copy(end, length).unwrap().unwrap();
+        let Ok(Partner::Waiting(copy, buffer)) = store.immediate_copy(end, length) else { panic!() };
         assert_eq!((copy.count, buffer.progress), (count, progress - count));
         let event = store.finish_immediate(copy).unwrap();
         assert_eq!(event, CopyEvent { code: EventCode::StreamWrite, result: Completed, progress: count });
         store.check_invariants();
     }
-    assert_eq!(store.immediate_copy(end, 1).unwrap(), None, "the reader's buffer is full");
+    assert_eq!(store.immediate_copy(end, 1), Ok(Partner::Nobody), "the reader's buffer is full");
     let set = store.waitable_set_new(b).unwrap();
     store.waitable_join(b, reader, set).unwrap();
     let event = Event { code: EventCode::StreamRead, p1: reader, p2: 5 << 4 };
@@ -260,7 +260,7 @@ fn a_copy_that_finds_its_peer_waiting_needs_no_buffer() {
     let (writer, reader) = store.future(a, b, Type::Text);
     store.guest_copy(b, reader, EndKind::FutureReadable, Type::Text, 1).unwrap();
     let end = store.end_to_copy(a, writer, EndKind::FutureWritable, &Type::Text, true).unwrap();
-    let (copy, _) = store.immediate_copy(end, 1).unwrap().unwrap();
+    let Ok(Partner::Waiting(copy, _)) = store.immediate_copy(end, 1) else { panic!() };
     assert_eq!(store.finish_immediate(copy).unwrap().payload(), 0);
     assert_eq!(store.end_state(end), Ok(EndState::Done));
     store.check_invariants();

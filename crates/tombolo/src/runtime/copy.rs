@@ -11,6 +11,69 @@ use super::guest::{Fault, Guest, GuestBridge, Scope, copy_between};
 use crate::abi::{Elements, translate_elements};
 use crate::error::{Error, Result};
 
+/// Elements in a guest's memory, or room for some.
+#[derive(Clone, Copy)]
+pub(crate) struct Span<'a> {
+    pub guest: &'a Guest,
+    pub ty: Option<TypeRef>,
+    pub ptr: u64,
+    /// Bytes per element.
+    pub size: u64,
+    /// How many elements.
+    pub length: u32,
+}
+
+impl<'a> Span<'a> {
+    /// Checks a buffer that a guest names (`GuestBuffer.__init__`).
+    #[inline]
+    pub fn new(
+        core: &StoreCore,
+        guest: &'a Guest,
+        ty: Option<TypeRef>,
+        ptr: u64,
+        length: u32,
+    ) -> Result<Self> {
+        if length > tombolo_tasks::MAX_BUFFER_LENGTH {
+            return Err(too_long(length.into()));
+        }
+        let mut size = 0;
+        if let Some(ty) = ty {
+            let abi = guest.env.types.abi(ty, guest.width);
+            size = abi.size;
+            if length > 0 {
+                if !ptr.is_multiple_of(abi.align.into()) {
+                    return Err(Error::abi(format!("the buffer {ptr:#x} is not aligned to {}", abi.align)));
+                }
+                let end = size.checked_mul(length.into()).and_then(|bytes| ptr.checked_add(bytes));
+                if end.is_none_or(|end| end > guest.bytes(core).len() as u64) {
+                    return Err(Error::abi(format!(
+                        "the buffer {ptr:#x} of {length} elements is out of bounds"
+                    )));
+                }
+            }
+        }
+        Ok(Span { guest, ty, ptr, size, length })
+    }
+
+    /// Where the element is that comes after `count` others.
+    #[inline]
+    pub fn address(&self, count: u64) -> u64 {
+        self.ptr.saturating_add(self.size.saturating_mul(count))
+    }
+
+    /// What comes after `count` elements.
+    #[inline]
+    pub fn after(self, count: u32) -> Self {
+        Span { ptr: self.address(count.into()), length: self.length.saturating_sub(count), ..self }
+    }
+}
+
+/// The error of a buffer of too many elements.
+#[cold]
+pub(super) fn too_long(length: u64) -> Error {
+    Error::abi(format!("a stream buffer of {length} elements is too long"))
+}
+
 /// Where a pending read or write of a guest has its elements.
 #[derive(Clone)]
 pub(crate) struct CopyBuffer {
@@ -40,47 +103,18 @@ impl Buffer for CopyBuffer {
 }
 
 impl CopyBuffer {
-    /// A buffer that was [checked](CopyBuffer::check), with elements of this size.
+    /// A buffer of a span, which is the guest's.
     #[inline]
-    pub fn new(guest: &Arc<Guest>, ty: Option<TypeRef>, size: u64, ptr: u64, length: u32) -> Self {
+    pub fn new(guest: &Arc<Guest>, span: Span<'_>) -> Self {
+        let Span { ty, ptr, size, length, .. } = span;
         CopyBuffer { guest: guest.clone(), ty, ptr, size, length, progress: 0 }
     }
 
-    /// Checks a buffer that a guest names (`GuestBuffer.__init__`), and returns the size of an element.
+    /// What was not copied yet.
     #[inline]
-    pub fn check(core: &StoreCore, guest: &Guest, ty: Option<TypeRef>, ptr: u64, length: u32) -> Result<u64> {
-        if length > tombolo_tasks::MAX_BUFFER_LENGTH {
-            return Err(Error::abi(format!("a stream buffer of {length} elements is too long")));
-        }
-        let mut size = 0;
-        if let Some(ty) = ty {
-            let abi = guest.env.types.abi(ty, guest.width);
-            size = abi.size;
-            if length > 0 {
-                if !ptr.is_multiple_of(abi.align.into()) {
-                    return Err(Error::abi(format!("the buffer {ptr:#x} is not aligned to {}", abi.align)));
-                }
-                let end = size.checked_mul(length.into()).and_then(|bytes| ptr.checked_add(bytes));
-                if end.is_none_or(|end| end > guest.bytes(core).len() as u64) {
-                    return Err(Error::abi(format!(
-                        "the buffer {ptr:#x} of {length} elements is out of bounds"
-                    )));
-                }
-            }
-        }
-        Ok(size)
-    }
-
-    /// Address of the first element that was not copied yet.
-    #[inline]
-    pub fn position(&self) -> u64 {
-        self.ptr.saturating_add(self.size.saturating_mul(self.progress.into()))
-    }
-
-    /// Bytes per element.
-    #[inline]
-    pub fn element_size(&self) -> u64 {
-        self.size
+    pub fn rest(&self) -> Span<'_> {
+        let CopyBuffer { ty, ptr, size, length, .. } = *self;
+        Span { guest: &self.guest, ty, ptr, size, length }.after(self.progress)
     }
 }
 
@@ -112,7 +146,8 @@ impl StoreCore {
     fn transfer(&self, transfer: &Transfer) -> Result<(), Fault> {
         let plain = |from: &CopyBuffer, to: &CopyBuffer| {
             let bytes = from.size.saturating_mul(transfer.count.into());
-            let copied = copy_between(self, &from.guest, from.position(), &to.guest, to.position(), bytes);
+            let (from_ptr, to_ptr) = (from.rest().ptr, to.rest().ptr);
+            let copied = copy_between(self, &from.guest, from_ptr, &to.guest, to_ptr, bytes);
             copied.map_err(|error| Fault { error, instance: self.running().unwrap_or(from.guest.instance) })
         };
         let (to, from) = {
@@ -131,8 +166,8 @@ impl StoreCore {
         let mut bridge = GuestBridge::new(from.guest.lift(self, Scope::None), to.guest.lower(self, None));
         translate_elements(
             &mut bridge,
-            Elements { types: &from.guest.env.types, element: from_ty, ptr: from.position() },
-            Elements { types: &to.guest.env.types, element: to_ty, ptr: to.position() },
+            Elements { types: &from.guest.env.types, element: from_ty, ptr: from.rest().ptr },
+            Elements { types: &to.guest.env.types, element: to_ty, ptr: to.rest().ptr },
             transfer.count.into(),
         )
         .map_err(|error| {

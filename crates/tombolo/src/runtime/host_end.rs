@@ -2,15 +2,132 @@
 //!
 //! Most of what works on an end waits for the guest at the other end and for nothing else. It is kept here then, and is
 //! polled in place whenever the state machine says that there is something to look at: it needs neither a slot nor a waker
-//! among the [`HostTasks`](super::host_task::HostTasks). It becomes one of them when it has to wait for something else.
+//! among the [`HostTasks`](super::host_task::HostTasks). It becomes one of them when it has to wait for something else. A
+//! guest that begins a copy offers it at once; only if nothing comes of that does the guest's end get a buffer to wait with.
 
 use std::any::Any;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use tombolo_tasks::{Budget, Charge, EndId};
+use pin_project_lite::pin_project;
+use tombolo_tasks::{Budget, Charge, EndId, Entity, InstanceId, Peer, Trap};
 
+use super::copy::{CopyBuffer, Span};
 use super::core::StoreCore;
 use super::host_task::{BoxedTask, First, HostTask, HostTaskId, PLACE_COST, poll_caught};
 use crate::error::Result;
+use crate::stream::StreamState;
+
+/// What the host does at an end that it owns whenever the guest at the other end copies.
+pub(crate) trait EndWork: Send + 'static {
+    /// Copies some of the elements that the guest offers, or into the room that it offers; `None` once it has dropped its
+    /// end. Returns how many were copied, and whether more may be; pending if that must wait for something else.
+    fn copy(
+        self: Pin<&mut Self>,
+        core: &StoreCore,
+        span: Option<Span<'_>>,
+        cx: &mut Context<'_>,
+    ) -> (u32, Poll<Result<StreamState>>);
+
+    /// Bytes that it takes up beside itself.
+    fn bytes_beside(&self) -> usize {
+        0
+    }
+
+    /// For somebody else to go on with, if that can be.
+    fn into_any(_task: Pin<Box<EndTask<Self>>>) -> Option<Box<dyn Any>>
+    where
+        Self: Sized,
+    {
+        None
+    }
+}
+
+pin_project! {
+    /// Has the host take part in what the guest at the other end of one of its own copies.
+    pub(crate) struct EndTask<W> {
+        end: EndId,
+        #[pin]
+        work: W,
+        idle: bool,
+    }
+}
+
+impl<W: EndWork> EndTask<W> {
+    pub fn new(end: EndId, work: W) -> Self {
+        EndTask { end, work, idle: true }
+    }
+
+    pub fn into_work(self) -> W {
+        self.work
+    }
+}
+
+impl<W: EndWork> HostTask for EndTask<W> {
+    fn poll(self: Pin<&mut Self>, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let mut this = self.project();
+        let end = *this.end;
+        loop {
+            *this.idle = true;
+            let peer = core.peer(end)?;
+            let span = match &peer {
+                Peer::Idle => return Poll::Pending,
+                Peer::Dropped => None,
+                Peer::Copying(buffer) => Some(buffer.rest()),
+            };
+            *this.idle = false;
+            let (count, poll) = this.work.as_mut().copy(core, span, cx);
+            if span.is_some() && (count > 0 || matches!(poll, Poll::Ready(Ok(_)))) {
+                core.tasks.borrow_mut().advance_peer(end, count)?;
+            }
+            match poll {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(StreamState::Closed)) => return Poll::Ready(core.release_end(end)),
+                Poll::Ready(Ok(StreamState::Open)) => {}
+            }
+        }
+    }
+
+    fn poll_offer(
+        self: Pin<&mut Self>,
+        core: &StoreCore,
+        span: Span<'_>,
+        copied: &mut u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<()>> {
+        let mut this = self.project();
+        *this.idle = false;
+        while *copied < span.length {
+            let (count, poll) = this.work.as_mut().copy(core, Some(span.after(*copied)), cx);
+            *copied = copied.saturating_add(count);
+            match poll {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(StreamState::Closed)) => return Poll::Ready(core.release_end(*this.end)),
+                Poll::Ready(Ok(StreamState::Open)) => {}
+            }
+        }
+        *this.idle = true;
+        Poll::Pending
+    }
+
+    fn failed(&self, core: &StoreCore) -> Option<InstanceId> {
+        core.give_up_end(self.end)
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(self) + self.work.bytes_beside()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.idle
+    }
+
+    fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
+        W::into_any(self)
+    }
+}
 
 /// What works on each end. The slots are those of the ends' numbers.
 #[derive(Default)]
@@ -66,6 +183,18 @@ impl HostEnds {
     fn remove(&mut self, end: EndId) -> Option<Worker> {
         let entry = self.slots.get_mut(HostEnds::slot(end))?.take_if(|entry| entry.end == end)?;
         Some(entry.worker)
+    }
+
+    /// What waits for a guest, to be polled.
+    #[inline]
+    fn waiting(&mut self, end: EndId) -> Option<BoxedTask> {
+        match self.worker(end)? {
+            worker @ Worker::Waiting(_) => match std::mem::replace(worker, Worker::Polled) {
+                Worker::Waiting(task) => Some(task),
+                Worker::Polled | Worker::Task(_) => None,
+            },
+            Worker::Polled | Worker::Task(_) => None,
+        }
     }
 
     /// What is to be polled.
@@ -147,7 +276,9 @@ impl StoreCore {
             let Some(end) = next else { return any };
             let due = self.host_ends.borrow_mut().due(end);
             match due {
-                Some(Worker::Waiting(task)) => self.poll_waiting(end, task),
+                Some(Worker::Waiting(task)) => {
+                    self.poll_waiting(end, task, |task, cx| task.poll(self, cx));
+                }
                 Some(Worker::Task(id)) => self.host_tasks.poll_now(self, id),
                 Some(Worker::Polled) | None => continue,
             }
@@ -155,8 +286,25 @@ impl StoreCore {
         }
     }
 
-    fn poll_waiting(&self, end: EndId, mut task: BoxedTask) {
-        let first = self.host_tasks.poll_first(|cx| poll_caught(task.as_mut(), self, cx));
+    /// Has what waits at an end of the host's copy from or to this span of the guest at the other end, which begins a copy.
+    /// Returns how many elements were copied.
+    #[inline]
+    pub(super) fn offer(&self, end: EndId, span: Span<'_>) -> u32 {
+        let mut copied = 0;
+        let waiting = self.host_ends.borrow_mut().waiting(end);
+        if let Some(task) = waiting {
+            self.poll_waiting(end, task, |task, cx| task.poll_offer(self, span, &mut copied, cx));
+        }
+        copied
+    }
+
+    fn poll_waiting(
+        &self,
+        end: EndId,
+        mut task: BoxedTask,
+        poll: impl FnOnce(Pin<&mut dyn HostTask>, &mut Context<'_>) -> Poll<Result<()>>,
+    ) {
+        let first = self.host_tasks.poll_first(|cx| poll_caught(|| poll(task.as_mut(), cx)));
         let result = match first {
             Ok(First::Pending(place)) => {
                 let kept = if task.is_idle() { self.host_tasks.keep(place) } else { Err(place) };
@@ -173,5 +321,36 @@ impl StoreCore {
             Err(error) => Err(error),
         };
         self.task_is_done(task, result);
+    }
+
+    /// What the guest at the other end of one of the host's does.
+    #[inline]
+    pub(crate) fn peer(&self, end: EndId) -> Result<Peer<CopyBuffer>> {
+        Ok(match self.tasks.borrow_mut().peer(end)? {
+            Peer::Dropped => Peer::Dropped,
+            Peer::Idle => Peer::Idle,
+            Peer::Copying(buffer) => Peer::Copying(buffer.clone()),
+        })
+    }
+
+    /// Drops an end of the host's after its task is done.
+    pub(crate) fn release_end(&self, end: EndId) -> Result<()> {
+        self.forget_end(end);
+        match self.tasks.borrow_mut().drop_end(end) {
+            Ok(()) | Err(Trap::Gone(Entity::End)) => Ok(()),
+            Err(trap) => Err(trap.into()),
+        }
+    }
+
+    /// Drops an end of the host's whose task has failed; returns the guest at the other end.
+    pub(crate) fn give_up_end(&self, end: EndId) -> Option<InstanceId> {
+        let guest = {
+            let tasks = self.tasks.borrow();
+            let other = tasks.other_end(end).ok().flatten();
+            other.and_then(|other| tasks.end_owner(other).ok().flatten())
+        };
+        // It fails if the end is gone already.
+        let _ = self.release_end(end);
+        guest
     }
 }

@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker};
 use futures_util::task::{ArcWake, AtomicWaker, waker_ref};
 use tombolo_tasks::InstanceId;
 
+use super::copy::Span;
 use super::core::StoreCore;
 use crate::error::{Error, Result};
 
@@ -22,6 +23,18 @@ use crate::error::{Error, Result};
 pub(crate) trait HostTask: Any + Send {
     /// Goes on with it. It is removed once it is ready.
     fn poll(self: Pin<&mut Self>, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>>;
+
+    /// As [`HostTask::poll`], of what works on an end, when the guest at the other end begins a copy: it may take part, and
+    /// then says how many elements were copied.
+    fn poll_offer(
+        self: Pin<&mut Self>,
+        _core: &StoreCore,
+        _span: Span<'_>,
+        _copied: &mut u32,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Result<()>> {
+        Poll::Pending
+    }
 
     /// Called when it has failed: it gives up what it has, and says which guest it worked for, whose island ends.
     fn failed(&self, core: &StoreCore) -> Option<InstanceId>;
@@ -236,7 +249,7 @@ impl HostTasks {
     pub fn poll_now(&self, core: &StoreCore, id: HostTaskId) {
         let Some((mut task, waker)) = self.slots.borrow_mut().begin(id) else { return };
         waker.queued.store(false, Ordering::Release);
-        let poll = poll_caught(task.as_mut(), core, &mut Context::from_waker(&waker_ref(&waker)));
+        let poll = poll_caught(|| task.as_mut().poll(core, &mut Context::from_waker(&waker_ref(&waker))));
         let mut slots = self.slots.borrow_mut();
         match poll {
             Poll::Pending => {
@@ -339,13 +352,9 @@ impl StoreCore {
 
 /// Polls a task; a panic is an error.
 #[inline]
-pub(super) fn poll_caught(
-    task: Pin<&mut dyn HostTask>,
-    core: &StoreCore,
-    cx: &mut Context<'_>,
-) -> Poll<Result<()>> {
+pub(super) fn poll_caught(poll: impl FnOnce() -> Poll<Result<()>>) -> Poll<Result<()>> {
     // Unwind safe: nothing looks at the task again but to let it go.
-    let poll = catch_unwind(AssertUnwindSafe(|| task.poll(core, cx)));
+    let poll = catch_unwind(AssertUnwindSafe(poll));
     poll.unwrap_or_else(|payload| Poll::Ready(Err(Error::raised(tombolo_vm::Trap::panic(payload)))))
 }
 

@@ -6,13 +6,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
-use tombolo_tasks::{Buffer, EndId, InstanceId, Peer};
 
 use super::{StreamState, misbehaved, store_of};
 use crate::Lift;
 use crate::abi::LiftContext;
 use crate::error::Result;
-use crate::runtime::{CopyBuffer, HostTask, Scope, StoreCore};
+use crate::runtime::{EndWork, Scope, Span, StoreCore};
 use crate::store::{StoreMut, enter};
 
 /// Where the elements of a stream go that the host reads.
@@ -67,7 +66,7 @@ pub struct Source<'a, T: 'static, I> {
 
 enum Stock<'a, I> {
     Nothing,
-    Guest(&'a CopyBuffer),
+    Guest(Span<'a>),
     /// Elements that came from a producer of the host; those taken are gone.
     Host(&'a mut Vec<I>),
 }
@@ -115,16 +114,15 @@ impl<T: Send + 'static, I: Lift + 'static> Source<'_, T, I> {
         let items = match &mut self.stock {
             Stock::Nothing => Vec::new(),
             Stock::Host(items) => items.drain(self.taken..self.taken + count).collect(),
-            Stock::Guest(buffer) => {
-                let Some(ty) = buffer.ty else {
+            Stock::Guest(stock) => {
+                let Some(ty) = stock.ty else {
                     self.remaining -= count;
                     self.taken += count;
                     return (0..count).map(|_| I::absent()).collect();
                 };
-                let offset = buffer.element_size().saturating_mul(self.taken as u64);
-                let mut side = buffer.guest.lift(self.core, Scope::None);
-                let mut cx = LiftContext::new(&buffer.guest.env.types, &mut side);
-                I::load_list(&mut cx, ty, buffer.position().saturating_add(offset), count)?
+                let mut side = stock.guest.lift(self.core, Scope::None);
+                let mut cx = LiftContext::new(&stock.guest.env.types, &mut side);
+                I::load_list(&mut cx, ty, stock.address(self.taken as u64), count)?
             }
         };
         self.remaining -= count;
@@ -143,11 +141,10 @@ impl<T: Send + 'static> Source<'_, T, u8> {
             Stock::Host(items) => {
                 items.get(self.taken..self.taken.saturating_add(self.remaining)).unwrap_or_default()
             }
-            Stock::Guest(buffer) => {
-                let start =
-                    usize::try_from(buffer.position()).unwrap_or(usize::MAX).saturating_add(self.taken);
+            Stock::Guest(stock) => {
+                let start = usize::try_from(stock.ptr).unwrap_or(usize::MAX).saturating_add(self.taken);
                 let end = start.saturating_add(self.remaining);
-                buffer.guest.bytes(self.core).get(start..end).unwrap_or_default()
+                stock.guest.bytes(self.core).get(start..end).unwrap_or_default()
             }
         }
     }
@@ -162,62 +159,39 @@ impl<T: Send + 'static> Source<'_, T, u8> {
 
 pin_project! {
     /// Feeds a consumer from a guest's writes.
-    pub(super) struct ConsumerTask<T, C> {
-        end: EndId,
+    pub(super) struct Consuming<T, C> {
         #[pin]
         consumer: C,
-        idle: bool,
         data: PhantomData<fn() -> T>,
     }
 }
 
-impl<T, C> ConsumerTask<T, C> {
-    pub fn new(end: EndId, consumer: C) -> Self {
-        ConsumerTask { end, consumer, idle: true, data: PhantomData }
+impl<T, C> Consuming<T, C> {
+    pub fn new(consumer: C) -> Self {
+        Consuming { consumer, data: PhantomData }
     }
 }
 
-impl<T: Send + 'static, C: StreamConsumer<T, Item: Lift>> HostTask for ConsumerTask<T, C> {
-    fn failed(&self, core: &StoreCore) -> Option<InstanceId> {
-        core.give_up_end(self.end)
-    }
-
-    fn poll(self: Pin<&mut Self>, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let mut this = self.project();
-        let end = *this.end;
-        loop {
-            *this.idle = true;
-            let peer = core.peer(end)?;
-            let (stock, remaining, closed) = match &peer {
-                Peer::Idle => return Poll::Pending,
-                Peer::Dropped => (Stock::Nothing, 0, true),
-                Peer::Copying(buffer) => (Stock::Guest(buffer), buffer.remain() as usize, false),
-            };
-            *this.idle = false;
-            let mut source = Source { core, stock, remaining, taken: 0, closed, data: PhantomData };
-            let poll = enter(core, || this.consumer.as_mut().poll_consume(cx, &mut source));
-            let taken = source.taken();
-            if !closed && (taken > 0 || matches!(poll, Poll::Ready(Ok(_)))) {
-                core.tasks.borrow_mut().advance_peer(end, taken as u32)?;
+impl<T: Send + 'static, C: StreamConsumer<T, Item: Lift>> EndWork for Consuming<T, C> {
+    fn copy(
+        self: Pin<&mut Self>,
+        core: &StoreCore,
+        span: Option<Span<'_>>,
+        cx: &mut Context<'_>,
+    ) -> (u32, Poll<Result<StreamState>>) {
+        let (stock, remaining) = match span {
+            Some(span) => (Stock::Guest(span), span.length as usize),
+            None => (Stock::Nothing, 0),
+        };
+        let closed = span.is_none();
+        let mut source = Source { core, stock, remaining, taken: 0, closed, data: PhantomData };
+        let poll = enter(core, || self.project().consumer.poll_consume(cx, &mut source));
+        let taken = source.taken();
+        match poll {
+            Poll::Ready(Ok(StreamState::Open)) if taken == 0 && (remaining > 0 || closed) => {
+                (0, Poll::Ready(Err(misbehaved("a stream's consumer"))))
             }
-            match poll {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(StreamState::Closed)) => return Poll::Ready(core.release_end(end)),
-                Poll::Ready(Ok(StreamState::Open)) if taken == 0 && (remaining > 0 || closed) => {
-                    return Poll::Ready(Err(misbehaved("a stream's consumer")));
-                }
-                // What was offered is taken: more comes when the guest has run.
-                Poll::Ready(Ok(StreamState::Open)) if taken == remaining && remaining > 0 => {
-                    *this.idle = true;
-                    return Poll::Pending;
-                }
-                Poll::Ready(Ok(StreamState::Open)) => {}
-            }
+            poll => (taken as u32, poll),
         }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.idle
     }
 }

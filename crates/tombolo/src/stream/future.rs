@@ -9,10 +9,10 @@ use std::task::{Context, Poll, ready};
 
 use tombolo_tasks::{EndId, InstanceId, Peer};
 
-use super::{close, store_of};
+use super::{StreamState, close, store_of};
 use crate::abi::{Handle, LiftContext, LowerContext};
 use crate::error::Result;
-use crate::runtime::{CopyBuffer, Element, HostTask, Scope, StoreCore, end_of, handle_of};
+use crate::runtime::{Element, EndTask, EndWork, HostTask, Scope, Span, StoreCore, end_of, handle_of};
 use crate::slot::Slot;
 use crate::store::{Accessor, AsStoreMut, StoreMut, enter};
 use crate::{Lift, Lower};
@@ -83,7 +83,7 @@ impl<V: Send + 'static> FutureReader<V> {
         let store = store.as_store_mut();
         let core = store.core();
         let (readable, writable) = core.tasks.borrow_mut().new_future(Element::open())?;
-        core.attach(writable, ProduceTask { end: writable, producer: Box::pin(producer), idle: true });
+        core.attach(writable, EndTask::new(writable, Producing { producer: Box::pin(producer) }));
         Ok(FutureReader { handle: handle_of(readable), element: PhantomData })
     }
 
@@ -114,7 +114,7 @@ impl<V: Send + 'static> FutureReader<V> {
                     let value = value?;
                     enter(core, || consumer(store_of(core), value))
                 };
-                core.attach(end, ReadTask { end, consumer: Some(consumer), idle: true, value: PhantomData });
+                core.attach(end, EndTask::new(end, Receiving::new(consumer)));
                 core.tasks.borrow_mut().catch_up(end)?;
             }
         }
@@ -134,8 +134,8 @@ impl<V: Send + 'static> FutureReader<V> {
                 Written::Made(value) => Value::Made(Some(value)),
                 Written::Gone => Value::Made(None),
             }
-        } else if let Some(task) = core.detach::<ProduceTask<T, V>>(writable) {
-            Value::Produced(task.producer)
+        } else if let Some(task) = core.detach::<EndTask<Producing<T, V>>>(writable) {
+            Value::Produced(task.into_work().producer)
         } else {
             return Ok(None);
         };
@@ -172,8 +172,7 @@ impl<V: Send + 'static> FutureReader<V> {
                 result.set(value);
                 Ok(())
             };
-            let task = ReadTask { end, consumer: Some(consumer), idle: true, value: PhantomData };
-            core.attach(end, task);
+            core.attach(end, EndTask::new(end, Receiving::new(consumer)));
             core.tasks.borrow_mut().catch_up(end)?;
             Ok::<_, crate::Error>(Reading::OfGuest(slot))
         })?;
@@ -241,43 +240,34 @@ where
 }
 
 /// Makes a value when a guest reads it.
-struct ProduceTask<T: 'static, V> {
-    end: EndId,
+struct Producing<T: 'static, V> {
     producer: Pin<Box<dyn FutureProducer<T, Value = V>>>,
-    idle: bool,
 }
 
-impl<T: Send + 'static, V: Lower + Send + 'static> HostTask for ProduceTask<T, V> {
-    fn bytes(&self) -> usize {
-        size_of_val(self) + size_of_val(&*self.producer)
+impl<T: Send + 'static, V: Lower + Send + 'static> EndWork for Producing<T, V> {
+    fn copy(
+        self: Pin<&mut Self>,
+        core: &StoreCore,
+        span: Option<Span<'_>>,
+        cx: &mut Context<'_>,
+    ) -> (u32, Poll<Result<StreamState>>) {
+        let Some(room) = span else { return (0, Poll::Ready(Ok(StreamState::Closed))) };
+        let producer = self.get_mut().producer.as_mut();
+        match enter(core, || producer.poll_produce(cx, store_of(core))) {
+            Poll::Pending => (0, Poll::Pending),
+            Poll::Ready(value) => match value.and_then(|value| store_value(core, room, &value)) {
+                Ok(()) => (1, Poll::Ready(Ok(StreamState::Closed))),
+                Err(error) => (0, Poll::Ready(Err(error))),
+            },
+        }
     }
 
-    fn failed(&self, core: &StoreCore) -> Option<InstanceId> {
-        core.give_up_end(self.end)
+    fn bytes_beside(&self) -> usize {
+        size_of_val(&*self.producer)
     }
 
-    fn poll(self: Pin<&mut Self>, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let this = self.get_mut();
-        let end = this.end;
-        this.idle = true;
-        let buffer = match core.peer(end)? {
-            Peer::Idle => return Poll::Pending,
-            Peer::Dropped => return Poll::Ready(core.release_end(end)),
-            Peer::Copying(buffer) => buffer,
-        };
-        this.idle = false;
-        let value = ready!(enter(core, || this.producer.as_mut().poll_produce(cx, store_of(core))))?;
-        store_value(core, &buffer, &value)?;
-        core.tasks.borrow_mut().advance_peer(end, 1)?;
-        Poll::Ready(core.release_end(end))
-    }
-
-    fn is_idle(&self) -> bool {
-        self.idle
-    }
-
-    fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
-        Some(Pin::into_inner(self) as Box<dyn Any>)
+    fn into_any(task: Pin<Box<EndTask<Self>>>) -> Option<Box<dyn Any>> {
+        Some(Pin::into_inner(task) as Box<dyn Any>)
     }
 }
 
@@ -322,7 +312,7 @@ impl<V: Lower + Send + 'static> HostTask for WriteTask<V> {
         let (Peer::Copying(buffer), Written::Made(value)) = (core.peer(end)?, &this.value) else {
             return Poll::Pending;
         };
-        store_value(core, &buffer, value)?;
+        store_value(core, buffer.rest(), value)?;
         this.value = Written::Gone;
         core.tasks.borrow_mut().advance_peer(end, 1)?;
         Poll::Ready(core.release_end(end))
@@ -337,57 +327,47 @@ impl<V: Lower + Send + 'static> HostTask for WriteTask<V> {
     }
 }
 
-fn store_value<V: Lower>(core: &StoreCore, buffer: &CopyBuffer, value: &V) -> Result<()> {
-    let Some(ty) = buffer.ty else { return Ok(()) };
-    let mut side = buffer.guest.lower(core, None);
-    value.store(&mut LowerContext::new(&buffer.guest.env.types, &mut side), ty, buffer.position())
+fn store_value<V: Lower>(core: &StoreCore, room: Span<'_>, value: &V) -> Result<()> {
+    let Some(ty) = room.ty else { return Ok(()) };
+    let mut side = room.guest.lower(core, None);
+    value.store(&mut LowerContext::new(&room.guest.env.types, &mut side), ty, room.ptr)
 }
 
 /// Takes a value out of a guest's write.
-struct ReadTask<V, F> {
-    end: EndId,
+struct Receiving<V, F> {
     /// Is given the value, and `None` if there will be none.
     consumer: Option<F>,
-    idle: bool,
     value: PhantomData<fn() -> V>,
 }
 
-/// Nothing in it is pinned.
-impl<V, F> Unpin for ReadTask<V, F> {}
+impl<V, F> Receiving<V, F> {
+    fn new(consumer: F) -> Self {
+        Receiving { consumer: Some(consumer), value: PhantomData }
+    }
+}
 
-impl<V, F> HostTask for ReadTask<V, F>
+/// Nothing in it is pinned.
+impl<V, F> Unpin for Receiving<V, F> {}
+
+impl<V, F> EndWork for Receiving<V, F>
 where
     V: Lift + Send + 'static,
     F: FnOnce(&StoreCore, Result<Option<V>>) -> Result<()> + Send + 'static,
 {
-    fn failed(&self, core: &StoreCore) -> Option<InstanceId> {
-        core.give_up_end(self.end)
-    }
-
-    fn poll(self: Pin<&mut Self>, core: &StoreCore, _: &mut Context<'_>) -> Poll<Result<()>> {
-        let this = self.get_mut();
-        let end = this.end;
-        this.idle = true;
-        let value = match core.peer(end)? {
-            Peer::Idle => return Poll::Pending,
-            Peer::Dropped => Ok(None),
-            Peer::Copying(buffer) => {
-                let value = load_value(core, &buffer);
-                core.tasks.borrow_mut().advance_peer(end, 1)?;
-                value.map(Some)
-            }
-        };
-        core.release_end(end)?;
-        Poll::Ready(this.consumer.take().map_or(Ok(()), |consumer| consumer(core, value)))
-    }
-
-    fn is_idle(&self) -> bool {
-        self.idle
+    fn copy(
+        self: Pin<&mut Self>,
+        core: &StoreCore,
+        span: Option<Span<'_>>,
+        _: &mut Context<'_>,
+    ) -> (u32, Poll<Result<StreamState>>) {
+        let value = span.map(|span| load_value(core, span)).transpose();
+        let consumed = self.get_mut().consumer.take().map_or(Ok(()), |consumer| consumer(core, value));
+        (1, Poll::Ready(consumed.map(|()| StreamState::Closed)))
     }
 }
 
-fn load_value<V: Lift>(core: &StoreCore, buffer: &CopyBuffer) -> Result<V> {
-    let Some(ty) = buffer.ty else { return V::absent() };
-    let mut side = buffer.guest.lift(core, Scope::None);
-    V::load(&mut LiftContext::new(&buffer.guest.env.types, &mut side), ty, buffer.position())
+fn load_value<V: Lift>(core: &StoreCore, stock: Span<'_>) -> Result<V> {
+    let Some(ty) = stock.ty else { return V::absent() };
+    let mut side = stock.guest.lift(core, Scope::None);
+    V::load(&mut LiftContext::new(&stock.guest.env.types, &mut side), ty, stock.ptr)
 }

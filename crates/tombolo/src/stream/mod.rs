@@ -17,14 +17,14 @@ pub use consumer::{Source, StreamConsumer};
 pub use future::{FutureProducer, FutureReader};
 pub use producer::{Destination, StreamProducer};
 
-use consumer::ConsumerTask;
-use producer::ProducerTask;
+use consumer::Consuming;
+use producer::Producing;
 use relay::RelayTask;
-use tombolo_tasks::{EndId, Entity, InstanceId, Peer, Trap};
+use tombolo_tasks::EndId;
 
 use crate::abi::Handle;
 use crate::error::{Error, Result};
-use crate::runtime::{CopyBuffer, Element, StoreCore, end_of, handle_of};
+use crate::runtime::{Element, EndTask, StoreCore, end_of, handle_of};
 use crate::store::{AsStoreMut, StoreMut};
 use crate::{Lift, Lower};
 
@@ -57,7 +57,7 @@ impl<I: 'static> StreamReader<I> {
         let store = store.as_store_mut();
         let core = store.core();
         let (readable, writable) = core.tasks.borrow_mut().new_stream(Element::open())?;
-        core.attach(writable, ProducerTask::new(writable, Box::pin(producer)));
+        core.attach(writable, EndTask::new(writable, Producing::new(Box::pin(producer))));
         Ok(StreamReader::of(readable))
     }
 
@@ -77,10 +77,10 @@ impl<I: 'static> StreamReader<I> {
         let core = store.core();
         let end = end_of(self.handle)?;
         let writable = core.other_of_host(end)?;
-        let producer = writable.and_then(|writable| core.detach::<ProducerTask<S::Data, I>>(writable));
+        let producer = writable.and_then(|writable| core.detach::<EndTask<Producing<S::Data, I>>>(writable));
         match (writable, producer) {
             (Some(writable), Some(producer)) => {
-                let task = RelayTask::new(producer.into_producer(), Box::pin(consumer));
+                let task = RelayTask::new(producer.into_work().into_producer(), Box::pin(consumer));
                 let mut tasks = core.tasks.borrow_mut();
                 tasks.drop_end(writable)?;
                 tasks.drop_end(end)?;
@@ -89,7 +89,7 @@ impl<I: 'static> StreamReader<I> {
                 core.host_tasks.wake(id);
             }
             _ => {
-                core.attach(end, ConsumerTask::new(end, consumer));
+                core.attach(end, EndTask::new(end, Consuming::new(consumer)));
                 core.tasks.borrow_mut().catch_up(end)?;
             }
         }
@@ -132,37 +132,6 @@ impl StoreCore {
             Some(other) if tasks.end_owner(other)?.is_none() => Ok(Some(other)),
             _ => Ok(None),
         }
-    }
-
-    /// What the guest at the other end of one of the host's does.
-    #[inline]
-    fn peer(&self, end: EndId) -> Result<Peer<CopyBuffer>> {
-        Ok(match self.tasks.borrow_mut().peer(end)? {
-            Peer::Dropped => Peer::Dropped,
-            Peer::Idle => Peer::Idle,
-            Peer::Copying(buffer) => Peer::Copying(buffer.clone()),
-        })
-    }
-
-    /// Drops an end of the host's after its task is done.
-    fn release_end(&self, end: EndId) -> Result<()> {
-        self.forget_end(end);
-        match self.tasks.borrow_mut().drop_end(end) {
-            Ok(()) | Err(Trap::Gone(Entity::End)) => Ok(()),
-            Err(trap) => Err(trap.into()),
-        }
-    }
-
-    /// Drops an end of the host's whose task has failed; returns the guest at the other end.
-    fn give_up_end(&self, end: EndId) -> Option<InstanceId> {
-        let guest = {
-            let tasks = self.tasks.borrow();
-            let other = tasks.other_end(end).ok().flatten();
-            other.and_then(|other| tasks.end_owner(other).ok().flatten())
-        };
-        // It fails if the end is gone already.
-        let _ = self.release_end(end);
-        guest
     }
 }
 

@@ -5,13 +5,11 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tombolo_tasks::{Buffer, EndId, InstanceId, Peer};
-
 use super::{StreamState, misbehaved, store_of};
 use crate::Lower;
 use crate::abi::LowerContext;
 use crate::error::{Error, Result};
-use crate::runtime::{CopyBuffer, HostTask, StoreCore};
+use crate::runtime::{EndTask, EndWork, Span, StoreCore};
 use crate::store::{StoreMut, enter};
 
 /// Where the elements of a host's stream come from.
@@ -53,7 +51,7 @@ pub struct Destination<'a, T: 'static, I> {
 }
 
 enum Room<'a, I> {
-    Guest(&'a CopyBuffer),
+    Guest(Span<'a>),
     /// The elements on their way to a consumer of the host.
     Host(&'a mut Vec<I>),
 }
@@ -92,12 +90,11 @@ impl<T: Send + 'static, I: Lower + 'static> Destination<'_, T, I> {
                 items.truncate(self.written);
                 items.push(item);
             }
-            Room::Guest(buffer) => {
-                if let Some(ty) = buffer.ty {
-                    let offset = buffer.element_size().saturating_mul(self.written as u64);
-                    let mut side = buffer.guest.lower(self.core, None);
-                    let mut cx = LowerContext::new(&buffer.guest.env.types, &mut side);
-                    item.store(&mut cx, ty, buffer.position().saturating_add(offset))?;
+            Room::Guest(room) => {
+                if let Some(ty) = room.ty {
+                    let mut side = room.guest.lower(self.core, None);
+                    let mut cx = LowerContext::new(&room.guest.env.types, &mut side);
+                    item.store(&mut cx, ty, room.address(self.written as u64))?;
                 }
             }
         }
@@ -131,11 +128,10 @@ impl<T: Send + 'static> Destination<'_, T, u8> {
                 }
                 items.get_mut(self.written..end).unwrap_or_default()
             }
-            Room::Guest(buffer) => {
-                let start =
-                    usize::try_from(buffer.position()).unwrap_or(usize::MAX).saturating_add(self.written);
+            Room::Guest(room) => {
+                let start = usize::try_from(room.ptr).unwrap_or(usize::MAX).saturating_add(self.written);
                 let end = start.saturating_add(self.remaining);
-                buffer.guest.bytes_mut(self.core).get_mut(start..end).unwrap_or_default()
+                room.guest.bytes_mut(self.core).get_mut(start..end).unwrap_or_default()
             }
         }
     }
@@ -149,15 +145,13 @@ impl<T: Send + 'static> Destination<'_, T, u8> {
 }
 
 /// Feeds a guest's reads from a producer.
-pub(super) struct ProducerTask<T: 'static, I> {
-    end: EndId,
+pub(super) struct Producing<T: 'static, I> {
     producer: Pin<Box<dyn StreamProducer<T, Item = I>>>,
-    idle: bool,
 }
 
-impl<T: 'static, I> ProducerTask<T, I> {
-    pub fn new(end: EndId, producer: Pin<Box<dyn StreamProducer<T, Item = I>>>) -> Self {
-        ProducerTask { end, producer, idle: true }
+impl<T: 'static, I> Producing<T, I> {
+    pub fn new(producer: Pin<Box<dyn StreamProducer<T, Item = I>>>) -> Self {
+        Producing { producer }
     }
 
     pub fn into_producer(self) -> Pin<Box<dyn StreamProducer<T, Item = I>>> {
@@ -165,51 +159,32 @@ impl<T: 'static, I> ProducerTask<T, I> {
     }
 }
 
-impl<T: Send + 'static, I: Lower + Send + 'static> HostTask for ProducerTask<T, I> {
-    fn bytes(&self) -> usize {
-        size_of_val(self) + size_of_val(&*self.producer)
-    }
-
-    fn failed(&self, core: &StoreCore) -> Option<InstanceId> {
-        core.give_up_end(self.end)
-    }
-
-    fn poll(self: Pin<&mut Self>, core: &StoreCore, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let ProducerTask { end, producer, idle } = self.get_mut();
-        let end = *end;
-        loop {
-            *idle = true;
-            let buffer = match core.peer(end)? {
-                Peer::Idle => return Poll::Pending,
-                Peer::Dropped => return Poll::Ready(core.release_end(end)),
-                Peer::Copying(buffer) => buffer,
-            };
-            *idle = false;
-            let remaining = buffer.remain() as usize;
-            let mut destination =
-                Destination { core, room: Room::Guest(&buffer), remaining, written: 0, data: PhantomData };
-            let poll = enter(core, || producer.as_mut().poll_produce(cx, &mut destination));
-            let written = destination.written();
-            if written > 0 || matches!(poll, Poll::Ready(Ok(_))) {
-                core.tasks.borrow_mut().advance_peer(end, written as u32)?;
+impl<T: Send + 'static, I: Lower + Send + 'static> EndWork for Producing<T, I> {
+    fn copy(
+        self: Pin<&mut Self>,
+        core: &StoreCore,
+        span: Option<Span<'_>>,
+        cx: &mut Context<'_>,
+    ) -> (u32, Poll<Result<StreamState>>) {
+        let Some(room) = span else { return (0, Poll::Ready(Ok(StreamState::Closed))) };
+        let remaining = room.length as usize;
+        let mut destination =
+            Destination { core, room: Room::Guest(room), remaining, written: 0, data: PhantomData };
+        let poll = enter(core, || self.get_mut().producer.as_mut().poll_produce(cx, &mut destination));
+        let written = destination.written();
+        match poll {
+            Poll::Ready(Ok(StreamState::Open)) if written == 0 && remaining > 0 => {
+                (0, Poll::Ready(Err(misbehaved("a stream's producer"))))
             }
-            match poll {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(StreamState::Closed)) => return Poll::Ready(core.release_end(end)),
-                Poll::Ready(Ok(StreamState::Open)) if written == 0 && remaining > 0 => {
-                    return Poll::Ready(Err(misbehaved("a stream's producer")));
-                }
-                Poll::Ready(Ok(StreamState::Open)) => {}
-            }
+            poll => (written as u32, poll),
         }
     }
 
-    fn is_idle(&self) -> bool {
-        self.idle
+    fn bytes_beside(&self) -> usize {
+        size_of_val(&*self.producer)
     }
 
-    fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
-        Some(Pin::into_inner(self) as Box<dyn Any>)
+    fn into_any(task: Pin<Box<EndTask<Self>>>) -> Option<Box<dyn Any>> {
+        Some(Pin::into_inner(task) as Box<dyn Any>)
     }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use tombolo_tasks::{BLOCKED, CancelStep, CopyEvent, EndId, EndKind, InstanceId, WaitFor};
+use tombolo_tasks::{BLOCKED, CancelStep, CopyEvent, EndId, EndKind, InstanceId, Partner, WaitFor};
 
-use crate::error::{Error, Result};
-use crate::runtime::copy::CopyBuffer;
+use crate::error::Result;
+use crate::runtime::copy::{CopyBuffer, Span, too_long};
 use crate::runtime::core::StoreCore;
 use crate::runtime::env::Element;
 use crate::runtime::guest::{Guest, copy_between};
@@ -32,18 +32,13 @@ impl StoreCore {
         (index, ptr, length): (u32, u64, u64),
     ) -> Result<u32> {
         let length = if kind.is_stream() { length } else { 1 };
-        let length = u32::try_from(length)
-            .map_err(|_| Error::abi(format!("a stream buffer of {length} elements is too long")))?;
+        let length = u32::try_from(length).map_err(|_| too_long(length))?;
         let end = self.tasks.borrow().end_to_copy(guest.instance, index, kind, element, is_async)?;
-        let size = CopyBuffer::check(self, guest, element.ty, ptr, length)?;
-        // Where a copy may be interrupted, nothing may be borrowed meanwhile.
-        if element.ty.is_none_or(|ty| ty.is_plain() && !self.engine.has_deadlines())
-            && let Some(event) = self.copy_at_once(guest, (end, kind), (ptr, size, length))?
-        {
+        let span = Span::new(self, guest, element.ty, ptr, length)?;
+        if let Some(event) = self.copy_at_once(end, kind, span)? {
             return Ok(event.payload());
         }
-        let buffer = CopyBuffer::new(guest, element.ty, size, ptr, length);
-        let step = self.tasks.borrow_mut().copy(end, buffer)?;
+        let step = self.tasks.borrow_mut().copy(end, CopyBuffer::new(guest, span))?;
         if let Some(event) = self.finish_copy(step)? {
             return Ok(event.payload());
         }
@@ -51,24 +46,31 @@ impl StoreCore {
         self.take_or_wait(end, is_async)
     }
 
-    /// Copies plain elements from or to this address, of this size and so many, if the other end waits for them.
+    /// Copies what can be copied at once: from or to a buffer that waits, or with the host.
     #[inline]
-    fn copy_at_once(
-        &self,
-        guest: &Guest,
-        (end, kind): (EndId, EndKind),
-        (ptr, size, length): (u64, u64, u32),
-    ) -> Result<Option<CopyEvent>> {
+    fn copy_at_once(&self, end: EndId, kind: EndKind, span: Span<'_>) -> Result<Option<CopyEvent>> {
         let mut tasks = self.tasks.borrow_mut();
-        let Some((copy, other)) = tasks.immediate_copy(end, length)? else { return Ok(None) };
-        let bytes = size.saturating_mul(copy.count.into());
-        // No guest runs meanwhile. Where elements are nothing, so are addresses.
-        match kind.is_readable() {
-            _ if bytes == 0 => {}
-            true => copy_between(self, &other.guest, other.position(), guest, ptr, bytes)?,
-            false => copy_between(self, guest, ptr, &other.guest, other.position(), bytes)?,
+        match tasks.immediate_copy(end, span.length)? {
+            // Where a copy may be interrupted, nothing may be borrowed meanwhile.
+            Partner::Waiting(copy, other)
+                if span.ty.is_none_or(|ty| ty.is_plain() && !self.engine.has_deadlines()) =>
+            {
+                let (other, bytes) = (other.rest(), span.size.saturating_mul(copy.count.into()));
+                // No guest runs meanwhile. Where elements are nothing, so are addresses.
+                match kind.is_readable() {
+                    _ if bytes == 0 => {}
+                    true => copy_between(self, other.guest, other.ptr, span.guest, span.ptr, bytes)?,
+                    false => copy_between(self, span.guest, span.ptr, other.guest, other.ptr, bytes)?,
+                }
+                Ok(Some(tasks.finish_immediate(copy)?))
+            }
+            Partner::Host(host) => {
+                drop(tasks);
+                let copied = self.offer(host, span);
+                Ok(self.tasks.borrow_mut().finish_offer(end, copied)?)
+            }
+            Partner::Waiting(..) | Partner::Nobody => Ok(None),
         }
-        Ok(Some(tasks.finish_immediate(copy)?))
     }
 
     /// The payload of an end's event, if it has one; else waits for it or says that the built-in is blocked.
