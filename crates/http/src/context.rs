@@ -1,9 +1,7 @@
 //! What a guest is given of HTTP.
 
-use std::mem;
 use std::sync::Arc;
 
-use http::HeaderMap;
 use tombolo::ResourceTable;
 
 use crate::fields::{FieldBudget, FieldLimits, FieldMap, Headers};
@@ -15,8 +13,8 @@ use crate::outgoing::{DenyAll, SendRequest};
 pub struct HttpCtx {
     pub(crate) client: Arc<dyn SendRequest>,
     pub(crate) fields: FieldBudget,
-    /// Empty, with room for the next fields.
-    spare: HeaderMap,
+    /// None, with room for those that are made next.
+    spare: Option<FieldMap>,
 }
 
 /// For how many fields there may be room in what is kept for others.
@@ -24,18 +22,14 @@ const MOST_SPARE: usize = 64;
 
 impl Clone for HttpCtx {
     fn clone(&self) -> Self {
-        HttpCtx { client: self.client.clone(), fields: self.fields.another(), spare: HeaderMap::new() }
+        HttpCtx { client: self.client.clone(), fields: self.fields.another(), spare: None }
     }
 }
 
 impl HttpCtx {
     /// A context for guests that serve, and send no requests: these are denied.
     pub fn new() -> Self {
-        HttpCtx {
-            client: Arc::new(DenyAll),
-            fields: FieldBudget::new(FieldLimits::default()),
-            spare: HeaderMap::new(),
-        }
+        HttpCtx { client: Arc::new(DenyAll), fields: FieldBudget::new(FieldLimits::default()), spare: None }
     }
 
     /// Has `client` send the guest's requests.
@@ -49,21 +43,22 @@ impl HttpCtx {
     #[must_use]
     pub fn field_limits(mut self, limits: FieldLimits) -> Self {
         self.fields = FieldBudget::new(limits);
+        self.spare = None;
         self
     }
 
     /// Makes fields, of which there are none yet.
     pub(crate) fn new_fields(&mut self) -> FieldMap {
-        FieldMap::empty(mem::take(&mut self.spare), &self.fields)
+        self.spare.take().unwrap_or_else(|| FieldMap::new(&self.fields))
     }
 
     /// Lets go of fields. Their room is used for others.
     pub(crate) fn drop_fields(&mut self, fields: Headers) {
         if let Some(mut map) = fields.into_own()
-            && map.capacity() <= MOST_SPARE
+            && map.room() <= MOST_SPARE
         {
             map.clear();
-            self.spare = map;
+            self.spare = Some(map);
         }
     }
 }

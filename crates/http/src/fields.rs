@@ -110,7 +110,7 @@ impl Headers {
         let shared = match self {
             Headers::Shared(map) => map.clone(),
             Headers::Own(map) => {
-                let none = FieldMap::empty(HeaderMap::new(), &map.share.budget);
+                let none = FieldMap::new(&map.share.budget);
                 Arc::new(std::mem::replace(map, none))
             }
         };
@@ -130,12 +130,11 @@ impl Headers {
     }
 
     /// The fields, unless somebody else looks at them too.
-    pub fn into_own(self) -> Option<HeaderMap> {
-        let map = match self {
-            Headers::Own(map) => map,
-            Headers::Shared(map) => Arc::into_inner(map)?,
-        };
-        Some(map.into_headers())
+    pub fn into_own(self) -> Option<FieldMap> {
+        match self {
+            Headers::Own(map) => Some(map),
+            Headers::Shared(map) => Arc::into_inner(map),
+        }
     }
 }
 
@@ -161,10 +160,9 @@ pub(crate) struct FieldMap {
 }
 
 impl FieldMap {
-    /// Fields in a map that is empty.
-    pub fn empty(headers: HeaderMap, budget: &FieldBudget) -> Self {
+    pub fn new(budget: &FieldBudget) -> Self {
         let share = Share { bytes: 0, budget: budget.clone() };
-        FieldMap { headers, spelling: None, share }
+        FieldMap { headers: HeaderMap::new(), spelling: None, share }
     }
 
     /// Fields that came from elsewhere, without those that are between two ends of a connection only.
@@ -187,6 +185,18 @@ impl FieldMap {
 
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+
+    /// How many fields it can have before it grows.
+    pub fn room(&self) -> usize {
+        self.headers.capacity()
+    }
+
+    /// Removes all fields, but not the room for them.
+    pub fn clear(&mut self) {
+        self.headers.clear();
+        self.spelling = None;
+        self.share.shrink(self.share.bytes);
     }
 
     /// The fields, to be sent.
@@ -380,7 +390,7 @@ mod tests {
 
     #[test]
     fn fields_keep_the_case_they_were_written_in() {
-        let mut map = FieldMap::empty(HeaderMap::new(), &budget(10, 1000, 1000));
+        let mut map = FieldMap::new(&budget(10, 1000, 1000));
         map.append("X-One", b"1".to_vec()).unwrap();
         map.append("two", b"2".to_vec()).unwrap();
         map.append("x-ONE", b" 3 ".to_vec()).unwrap();
@@ -396,7 +406,7 @@ mod tests {
 
     #[test]
     fn forbidden_headers_are_refused_and_taken_out() {
-        let mut map = FieldMap::empty(HeaderMap::new(), &budget(10, 1000, 1000));
+        let mut map = FieldMap::new(&budget(10, 1000, 1000));
         for name in
             ["Connection", "host", "TE", "Transfer-Encoding", "upgrade", "Keep-Alive", "HTTP2-Settings"]
         {
@@ -418,7 +428,7 @@ mod tests {
     #[test]
     fn header_count_and_size_limits_hold() {
         let budget = budget(3, 150, 220);
-        let mut map = FieldMap::empty(HeaderMap::new(), &budget);
+        let mut map = FieldMap::new(&budget);
         map.append("a", vec![b'x'; 17]).unwrap();
         map.append("b", vec![b'x'; 17]).unwrap();
         map.append("b", vec![b'x'; 17]).unwrap();
