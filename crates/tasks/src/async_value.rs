@@ -31,8 +31,8 @@ impl<E: Embedder> Store<E> {
         if !kind.is_readable() {
             return Err(Trap::Misuse("only readable ends are passed on"));
         }
-        let id = self.end_handle(inst, index, kind, element)?;
-        self.check_transfer(id, EndAction::Lift)?;
+        let (id, end) = self.end_in(self.instances.get(inst)?, index, kind, element)?;
+        end.check_transfer(EndAction::Lift)?;
         if self.disown_end(id)?.waitable.pending {
             self.tell_host(id);
         }
@@ -57,17 +57,6 @@ impl<E: Embedder> Store<E> {
         Ok(index)
     }
 
-    /// The checks that precede lifting and forwarding.
-    #[inline]
-    pub(crate) fn check_transfer(&self, id: EndId, action: EndAction) -> Result<(), Trap> {
-        let end = self.ends.get(id)?;
-        end.check_idle(action)?;
-        if end.waitable.set.is_some() {
-            return Err(Trap::InWaitableSet { index: end.index, action, kind: end.kind.handle_kind() });
-        }
-        Ok(())
-    }
-
     /// Takes an end's handle away.
     #[inline]
     pub(crate) fn disown_end(&mut self, id: EndId) -> Result<&mut End<E>, Trap> {
@@ -77,5 +66,17 @@ impl<E: Embedder> Store<E> {
             self.instances.get_mut(inst)?.discard_handle_of(index, Cost::<E>::END);
         }
         Ok(end)
+    }
+}
+
+impl<E: Embedder> End<E> {
+    /// The checks that precede lifting and forwarding.
+    #[inline]
+    pub(crate) fn check_transfer(&self, action: EndAction) -> Result<(), Trap> {
+        self.check_idle(action)?;
+        if self.waitable.set.is_some() {
+            return Err(Trap::InWaitableSet { index: self.index, action, kind: self.kind.handle_kind() });
+        }
+        Ok(())
     }
 }

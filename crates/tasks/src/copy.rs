@@ -286,14 +286,15 @@ impl<E: Embedder> Store<E> {
         element: &E::Element,
     ) -> Result<Option<Transfer>, Trap> {
         self.check_may_leave(inst)?;
-        let src = self.end_handle(inst, readable.0, readable.1, element)?;
-        self.check_transfer(src, EndAction::Forward)?;
+        let instance = self.instances.get(inst)?;
+        let (src, end) = self.end_in(instance, readable.0, readable.1, element)?;
+        end.check_transfer(EndAction::Forward)?;
         if readable.0 == writable.0 {
             // The specification has taken the handle out of the table by now.
             return Err(Trap::UnknownHandle(writable.0));
         }
-        let dst = self.end_handle(inst, writable.0, writable.1, element)?;
-        self.check_transfer(dst, EndAction::Forward)?;
+        let (dst, end) = self.end_in(instance, writable.0, writable.1, element)?;
+        end.check_transfer(EndAction::Forward)?;
         self.forward(src, dst)
     }
 

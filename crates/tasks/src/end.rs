@@ -17,6 +17,7 @@ use crate::event::{CopyEvent, CopyResult, EventCode};
 use crate::handle_table::Handle;
 use crate::id::{EndId, InstanceId};
 use crate::instance::{Cost, Instance};
+use crate::slab::Slab;
 use crate::store::Store;
 use crate::trap::{EndAction, HandleKind, Trap};
 use crate::waitable::Waitable;
@@ -126,12 +127,10 @@ impl<E: Embedder> Store<E> {
     #[inline]
     pub(crate) fn new_pair(
         &mut self,
-        [readable, writable]: [EndKind; 2],
+        kinds: [EndKind; 2],
         element: E::Element,
     ) -> Result<(EndId, EndId), Trap> {
-        let reader = self.ends.insert(End::new(readable, element.clone(), None))?;
-        let writer = self.ends.insert(End::new(writable, element, Some(reader)))?;
-        self.ends.get_mut(reader)?.other = Some(writer);
+        let [(reader, _), (writer, _)] = insert_pair(&mut self.ends, kinds, element)?;
         Ok((reader, writer))
     }
 
@@ -142,10 +141,11 @@ impl<E: Embedder> Store<E> {
         kinds: [EndKind; 2],
         element: E::Element,
     ) -> Result<(u32, u32), Trap> {
-        self.check_may_leave(inst)?;
-        let (reader, writer) = self.new_pair(kinds, element)?;
         let instance = self.instances.get_mut(inst)?;
-        let (readable, writable) = self.ends.get_two_mut(reader, writer)?;
+        if !instance.door.may_leave() {
+            return Err(Trap::CannotLeave);
+        }
+        let [(reader, readable), (writer, writable)] = insert_pair(&mut self.ends, kinds, element)?;
         let owned = match readable.own(reader, inst, instance) {
             Ok(index) => writable.own(writer, inst, instance).map(|other| (index, other)),
             Err(trap) => Err(trap),
@@ -157,13 +157,8 @@ impl<E: Embedder> Store<E> {
         owned
     }
 
-    /// Finds an end by its handle, which must be of this kind and carry this element type.
-    ///
-    /// # Errors
-    ///
-    /// Traps when the index is unknown, of another kind or of another element type.
-    #[inline]
-    pub fn end_handle<T>(
+    #[cfg(test)]
+    pub(crate) fn end_handle<T>(
         &self,
         inst: InstanceId,
         index: u32,
@@ -177,7 +172,7 @@ impl<E: Embedder> Store<E> {
         Ok(self.end_in(instance, index, kind, element)?.0)
     }
 
-    /// As [`Store::end_handle`], for a built-in.
+    /// Finds the end that a built-in is called for, by its handle; traps unless the instance may be left.
     #[inline]
     fn guest_end(
         &self,
@@ -193,8 +188,9 @@ impl<E: Embedder> Store<E> {
         self.end_in(instance, index, kind, element)
     }
 
+    /// Finds an end by its handle, which must be of this kind and carry this element type.
     #[inline]
-    fn end_in<T>(
+    pub(crate) fn end_in<T>(
         &self,
         instance: &Instance<E>,
         index: u32,
@@ -362,8 +358,9 @@ impl<E: Embedder> Store<E> {
         kind: EndKind,
         element: &E::Element,
     ) -> Result<(), Trap> {
-        let (id, _) = self.guest_end(inst, index, kind, element)?;
-        self.drop_end(id)
+        let (id, end) = self.guest_end(inst, index, kind, element)?;
+        end.check_drop()?;
+        self.remove_end(id)
     }
 
     /// Drops an end (`End.drop`): a guest's, the host's, or one on its way between instances.
@@ -384,8 +381,11 @@ impl<E: Embedder> Store<E> {
     /// Removes an end in whatever state it is, with its handle, and tells its peer.
     #[inline]
     pub(crate) fn remove_end(&mut self, id: EndId) -> Result<(), Trap> {
-        self.leave_queues(id.into());
-        let &End { owner, index, other: peer, .. } = self.ends.get(id)?;
+        let end = self.ends.get(id)?;
+        let &End { owner, index, other: peer, .. } = end;
+        if end.waitable.in_queues() {
+            self.join(id.into(), None);
+        }
         if let Some(inst) = owner {
             self.instances.get_mut(inst)?.discard_handle_of(index, Cost::<E>::END);
         }
@@ -464,6 +464,20 @@ impl<E: Embedder> Store<E> {
     pub fn other_end(&self, end: EndId) -> Result<Option<EndId>, Trap> {
         Ok(self.ends.get(end)?.other)
     }
+}
+
+/// Adds a pair of the host's ends, readable and writable.
+#[inline(always)]
+fn insert_pair<E: Embedder>(
+    ends: &mut Slab<EndId, End<E>>,
+    [readable, writable]: [EndKind; 2],
+    element: E::Element,
+) -> Result<[(EndId, &mut End<E>); 2], Trap> {
+    let reader = ends.insert(End::new(readable, element.clone(), None))?;
+    let writer = ends.insert(End::new(writable, element, Some(reader)))?;
+    let (readable, writable) = ends.get_two_mut(reader, writer)?;
+    readable.other = Some(writer);
+    Ok([(reader, readable), (writer, writable)])
 }
 
 impl<E: Embedder> End<E> {

@@ -36,6 +36,12 @@ impl Waitable {
         !std::mem::replace(&mut self.pending, true)
     }
 
+    /// Says whether it is in a set or in a list.
+    #[inline]
+    pub(crate) fn in_queues(&self) -> bool {
+        self.set.is_some() || self.link.linked()
+    }
+
     /// Says whether a thread or a set waits for the event.
     #[inline]
     pub(crate) fn is_awaited(&self) -> bool {
@@ -177,7 +183,7 @@ impl<E: Embedder> Store<E> {
     /// Takes a waitable out of its set and every list, before it is removed (`Waitable.drop`).
     #[inline]
     pub(crate) fn leave_queues(&mut self, id: WaitableId) {
-        if self.waitable(id).is_some_and(|waitable| waitable.set.is_some() || waitable.link.linked()) {
+        if self.waitable(id).is_some_and(Waitable::in_queues) {
             self.join(id, None);
         }
     }
