@@ -9,7 +9,7 @@ use tombolo_types::component::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 
 use crate::abi::{FlatSink, LiftContext, LowerContext, check_result, lift_result, lift_values, lower_values};
 use crate::error::{Error, Result};
-use crate::runtime::{FlatValues, FuncValue, HostCaller, Job, LiftedFunc, Scope, StoreCore};
+use crate::runtime::{FuncValue, HostCaller, Job, LiftedFunc, Scope, StoreCore};
 use crate::slot::Slot;
 use crate::store::{Accessor, AsStoreMut, Pending, Started, Store, StoreMut, host_then};
 use crate::value::{Type, Val};
@@ -322,7 +322,7 @@ fn into_slot<R: Send + 'static>(slot: &Arc<Slot<Result<R>>>) -> impl Then<R> + u
 /// Arguments of the host and the result it expects for them.
 trait Arguments: Send + 'static {
     type Result: Send;
-    fn lower(&self, cx: &mut LowerContext<'_>, func: &LiftedFunc) -> Result<FlatValues>;
+    fn lower(&self, cx: &mut LowerContext<'_>, func: &LiftedFunc, flat: &mut FlatSink) -> Result<()>;
     fn lift(
         cx: &mut LiftContext<'_>,
         func: &LiftedFunc,
@@ -349,10 +349,8 @@ where
 {
     type Result = R;
 
-    fn lower(&self, cx: &mut LowerContext<'_>, func: &LiftedFunc) -> Result<FlatValues> {
-        let mut flat = FlatSink::new();
-        self.params.lower_params(cx, func.sig.ty, MAX_FLAT_PARAMS, &mut flat)?;
-        Ok(FlatValues::from_slice(flat.values()))
+    fn lower(&self, cx: &mut LowerContext<'_>, func: &LiftedFunc, flat: &mut FlatSink) -> Result<()> {
+        self.params.lower_params(cx, func.sig.ty, MAX_FLAT_PARAMS, flat)
     }
 
     fn lift(cx: &mut LiftContext<'_>, func: &LiftedFunc, max_flat: usize, flat: &[u64]) -> Result<R> {
@@ -365,9 +363,9 @@ struct DynamicArgs(Vec<Val>);
 impl Arguments for DynamicArgs {
     type Result = Option<Val>;
 
-    fn lower(&self, cx: &mut LowerContext<'_>, func: &LiftedFunc) -> Result<FlatValues> {
-        let flat = lower_values(cx, func.sig.params(), &self.0, MAX_FLAT_PARAMS, None)?;
-        Ok(FlatValues::from_slice(flat.values()))
+    fn lower(&self, cx: &mut LowerContext<'_>, func: &LiftedFunc, flat: &mut FlatSink) -> Result<()> {
+        *flat = lower_values(cx, func.sig.params(), &self.0, MAX_FLAT_PARAMS, None)?;
+        Ok(())
     }
 
     fn lift(
@@ -398,12 +396,18 @@ impl<A, F> HostCallOf<A, F> {
 }
 
 impl<A: Arguments, F: Then<A::Result>> HostCaller for HostCallOf<A, F> {
-    fn start(&mut self, core: &StoreCore, func: &LiftedFunc, task: TaskId) -> Result<FlatValues> {
+    fn start(
+        &mut self,
+        core: &StoreCore,
+        func: &LiftedFunc,
+        task: TaskId,
+        args: &mut FlatSink,
+    ) -> Result<()> {
         if let Some(pending) = self.pending.take() {
             pending.begun(task);
         }
         let mut side = func.guest.lower(core, Some(task));
-        self.args.lower(&mut LowerContext::new(&func.guest.env.types, &mut side), func)
+        self.args.lower(&mut LowerContext::new(&func.guest.env.types, &mut side), func, args)
     }
 
     fn resolve(&mut self, core: &StoreCore, func: &LiftedFunc, results: Option<&[u64]>) -> Result<()> {

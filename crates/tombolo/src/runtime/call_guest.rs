@@ -14,14 +14,15 @@ use super::core::StoreCore;
 use super::func::{LiftedFunc, LoweredFunc};
 use super::guest::{Borrower, Fault, GuestBridge, Scope};
 use super::thread::{Code, Work};
-use super::{Caller, FlatValues, Runtime, TaskData, ThreadData};
-use crate::abi::{Signature, translate_flat};
+use super::{Caller, Runtime, TaskData, ThreadData};
+use crate::abi::{FlatSink, Signature, translate_flat};
 use crate::error::{Error, Result};
 
 /// The host as the caller of a guest.
 pub(crate) trait HostCaller: Send {
     /// Lowers the arguments into the guest (`OnStart`).
-    fn start(&mut self, core: &StoreCore, func: &LiftedFunc, task: TaskId) -> Result<FlatValues>;
+    fn start(&mut self, core: &StoreCore, func: &LiftedFunc, task: TaskId, args: &mut FlatSink)
+    -> Result<()>;
     /// Lifts the result out of the guest (`OnResolve`); `None` if the call was cancelled.
     fn resolve(&mut self, core: &StoreCore, func: &LiftedFunc, results: Option<&[u64]>) -> Result<()>;
     /// Hears that there will be no result.
@@ -104,7 +105,7 @@ impl StoreCore {
             let scope = Scope::Lenders(lenders);
             let args =
                 self.translate_params(lowered, func, args, scope, activation.into()).map_err(at_fault)?;
-            self.call_core(func, &args)
+            self.call_core(func, args.values())
         })?;
         let result = self
             .translate_result(lowered, func, flat.as_slice(), lowered.out_pointer(args))
@@ -173,8 +174,11 @@ impl StoreCore {
 
     /// The body of a task's implicit thread: starts it, calls the core function, and follows its callback.
     pub(super) fn run_callee(&self, task: TaskId, thread: ThreadId, func: &LiftedFunc) -> Result<()> {
-        let Some(args) = self.start_task(task, func)? else { return Ok(()) };
-        let flat = self.call_core(func, &args)?;
+        let mut args = FlatSink::new();
+        if !self.start_task(task, func, &mut args)? {
+            return Ok(());
+        }
+        let flat = self.call_core(func, args.values())?;
         if !func.is_async {
             self.resolve_task(task, func, flat.as_slice())?;
             self.post_return(func, flat)?;
@@ -252,58 +256,63 @@ impl StoreCore {
         exit.map(drop).map_err(Error::from)
     }
 
-    /// `Task.start`: the arguments as the callee's core function takes them; `None` if it does not start, because its
-    /// caller is gone or was at fault.
-    fn start_task(&self, task: TaskId, func: &LiftedFunc) -> Result<Option<FlatValues>> {
-        let caller = self.tasks.borrow_mut().task_start(task)?.take_caller();
-        let (caller, args) = match caller {
-            Caller::Nobody => (Caller::Nobody, FlatValues::new()),
-            Caller::Host(mut host) => match host.start(self, func, task) {
-                Ok(args) => (Caller::Host(host), args),
-                Err(error) => {
+    /// `Task.start`: takes the arguments to the callee, as its core function takes them. Returns whether it starts: it does
+    /// not if its caller is gone or was at fault.
+    fn start_task(&self, task: TaskId, func: &LiftedFunc, args: &mut FlatSink) -> Result<bool> {
+        let mut caller = self.tasks.borrow_mut().task_start(task)?.take_caller();
+        match &mut caller {
+            Caller::Nobody => return Ok(true),
+            Caller::Host(host) => {
+                if let Err(error) = host.start(self, func, task, args) {
                     host.fail(self, error.clone());
                     // What is not a trap is a mistake of the host's, and of no guest's.
                     if error.trap().is_some() {
                         return Err(error);
                     }
                     self.tasks.borrow_mut().abandon_task(task)?;
-                    return Ok(None);
+                    return Ok(false);
                 }
-            },
+            }
             Caller::Guest(subtask) => {
+                let subtask = *subtask;
                 let call = {
                     let mut tasks = self.tasks.borrow_mut();
                     let started = tasks.subtask_started(subtask);
                     started.and_then(|()| tasks.subtask(subtask)).map(|d| (d.lowered.clone(), d.args.clone()))
                 };
-                let Ok((lowered, args)) = call else {
+                let Ok((lowered, lifted)) = call else {
                     self.tasks.borrow_mut().abandon_task(task)?;
-                    return Ok(None);
+                    return Ok(false);
                 };
                 let scope = Scope::Subtask(subtask);
-                match self.translate_params(&lowered, func, &args, scope, Some(task).into()) {
-                    Ok(args) => (Caller::Guest(subtask), args),
+                match self.translate_params(&lowered, func, &lifted, scope, Some(task).into()) {
+                    Ok(lowered) => *args = lowered,
                     Err(Fault { error, instance }) if instance == func.guest.instance => return Err(error),
                     Err(Fault { error, instance }) => {
                         self.end_instance(instance, &error);
                         self.tasks.borrow_mut().abandon_task(task)?;
-                        return Ok(None);
+                        return Ok(false);
                     }
                 }
             }
-        };
-        let mut tasks = self.tasks.borrow_mut();
-        match (tasks.task_mut(task), caller) {
-            (Ok(data), caller) => data.caller = caller,
-            (Err(trap), Caller::Host(mut host)) => {
-                drop(tasks);
-                let error = func.guest.island.error().unwrap_or(trap.into());
-                host.fail(self, error.clone());
-                return Err(error);
-            }
-            (Err(trap), _) => return Err(trap.into()),
         }
-        Ok(Some(args))
+        let mut tasks = self.tasks.borrow_mut();
+        let gone = match tasks.task_mut(task) {
+            Ok(data) => {
+                data.caller = caller;
+                return Ok(true);
+            }
+            Err(trap) => trap,
+        };
+        drop(tasks);
+        match caller {
+            Caller::Host(mut host) => {
+                let error = func.guest.island.error().unwrap_or(gone.into());
+                host.fail(self, error.clone());
+                Err(error)
+            }
+            _ => Err(gone.into()),
+        }
     }
 
     /// `Task.return_` with the flat results of the callee.
@@ -368,7 +377,7 @@ impl StoreCore {
         args: &[u64],
         scope: Scope<'_>,
         borrower: Borrower<'_>,
-    ) -> Result<FlatValues, Fault> {
+    ) -> Result<FlatSink, Fault> {
         let mut bridge = GuestBridge::new(lowered.guest.lift(self, scope), func.guest.lower(self, borrower));
         let (from, to) = (&lowered.guest.env.types, &func.guest.env.types);
         let sink = translate_flat(
@@ -378,10 +387,7 @@ impl StoreCore {
             Signature { types: to, list: func.sig.params(), max_flat: MAX_FLAT_PARAMS },
             None,
         );
-        match sink {
-            Ok(sink) => Ok(sink.values().into()),
-            Err(error) => Err(bridge.at_fault(error, lowered.guest.instance)),
-        }
+        sink.map_err(|error| bridge.at_fault(error, lowered.guest.instance))
     }
 
     /// The flat result for the caller, of which there is one at most, or 0.

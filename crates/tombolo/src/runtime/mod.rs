@@ -45,14 +45,10 @@ pub(crate) use thread::SHALLOW_STACK;
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
 use tombolo_tasks::{Embedder, TaskId};
 use tombolo_vm::Fiber;
 
 use crate::resource::ResourceType;
-
-/// Flat values on their way between two guests: parameters and an out pointer at most.
-pub(crate) type FlatValues = SmallVec<[u64; 4]>;
 
 /// What this runtime plugs into the state machine.
 pub(crate) struct Runtime;

@@ -113,7 +113,7 @@ impl Deadlines {
     /// Whether there is a time at which something is to end.
     #[inline]
     pub fn any(&self) -> bool {
-        self.deadline.get().is_some() || self.due.next().is_some()
+        self.deadline.get().is_some() || !self.due.is_empty()
     }
 
     fn has_passed(&self) -> bool {

@@ -127,12 +127,12 @@ fn poll_turns<R>(
 /// Whether a turn would do nothing, whatever the time is.
 fn is_at_rest(core: &StoreCore) -> bool {
     let tasks = core.tasks.borrow();
-    !(tasks.has_ready()
+    !(!core.jobs.borrow().is_empty()
+        || tasks.has_ready()
         || tasks.has_host_notification()
-        || core.is_suspended()
         || core.host_tasks.any_woken()
+        || core.is_suspended()
         || core.has_to_clear_away()
-        || !core.jobs.borrow().is_empty()
         || core.cancellations.has_unasked()
         || core.cancellations.any_dropped()
         || core.deadlines.any())

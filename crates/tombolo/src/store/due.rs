@@ -31,6 +31,12 @@ pub(crate) enum Ending {
 }
 
 impl Due {
+    /// Whether nothing is to end.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.list.borrow().is_empty()
+    }
+
     /// When the first of them is to have ended.
     pub fn next(&self) -> Option<Instant> {
         self.list.borrow().first().map(|(at, _)| *at)
@@ -88,7 +94,7 @@ impl StoreCore {
     /// Ends what is due and has not ended.
     pub fn end_overdue(&self) {
         let due = &self.deadlines.due;
-        if due.next().is_none() {
+        if due.is_empty() {
             return;
         }
         let now = Instant::now();
