@@ -126,6 +126,10 @@ impl<E: Embedder> Store<E> {
             end.state = EndState::Idle;
             return Ok(None);
         }
+        if !end.waitable.pending {
+            return Ok(Some(end.conclude(count)));
+        }
+        // The host has dropped its end.
         end.progress = count;
         Ok(Some(self.end_copy(id)?.0))
     }

@@ -5,7 +5,7 @@
 //! among the [`HostTasks`](super::host_task::HostTasks). It becomes one of them when it has to wait for something else. A
 //! guest that begins a copy offers it at once; only if nothing comes of that does the guest's end get a buffer to wait with.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -29,13 +29,13 @@ pub(crate) trait EndWork: Send + 'static {
         cx: &mut Context<'_>,
     ) -> (u32, Poll<Result<StreamState>>);
 
-    /// Bytes that it takes up beside itself.
-    fn bytes_beside(&self) -> usize {
-        0
+    /// As [`HostTask::leaves`], of its task.
+    fn leaves() -> Option<TypeId> {
+        None
     }
 
-    /// For somebody else to go on with, if that can be.
-    fn into_any(_task: Pin<Box<EndTask<Self>>>) -> Option<Box<dyn Any>>
+    /// As [`HostTask::leave`], of its task.
+    fn leave(_task: Pin<Box<EndTask<Self>>>) -> Option<Box<dyn Any>>
     where
         Self: Sized,
     {
@@ -58,8 +58,8 @@ impl<W: EndWork> EndTask<W> {
         EndTask { end, work, idle: true }
     }
 
-    pub fn into_work(self) -> W {
-        self.work
+    pub fn work(self: Pin<&mut Self>) -> Pin<&mut W> {
+        self.project().work
     }
 }
 
@@ -116,16 +116,16 @@ impl<W: EndWork> HostTask for EndTask<W> {
         core.give_up_end(self.end)
     }
 
-    fn bytes(&self) -> usize {
-        size_of_val(self) + self.work.bytes_beside()
-    }
-
     fn is_idle(&self) -> bool {
         self.idle
     }
 
-    fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
-        W::into_any(self)
+    fn leaves(&self) -> Option<TypeId> {
+        W::leaves()
+    }
+
+    fn leave(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
+        W::leave(self)
     }
 }
 
@@ -238,22 +238,23 @@ impl StoreCore {
         Ok(())
     }
 
-    /// Takes over what works on an end, if it is of this type and not being polled.
-    pub(crate) fn detach<H: HostTask>(&self, end: EndId) -> Option<Box<H>> {
+    /// Takes over what works on an end, if it leaves such a thing and is not being polled.
+    pub(crate) fn detach<L: 'static>(&self, end: EndId) -> Option<L> {
         let mut ends = self.host_ends.borrow_mut();
-        let task = match ends.worker(end)? {
-            Worker::Waiting(task) if (&*task.as_ref() as &dyn Any).is::<H>() => match ends.remove(end)? {
-                Worker::Waiting(task) => task,
-                _ => return None,
-            },
-            Worker::Task(id) if self.host_tasks.is::<H>(*id) => {
-                let task = self.host_tasks.take(*id);
-                ends.remove(end);
-                task?
-            }
-            _ => return None,
+        let leaves = match ends.worker(end)? {
+            Worker::Waiting(task) => task.leaves(),
+            Worker::Task(id) => self.host_tasks.leaves(*id),
+            Worker::Polled => None,
         };
-        task.into_any()?.downcast().ok()
+        if leaves != Some(TypeId::of::<L>()) {
+            return None;
+        }
+        let task = match ends.remove(end)? {
+            Worker::Waiting(task) => task,
+            Worker::Task(id) => self.host_tasks.take(id)?,
+            Worker::Polled => return None,
+        };
+        task.leave()?.downcast().ok().map(|left| *left)
     }
 
     /// Nothing works on the end any more.

@@ -3,7 +3,7 @@
 //! A small executor. Its tasks are polled by whoever drives the store, and once in place when a guest starts them, so
 //! that what is ready at once never waits for a turn. Wakers may be called from any thread.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,8 +49,13 @@ pub(crate) trait HostTask: Any + Send {
         false
     }
 
-    /// For somebody else to go on with, if that can be.
-    fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
+    /// What it leaves for somebody else to go on with, if anything: the type of what [`HostTask::leave`] returns.
+    fn leaves(&self) -> Option<TypeId> {
+        None
+    }
+
+    /// Leaves that.
+    fn leave(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
         None
     }
 }
@@ -306,11 +311,11 @@ impl HostTasks {
         self.shared.any_woken.load(Ordering::Relaxed)
     }
 
-    /// Whether a task is of type `H` and not being polled.
-    pub fn is<H: 'static>(&self, id: HostTaskId) -> bool {
-        match self.slots.borrow_mut().entry(id) {
-            Some(Slot { state: State::Idle(task, _), .. }) => (&*task.as_ref() as &dyn Any).is::<H>(),
-            _ => false,
+    /// The type of what a task leaves for somebody else to go on with; `None` if nothing, or if it is being polled.
+    pub fn leaves(&self, id: HostTaskId) -> Option<TypeId> {
+        match self.slots.borrow_mut().entry(id)? {
+            Slot { state: State::Idle(task, _), .. } => task.leaves(),
+            _ => None,
         }
     }
 

@@ -1,12 +1,13 @@
 //! Futures between host and guests.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use pin_project_lite::pin_project;
 use tombolo_tasks::{EndId, InstanceId, Peer};
 
 use super::{StreamState, close, store_of};
@@ -44,6 +45,8 @@ pub trait FutureProducer<T: 'static>: Send + 'static {
         store: StoreMut<'_, T>,
     ) -> Poll<Result<Self::Value>>;
 }
+
+type BoxedProducer<T, V> = Pin<Box<dyn FutureProducer<T, Value = V>>>;
 
 /// A value that is being made.
 type Making<V> = Pin<Box<dyn Future<Output = Result<V>> + Send>>;
@@ -83,7 +86,7 @@ impl<V: Send + 'static> FutureReader<V> {
         let store = store.as_store_mut();
         let core = store.core();
         let (readable, writable) = core.tasks.borrow_mut().new_future(Element::open())?;
-        core.attach(writable, EndTask::new(writable, Producing { producer: Box::pin(producer) }));
+        core.attach(writable, EndTask::new(writable, Producing::new(producer)));
         Ok(FutureReader { handle: handle_of(readable), element: PhantomData })
     }
 
@@ -134,8 +137,8 @@ impl<V: Send + 'static> FutureReader<V> {
                 Written::Made(value) => Value::Made(Some(value)),
                 Written::Gone => Value::Made(None),
             }
-        } else if let Some(task) = core.detach::<EndTask<Producing<T, V>>>(writable) {
-            Value::Produced(task.into_work().producer)
+        } else if let Some(task) = core.detach::<BoxedProducer<T, V>>(writable) {
+            Value::Produced(task)
         } else {
             return Ok(None);
         };
@@ -200,7 +203,7 @@ enum Value<T: 'static, V> {
     Making(Making<V>),
     /// `None` if a guest has read it already.
     Made(Option<V>),
-    Produced(Pin<Box<dyn FutureProducer<T, Value = V>>>),
+    Produced(BoxedProducer<T, V>),
 }
 
 /// Carries a value from a producer of the host to a consumer of the host.
@@ -239,12 +242,22 @@ where
     }
 }
 
-/// Makes a value when a guest reads it.
-struct Producing<T: 'static, V> {
-    producer: Pin<Box<dyn FutureProducer<T, Value = V>>>,
+pin_project! {
+    /// Makes a value when a guest reads it.
+    struct Producing<T, P> {
+        #[pin]
+        producer: P,
+        data: PhantomData<fn() -> T>,
+    }
 }
 
-impl<T: Send + 'static, V: Lower + Send + 'static> EndWork for Producing<T, V> {
+impl<T, P> Producing<T, P> {
+    fn new(producer: P) -> Self {
+        Producing { producer, data: PhantomData }
+    }
+}
+
+impl<T: Send + 'static, P: FutureProducer<T, Value: Lower>> EndWork for Producing<T, P> {
     fn copy(
         self: Pin<&mut Self>,
         core: &StoreCore,
@@ -252,8 +265,7 @@ impl<T: Send + 'static, V: Lower + Send + 'static> EndWork for Producing<T, V> {
         cx: &mut Context<'_>,
     ) -> (u32, Poll<Result<StreamState>>) {
         let Some(room) = span else { return (0, Poll::Ready(Ok(StreamState::Closed))) };
-        let producer = self.get_mut().producer.as_mut();
-        match enter(core, || producer.poll_produce(cx, store_of(core))) {
+        match enter(core, || self.project().producer.poll_produce(cx, store_of(core))) {
             Poll::Pending => (0, Poll::Pending),
             Poll::Ready(value) => match value.and_then(|value| store_value(core, room, &value)) {
                 Ok(()) => (1, Poll::Ready(Ok(StreamState::Closed))),
@@ -262,12 +274,26 @@ impl<T: Send + 'static, V: Lower + Send + 'static> EndWork for Producing<T, V> {
         }
     }
 
-    fn bytes_beside(&self) -> usize {
-        size_of_val(&*self.producer)
+    fn leaves() -> Option<TypeId> {
+        Some(TypeId::of::<BoxedProducer<T, P::Value>>())
     }
 
-    fn into_any(task: Pin<Box<EndTask<Self>>>) -> Option<Box<dyn Any>> {
-        Some(Pin::into_inner(task) as Box<dyn Any>)
+    fn leave(task: Pin<Box<EndTask<Self>>>) -> Option<Box<dyn Any>> {
+        let producer: BoxedProducer<T, P::Value> = task;
+        Some(Box::new(producer))
+    }
+}
+
+/// What goes on elsewhere is the task, as the producer in it is pinned there.
+impl<T: Send + 'static, P: FutureProducer<T, Value: Lower>> FutureProducer<T> for EndTask<Producing<T, P>> {
+    type Value = P::Value;
+
+    fn poll_produce(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        store: StoreMut<'_, T>,
+    ) -> Poll<Result<Self::Value>> {
+        self.work().project().producer.poll_produce(cx, store)
     }
 }
 
@@ -322,7 +348,11 @@ impl<V: Lower + Send + 'static> HostTask for WriteTask<V> {
         !matches!(self.value, Written::Making(_))
     }
 
-    fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
+    fn leaves(&self) -> Option<TypeId> {
+        Some(TypeId::of::<Self>())
+    }
+
+    fn leave(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
         Some(Pin::into_inner(self) as Box<dyn Any>)
     }
 }

@@ -18,7 +18,7 @@ pub use future::{FutureProducer, FutureReader};
 pub use producer::{Destination, StreamProducer};
 
 use consumer::Consuming;
-use producer::Producing;
+use producer::{BoxedProducer, Producing};
 use relay::RelayTask;
 use tombolo_tasks::EndId;
 
@@ -57,7 +57,7 @@ impl<I: 'static> StreamReader<I> {
         let store = store.as_store_mut();
         let core = store.core();
         let (readable, writable) = core.tasks.borrow_mut().new_stream(Element::open())?;
-        core.attach(writable, EndTask::new(writable, Producing::new(Box::pin(producer))));
+        core.attach(writable, EndTask::new(writable, Producing::new(producer)));
         Ok(StreamReader::of(readable))
     }
 
@@ -77,10 +77,10 @@ impl<I: 'static> StreamReader<I> {
         let core = store.core();
         let end = end_of(self.handle)?;
         let writable = core.other_of_host(end)?;
-        let producer = writable.and_then(|writable| core.detach::<EndTask<Producing<S::Data, I>>>(writable));
+        let producer = writable.and_then(|writable| core.detach::<BoxedProducer<S::Data, I>>(writable));
         match (writable, producer) {
             (Some(writable), Some(producer)) => {
-                let task = RelayTask::new(producer.into_work().into_producer(), Box::pin(consumer));
+                let task = RelayTask::new(producer, Box::pin(consumer));
                 let mut tasks = core.tasks.borrow_mut();
                 tasks.drop_end(writable)?;
                 tasks.drop_end(end)?;

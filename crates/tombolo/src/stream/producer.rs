@@ -1,9 +1,11 @@
 //! Streams that the host writes.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
 
 use super::{StreamState, misbehaved, store_of};
 use crate::Lower;
@@ -144,22 +146,25 @@ impl<T: Send + 'static> Destination<'_, T, u8> {
     }
 }
 
-/// Feeds a guest's reads from a producer.
-pub(super) struct Producing<T: 'static, I> {
-    producer: Pin<Box<dyn StreamProducer<T, Item = I>>>,
-}
+/// A producer in the hands of the host.
+pub(super) type BoxedProducer<T, I> = Pin<Box<dyn StreamProducer<T, Item = I>>>;
 
-impl<T: 'static, I> Producing<T, I> {
-    pub fn new(producer: Pin<Box<dyn StreamProducer<T, Item = I>>>) -> Self {
-        Producing { producer }
-    }
-
-    pub fn into_producer(self) -> Pin<Box<dyn StreamProducer<T, Item = I>>> {
-        self.producer
+pin_project! {
+    /// Feeds a guest's reads from a producer.
+    pub(super) struct Producing<T, P> {
+        #[pin]
+        producer: P,
+        data: PhantomData<fn() -> T>,
     }
 }
 
-impl<T: Send + 'static, I: Lower + Send + 'static> EndWork for Producing<T, I> {
+impl<T, P> Producing<T, P> {
+    pub fn new(producer: P) -> Self {
+        Producing { producer, data: PhantomData }
+    }
+}
+
+impl<T: Send + 'static, P: StreamProducer<T, Item: Lower>> EndWork for Producing<T, P> {
     fn copy(
         self: Pin<&mut Self>,
         core: &StoreCore,
@@ -170,7 +175,7 @@ impl<T: Send + 'static, I: Lower + Send + 'static> EndWork for Producing<T, I> {
         let remaining = room.length as usize;
         let mut destination =
             Destination { core, room: Room::Guest(room), remaining, written: 0, data: PhantomData };
-        let poll = enter(core, || self.get_mut().producer.as_mut().poll_produce(cx, &mut destination));
+        let poll = enter(core, || self.project().producer.poll_produce(cx, &mut destination));
         let written = destination.written();
         match poll {
             Poll::Ready(Ok(StreamState::Open)) if written == 0 && remaining > 0 => {
@@ -180,11 +185,29 @@ impl<T: Send + 'static, I: Lower + Send + 'static> EndWork for Producing<T, I> {
         }
     }
 
-    fn bytes_beside(&self) -> usize {
-        size_of_val(&*self.producer)
+    fn leaves() -> Option<TypeId> {
+        Some(TypeId::of::<BoxedProducer<T, P::Item>>())
     }
 
-    fn into_any(task: Pin<Box<EndTask<Self>>>) -> Option<Box<dyn Any>> {
-        Some(Pin::into_inner(task) as Box<dyn Any>)
+    fn leave(task: Pin<Box<EndTask<Self>>>) -> Option<Box<dyn Any>> {
+        let producer: BoxedProducer<T, P::Item> = task;
+        Some(Box::new(producer))
+    }
+}
+
+/// What goes on elsewhere is the task, as the producer in it is pinned there.
+impl<T: Send + 'static, P: StreamProducer<T, Item: Lower>> StreamProducer<T> for EndTask<Producing<T, P>> {
+    type Item = P::Item;
+
+    fn poll_produce(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        destination: &mut Destination<'_, T, Self::Item>,
+    ) -> Poll<Result<StreamState>> {
+        self.work().project().producer.poll_produce(cx, destination)
+    }
+
+    fn origin(self: Pin<&mut Self>) -> Option<&mut dyn Any> {
+        self.work().project().producer.origin()
     }
 }
