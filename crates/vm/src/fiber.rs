@@ -424,13 +424,17 @@ impl Store {
         }
     }
 
+    #[inline]
     fn idle_slot(&self) -> io::Result<NonNull<Slot>> {
+        let Some(slot) = self.inner().fibers.idle.borrow_mut().pop() else { return self.new_slot() };
+        // SAFETY: nobody uses an idle slot.
+        self.unsettle_stack(unsafe { slot.as_ref() });
+        Ok(slot)
+    }
+
+    #[cold]
+    fn new_slot(&self) -> io::Result<NonNull<Slot>> {
         let fibers = &self.inner().fibers;
-        if let Some(slot) = fibers.idle.borrow_mut().pop() {
-            // SAFETY: nobody uses an idle slot.
-            self.unsettle_stack(unsafe { slot.as_ref() });
-            return Ok(slot);
-        }
         let stack = DefaultStack::new(fibers.stack_size)?;
         let depths = Depths::new(&stack, fibers.shallow_stack, self.inner().host_stack);
         let slot = Box::new(Slot {
@@ -469,7 +473,15 @@ impl Store {
     }
 
     /// Ends the fibers whose handles were dropped.
+    #[inline]
     fn end_orphans(&self) {
+        if self.inner().fibers.orphans.any.load(Ordering::Relaxed) {
+            self.end_all_orphans();
+        }
+    }
+
+    #[cold]
+    fn end_all_orphans(&self) {
         let orphans = &self.inner().fibers.orphans;
         while orphans.any.load(Ordering::Relaxed) {
             let slot = {

@@ -116,10 +116,15 @@ impl StoreCore {
     }
 
     /// Reads whose futures were dropped. Runs no guest.
+    #[inline]
     pub fn note_dropped(&self) {
-        if !self.cancellations.any_dropped() {
-            return;
+        if self.cancellations.any_dropped() {
+            self.note_those_dropped();
         }
+    }
+
+    #[cold]
+    fn note_those_dropped(&self) {
         let Dropped { list, any } = &*self.cancellations.dropped;
         // What is added from here on is found the next time.
         any.swap(false, Ordering::AcqRel);

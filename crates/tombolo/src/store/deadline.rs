@@ -84,6 +84,15 @@ impl Slices {
     }
 }
 
+/// Sets a flag back when what it is set for is over, even by a panic of the embedder's.
+struct Unset<'a>(&'a Cell<bool>);
+
+impl Drop for Unset<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
 impl Deadlines {
     /// Whether guests run in time slices.
     pub fn sliced(&self) -> bool {
@@ -123,9 +132,8 @@ impl Deadlines {
     /// Runs `f`, of which the event loop expects that the fiber on which it runs guests is suspended.
     pub fn suspending<R>(&self, f: impl FnOnce() -> R) -> R {
         self.suspending.set(true);
-        let result = f();
-        self.suspending.set(false);
-        result
+        let _over = Unset(&self.suspending);
+        f()
     }
 
     /// Whether one of the embedder's functions is running.
