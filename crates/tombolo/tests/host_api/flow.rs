@@ -359,6 +359,25 @@ fn a_future_is_piped_to_a_function() {
 }
 
 #[test]
+fn a_guest_ends_whose_value_is_refused() {
+    // The value is offered as it is written, or was written before.
+    for (written_after, piped_after) in [(20, 0), (0, 20)] {
+        let (mut store, instance) = callee();
+        let later = instance.instance(FLOW).unwrap();
+        let later = later.typed_func::<(u64, String), FutureReader<String>>(&mut store, "later").unwrap();
+        let run = block_on(store.run_concurrent(async |store| {
+            let future = later.call_concurrent(&store, (written_after, "soon".to_owned())).await.unwrap();
+            sleep(Duration::from_millis(piped_after)).await;
+            let refuse = |_: StoreMut<'_, Host>, _| Err(Error::host(std::io::Error::other("not this one")));
+            store.with(|store| future.pipe(store, refuse)).unwrap();
+            sleep(Duration::from_millis(50)).await;
+        }));
+        let error = block_on(later.call_async(&mut store, (0, String::new()))).map(drop).unwrap_err();
+        assert!(format!("{error:?}").contains("not this one"), "{run:?} {error:?}");
+    }
+}
+
+#[test]
 fn a_call_hands_its_result_to_a_function() {
     let (mut store, instance) = callee();
     let later = instance.instance(FLOW).unwrap();
