@@ -129,6 +129,13 @@ impl<E: Embedder> Instance<E> {
         self.door.set(Door::LOCKED, thread.is_some());
     }
 
+    /// Takes the exclusive lock back. Returns whether it is to be offered to others ([`Store::service_exclusive`]).
+    #[inline]
+    pub(crate) fn release_exclusive(&mut self) -> bool {
+        self.set_exclusive(None);
+        self.door.has(Door::WANTED)
+    }
+
     /// Has the door say whether calls are held back and threads are gated.
     #[inline]
     pub(crate) fn update_door(&self) {

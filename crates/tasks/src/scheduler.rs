@@ -14,7 +14,6 @@
 //! - A thread waiting for one waitable or subtask, or with a cancellation to deliver, is poked when that comes.
 //! - Poked threads that are not ready are dropped from the queue, not from their wait list, when they come up.
 
-use crate::door::Door;
 use crate::embedder::Embedder;
 use crate::id::{InstanceId, SetId, ThreadId};
 use crate::store::Store;
@@ -402,12 +401,10 @@ impl<E: Embedder> Store<E> {
         }
     }
 
-    /// Offers the lock that was just released, in turn first to callback threads and to entering ones.
+    /// Offers the lock that was just released and somebody wants, in turn first to callback threads and to entering ones.
+    #[cold]
     pub(crate) fn service_exclusive(&mut self, inst: InstanceId) {
         let Some(instance) = self.instances.find_mut(inst) else { return };
-        if !instance.door.has(Door::WANTED) {
-            return;
-        }
         instance.offer_to_entering = !instance.offer_to_entering;
         if instance.offer_to_entering {
             self.service_entering(inst);
@@ -422,8 +419,8 @@ impl<E: Embedder> Store<E> {
     pub(crate) fn release_exclusive_of(&mut self, inst: InstanceId, id: ThreadId) {
         if let Some(instance) = self.instances.find_mut(inst)
             && instance.exclusive_thread == Some(id)
+            && instance.release_exclusive()
         {
-            instance.set_exclusive(None);
             self.service_exclusive(inst);
         }
     }

@@ -203,8 +203,9 @@ impl<E: Embedder> Store<E> {
         if instance.exclusive_thread.is_some() {
             return Err(Trap::Misuse("a thread has the exclusive lock"));
         }
-        instance.set_exclusive(None);
-        self.service_exclusive(inst);
+        if instance.release_exclusive() {
+            self.service_exclusive(inst);
+        }
         Ok(())
     }
 

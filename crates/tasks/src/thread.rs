@@ -165,8 +165,7 @@ impl<E: Embedder> Store<E> {
             instance.threads.remove(index);
         }
         instance.uncharge(Cost::<E>::THREAD);
-        if instance.exclusive_thread == Some(id) {
-            instance.set_exclusive(None);
+        if instance.exclusive_thread == Some(id) && instance.release_exclusive() {
             self.service_exclusive(inst);
         }
     }
