@@ -274,7 +274,9 @@ fn a_store_with_a_guest_in_a_slice_can_be_dropped() {
     }
     let engine = engine(|config| config.deadlines(true));
     let live = Arc::new(AtomicU32::new(0));
-    for (name, into_data) in [("forever", false), ("forever-async", false), ("forever", true)] {
+    for (name, into_data) in
+        [("forever", false), ("forever-async", false), ("forever", true), ("forever-async", true)]
+    {
         let (mut store, instance) = guest(&engine);
         let forever = instance.typed_func::<(), ()>(&mut store, name).unwrap();
         let waits = instance.typed_func::<(), ()>(&mut store, "waits").unwrap();
