@@ -41,6 +41,7 @@ mod request_body;
 mod response_body;
 mod tls;
 mod transport;
+mod vigil;
 mod worker;
 
 use std::error::Error;

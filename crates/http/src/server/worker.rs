@@ -19,6 +19,7 @@ use super::connection::{self, Protocols};
 use super::log::RequestId;
 use super::outbox::Outbox;
 use super::request_body::Upload;
+use super::vigil::Vigil;
 use super::{Config, Handler};
 
 /// What a worker is told.
@@ -194,16 +195,22 @@ impl<H: Handler> Worker<H> {
         };
         let mut ticks = tokio::time::interval(clock.tick());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut vigil = Vigil::default();
         loop {
             tokio::select! {
+                biased;
+                () = outbox.due() => {
+                    outbox.send();
+                    vigil.begin(self.connections.borrow().len());
+                }
                 command = commands.recv() => match command {
                     Some(Command::Serve(stream, peer)) => self.begin(stream, peer),
                     Some(Command::Drain) => self.drain(),
                     Some(Command::Stop) | None => return,
                 },
                 _ = ticks.tick() => self.tick(&mut patience),
-                () = outbox.due() => outbox.send(),
                 () = self.emptied.notified() => {}
+                () = vigil.look() => {}
             }
             if self.is_draining() && self.connections.borrow().is_empty() && commands.is_empty() {
                 return;
