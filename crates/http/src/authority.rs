@@ -61,21 +61,18 @@ static PLAIN: [bool; 256] = {
     plain
 };
 
+/// Digits, of which a number of 16 bits is made, or nothing.
 fn is_port(digits: &[u8]) -> bool {
-    let number = || digits.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'));
-    digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) && number() <= u32::from(u16::MAX)
+    let add = |number: u32, digit: &u8| number.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
+    digits.iter().all(u8::is_ascii_digit) && digits.iter().fold(0, add) <= u32::from(u16::MAX)
 }
 
-/// Whether an authority names a host, and behind that no more than a port (RFC 3986, 3.2): digits, of which a number of 16
-/// bits is made, or nothing. `http` leaves this unchecked.
+/// Whether an authority names a host, and behind that no more than a port (RFC 3986, 3.2). `http` leaves this unchecked.
 pub(crate) fn names_a_host(authority: &Authority) -> bool {
     let (text, host) = (authority.as_str(), authority.host());
     let place = text.rsplit('@').next().unwrap_or_default();
     let port = place.strip_prefix(host).map(|rest| rest.strip_prefix(':').unwrap_or(rest));
-    let is_port = |port: &str| {
-        port.is_empty() || port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
-    };
-    !host.is_empty() && port.is_some_and(is_port)
+    !host.is_empty() && port.is_some_and(|port| is_port(port.as_bytes()))
 }
 
 #[cfg(test)]
