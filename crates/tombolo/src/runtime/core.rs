@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tombolo_tasks::{InstanceId, ThreadId};
+
 use super::ending::Endings;
 use super::host_end::HostEnds;
 use super::host_task::HostTasks;
@@ -18,7 +20,6 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::resource::ResourceType;
 use crate::store::{Cancellations, Deadlines, Limits, next_store_id};
-use tombolo_tasks::{InstanceId, ThreadId};
 
 /// Everything in a store but the host's data.
 ///

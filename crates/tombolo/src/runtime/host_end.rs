@@ -188,12 +188,13 @@ impl HostEnds {
     /// What waits for a guest, to be polled.
     #[inline]
     fn waiting(&mut self, end: EndId) -> Option<BoxedTask> {
-        match self.worker(end)? {
-            worker @ Worker::Waiting(_) => match std::mem::replace(worker, Worker::Polled) {
-                Worker::Waiting(task) => Some(task),
-                Worker::Polled | Worker::Task(_) => None,
-            },
-            Worker::Polled | Worker::Task(_) => None,
+        let worker = self.worker(end)?;
+        match std::mem::replace(worker, Worker::Polled) {
+            Worker::Waiting(task) => Some(task),
+            other => {
+                *worker = other;
+                None
+            }
         }
     }
 
